@@ -1,0 +1,106 @@
+"""From a file to float32 mono samples at one rate."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from genre_utils.errors import AudioError
+from genre_utils.params import Params
+
+# Read beyond the wanted end, so that the resampler's edge lies outside what is kept.
+RESAMPLING_MARGIN_SECONDS = 0.5
+
+
+def duration(path: str | Path) -> float:
+    """Length of a file by its header, without decoding it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any format that libsndfile reads: wav, flac, ogg, mp3, aiff, au.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be opened as audio.
+
+    References
+    ----------
+    Notebook: 01_eda.
+    """
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(path, unreadable(error)) from error
+    return info.frames / info.samplerate
+
+
+def load(path: str | Path, params: Params, seconds: float | None = None) -> np.ndarray:
+    """Samples of a file: mixed down to mono, resampled, checked.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any format that libsndfile reads: wav, flac, ogg, mp3, aiff, au.
+    params : Params
+        ``sample_rate_hz`` of the result and the length of a segment.
+    seconds : float, optional
+        How much to read from the start; without it, what ``max_segments`` needs.
+
+    Returns
+    -------
+    np.ndarray [shape=(samples,), dtype=float32]
+        Mono audio at ``params.sample_rate_hz``.
+
+    Raises
+    ------
+    AudioError
+        If the file is unreadable, shorter than one segment, silent throughout, or holds NaN or infinity.
+
+    References
+    ----------
+    Paper, II.A and II.B. Resampling: soxr, quality HQ, as in librosa. Notebook: 02_feature_extraction.
+    """
+    if seconds is None and params.max_segments:
+        seconds = params.max_segments * params.segment_seconds
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate_hz = file.samplerate
+            frames = -1 if seconds is None else round((seconds + RESAMPLING_MARGIN_SECONDS) * rate_hz)
+            samples = file.read(frames, dtype="float32", always_2d=True)  # (samples, channel)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(path, unreadable(error)) from error
+
+    mono = samples.mean(axis=1)  # (samples,)
+    if not np.isfinite(mono).all():
+        raise AudioError(path, "holds NaN or infinity. Decode it again from its source, or leave it out.")
+    if rate_hz != params.sample_rate_hz:
+        mono = soxr.resample(mono, rate_hz, params.sample_rate_hz, quality="HQ")
+    if seconds is not None:
+        mono = mono[: round(seconds * params.sample_rate_hz)]
+    if len(mono) < params.samples_per_segment:
+        raise AudioError(path, too_short(len(mono) / params.sample_rate_hz, params))
+    if not mono.any():
+        raise AudioError(path, "is silent throughout: every sample is 0. Leave it out.")
+    return mono
+
+
+def too_short(seconds: float, params: Params) -> str:
+    """The reason for a track that gives no segment."""
+    return (
+        f"holds {seconds:.2f} s; one segment needs {params.segment_seconds:.2f} s. "
+        "Leave it out or lower segment_seconds."
+    )
+
+
+def unreadable(error: Exception) -> str:
+    """The reason for a file that libsndfile does not open."""
+    detail = getattr(error, "error_string", None) or str(error)
+    return f"cannot be read as audio ({detail}). Replace it by a wav, flac, ogg or mp3 file, or leave it out."

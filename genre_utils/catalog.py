@@ -1,0 +1,267 @@
+"""A data set is a table of tracks: where they are, what they are, and what is wrong with them."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from genre_utils import audio, demo, download
+from genre_utils.errors import AudioError, CatalogError
+from genre_utils.params import Params
+from genre_utils.paths import CACHE, PROJECT
+
+COLUMNS = ["track_id", "path", "genre", "artist", "title", "fault", "duration_seconds"]
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
+FOLDERS_IN_A_HOME = ("genres", "genres_original", "Data/genres_original")  # the author's tar, Kaggle's copy
+
+
+def load(params: Params) -> pd.DataFrame:
+    """The catalog of ``params.dataset``; fetched or made first, if it is not there.
+
+    Parameters
+    ----------
+    params : Params
+        ``dataset`` is ``demo``, ``gtzan-mini``, ``gtzan``, the path of a folder with one folder a genre, or
+        the path of a CSV with the columns ``path`` and ``genre``.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``track_id, path, genre, artist, title, fault, duration_seconds``, sorted by ``track_id``, which is
+        the path below the data set's folder. A bad file stays in it, with its ``fault`` filled in; unknown
+        texts are "".
+
+    Raises
+    ------
+    CatalogError
+        If there is no such data set, or it holds fewer than two genres.
+    DownloadError
+        If it could not be fetched; the message says how to bring it by hand.
+
+    References
+    ----------
+    Paper, II.A. Notebook: 01_eda.
+    """
+    if params.dataset == "demo":
+        tracks = from_csv(demo.render(CACHE / "demo") / "tracks.csv", params)
+    elif params.dataset in download.REMOTES:
+        tracks = from_remote(download.REMOTES[params.dataset], params)
+    else:
+        path = (PROJECT / Path(params.dataset).expanduser()).resolve()
+        if path.is_dir():
+            tracks = from_folder(path, params)
+        elif path.suffix.lower() == ".csv" and path.is_file():
+            tracks = from_csv(path, params)
+        else:
+            raise CatalogError(
+                f"No data set {params.dataset!r}. It must be demo, {', '.join(download.REMOTES)}, an existing "
+                f"folder that holds one folder a genre, or an existing .csv. Looked at: {path}"
+            )
+    if tracks["genre"].nunique() < 2:
+        raise CatalogError(
+            f"{params.dataset} holds the genres {sorted(tracks['genre'].unique())}; a classifier needs two or more."
+        )
+    return tracks
+
+
+def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
+    """The catalog of a published data set: as it lies in the data home, or else downloaded.
+
+    Parameters
+    ----------
+    remote : Remote
+        What it is and where it is published.
+    params : Params
+        Says how short is too short.
+
+    Returns
+    -------
+    pd.DataFrame
+        See :func:`load`.
+    """
+    home = download.data_home()
+    candidates = [home / remote.name, *(home / name for name in FOLDERS_IN_A_HOME)]
+    present = next((folder for folder in candidates if genre_root(folder)), None)
+    folder = present or download.fetch(remote, home)
+    tracks = from_folder(folder, params)
+    if len(tracks) != remote.tracks:
+        warnings.warn(
+            f"{folder} holds {len(tracks)} tracks where {remote.name} has {remote.tracks}; "
+            "what is there is used. Move the folder away to have the whole fetched.",
+            stacklevel=2,
+        )
+    return tracks
+
+
+def from_folder(folder: Path, params: Params) -> pd.DataFrame:
+    """The catalog of a folder that holds one folder a genre, at the top or up to three levels down.
+
+    Parameters
+    ----------
+    folder : Path
+        For instance GTZAN's ``genres``, or a folder that holds it.
+    params : Params
+        Says how short is too short.
+
+    Returns
+    -------
+    pd.DataFrame
+        See :func:`load`.
+
+    Raises
+    ------
+    CatalogError
+        If there are no two folders with audio files side by side.
+    """
+    root = genre_root(folder)
+    if root is None:
+        raise CatalogError(
+            f"{folder} holds no folder of genre folders. Expected: {folder}/<genre>/<track>.wav for two or more "
+            f"genres ({', '.join(sorted(AUDIO_SUFFIXES))}). Or describe the tracks in a CSV with the columns "
+            "path and genre."
+        )
+    files = [(genre.name, file) for genre in visible(root) if genre.is_dir() for file in visible(genre)]
+    others = [str(file.relative_to(root)) for _, file in files if not is_audio(file)]
+    if others:
+        warnings.warn(
+            f"{len(others)} entries under {root} are not audio by their suffix and are left out: "
+            f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}",
+            stacklevel=2,
+        )
+    return table(
+        [
+            {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": genre}
+            for genre, file in files
+            if is_audio(file)
+        ],
+        params,
+    )
+
+
+def from_csv(path: Path, params: Params) -> pd.DataFrame:
+    """The catalog that a CSV describes.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, with the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known
+        ``artist``, ``title`` and ``track_id``; others are ignored.
+    params : Params
+        Says how short is too short.
+
+    Returns
+    -------
+    pd.DataFrame
+        See :func:`load`.
+
+    Raises
+    ------
+    CatalogError
+        If it cannot be parsed, lacks a column, leaves a path or genre empty, or names a track twice.
+    """
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, pd.errors.ParserError) as error:  # a wrong encoding is a ValueError too
+        raise CatalogError(f"{path} is not a UTF-8 CSV with a header line ({error}).") from error
+    for column in ("path", "genre"):
+        if column not in rows:
+            raise CatalogError(f"{path} needs the columns path and genre. Received: {', '.join(rows.columns)}.")
+        empty = rows.index[rows[column].str.strip() == ""]
+        if len(empty):
+            raise CatalogError(f"{path}, line {empty[0] + 2}: {column} is empty. Fill it in or remove the line.")
+    rows = rows.assign(track_id=rows.get("track_id", rows["path"]), path=[path.parent / p for p in rows["path"]])
+    twice = rows.index[rows["track_id"].duplicated()]
+    if len(twice):
+        raise CatalogError(
+            f"{path}, line {twice[0] + 2}: the track {rows['track_id'][twice[0]]!r} stands there twice. "
+            "Remove one line, or tell them apart in a column track_id."
+        )
+    return table(rows[rows.columns.intersection(COLUMNS)].to_dict("records"), params)
+
+
+def table(rows: list[dict], params: Params) -> pd.DataFrame:
+    """Fill in what the files' headers say: duration and fault.
+
+    Parameters
+    ----------
+    rows : list of dict
+        ``track_id``, ``path``, ``genre`` and, if known, ``artist`` and ``title``.
+    params : Params
+        Says how short is too short.
+
+    Returns
+    -------
+    pd.DataFrame
+        See :func:`load`.
+    """
+    checked = []
+    for row in rows:
+        try:
+            seconds, fault = audio.duration(row["path"]), ""
+            if not params.segments_in(seconds):
+                fault = audio.too_short(seconds, params)
+        except AudioError as error:
+            seconds, fault = float("nan"), error.reason
+        blank = {"artist": "", "title": ""}
+        checked.append(blank | row | {"path": str(row["path"]), "fault": fault, "duration_seconds": seconds})
+    return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
+
+
+def usable(tracks: pd.DataFrame) -> pd.DataFrame:
+    """The tracks without a fault.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+
+    Returns
+    -------
+    pd.DataFrame
+        Fewer rows, same columns.
+    """
+    return tracks[tracks["fault"] == ""].reset_index(drop=True)
+
+
+def faults(tracks: pd.DataFrame) -> pd.DataFrame:
+    """The tracks that are left out of everything that follows, and why.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_id, genre, fault]
+        Empty if every track is usable.
+
+    References
+    ----------
+    Notebook: 01_eda.
+    """
+    return tracks.loc[tracks["fault"] != "", ["track_id", "genre", "fault"]].reset_index(drop=True)
+
+
+def genre_root(folder: Path) -> Path | None:
+    """The folder whose folders hold the audio: breadth first, at most three levels down."""
+    level = [folder] if folder.is_dir() else []
+    for _ in range(4):
+        for root in level:
+            genres = (genre for genre in visible(root) if genre.is_dir() and any(map(is_audio, visible(genre))))
+            if len(list(itertools.islice(genres, 2))) == 2:
+                return root
+        level = [child for root in level for child in visible(root) if child.is_dir()]
+    return None
+
+
+def visible(folder: Path) -> Iterator[Path]:
+    """Entries in order, without hidden ones (``._*`` of macOS among them) and its ``__MACOSX``."""
+    return (path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "__MACOSX")))
+
+
+def is_audio(path: Path) -> bool:
+    """Whether the name says that libsndfile may read it."""
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.is_dir()

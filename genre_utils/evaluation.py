@@ -1,0 +1,272 @@
+"""One tidy table of predictions, and everything that is computed from it."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from genre_utils.params import Params
+from genre_utils.store import Store
+
+RESAMPLES = 2_000  # the interval's ends move by less than half a point between seeds
+AVERAGE = "average"  # the last line of a Table I
+
+# Paper, III.A, Table I: precision, recall, F1, support (segments). Accuracy of segments: 71.35 %.
+PAPER_ACCURACY = 0.7135
+PAPER_TABLE = pd.DataFrame(
+    [
+        ("blues", 0.61, 0.68, 0.64, 72),
+        ("classical", 0.86, 0.99, 0.92, 72),
+        ("country", 0.60, 0.68, 0.64, 72),
+        ("disco", 0.82, 0.62, 0.71, 72),
+        ("hiphop", 0.73, 0.82, 0.77, 72),
+        ("jazz", 0.84, 0.86, 0.85, 78),
+        ("metal", 0.97, 0.82, 0.89, 72),
+        ("pop", 0.74, 0.68, 0.71, 72),
+        ("reggae", 0.63, 0.61, 0.62, 72),
+        ("rock", 0.38, 0.36, 0.37, 72),
+        (AVERAGE, 0.72, 0.71, 0.71, 726),
+    ],
+    columns=["genre", "precision", "recall", "f1", "support"],
+).set_index("genre")
+PAPER_PAIRS = (("blues", "rock"), ("country", "pop"), ("hiphop", "reggae"))  # III.B.3
+
+
+def predict(
+    model: Any, store: Store, assignment: pd.DataFrame, genres: list[str], params: Params
+) -> pd.DataFrame:
+    """Probabilities of every validation and test segment.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From log-mel in dB to probabilities.
+    store : Store
+        The features.
+    assignment : pd.DataFrame [columns=track_id, split]
+        As a function of ``splits`` returns it.
+    genres : list of str
+        The classes, in the order of the network's outputs.
+    params : Params
+        ``batch_size``.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``track_id, segment, start_seconds, split, genre, predicted, p_<genre>…, path``, one row a segment.
+
+    References
+    ----------
+    Paper, III. Notebook: 04_evaluation.
+    """
+    from genre_utils import pipeline  # TensorFlow: what reads a saved table starts without it
+
+    tables = []
+    for split in ("validation", "test"):
+        table = pipeline.examples(store, assignment, split, genres)
+        probabilities = model.predict(pipeline.in_order(store, table, params), verbose=0)  # (segment, genre)
+        columns = pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in genres])
+        table = table.assign(split=split, predicted=np.array(genres)[probabilities.argmax(axis=1)])
+        tables.append(pd.concat([table, columns], axis=1))
+    table = pd.concat(tables, ignore_index=True).merge(store.tracks[["track_id", "path"]], on="track_id")
+    front = ["track_id", "segment", "start_seconds", "split", "genre", "predicted"]
+    return table[[*front, *columns, "path"]]
+
+
+def genres_of(predictions: pd.DataFrame) -> list[str]:
+    """The classes, in the order of the network's outputs."""
+    return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
+
+
+def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row a track: the mean of its segments' probabilities decides.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As :func:`predict` returns it.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same columns without ``segment`` and ``start_seconds``.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    genres = genres_of(predictions)
+    probabilities = [f"p_{genre}" for genre in genres]
+    same = {name: "first" for name in ("split", "genre", "path")}
+    table = predictions.groupby("track_id", as_index=False).agg(same | dict.fromkeys(probabilities, "mean"))
+    table["predicted"] = np.array(genres)[table[probabilities].to_numpy().argmax(axis=1)]
+    return table[["track_id", "split", "genre", "predicted", *probabilities, "path"]]
+
+
+def accuracy(predictions: pd.DataFrame, seed: int = 0) -> dict[str, float | int]:
+    """Share of right rows, with a 95 % interval from resampling whole tracks.
+
+    Segments of a track stand or fall together, so an interval that resampled segments would be too narrow.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks, with ``track_id``, ``genre`` and ``predicted``.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, ``low``, ``high`` in [0, 1], and ``n``, the number of rows. The percentile bootstrap is
+        too narrow for few tracks, and has no width where everything is right.
+
+    References
+    ----------
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13. Notebook: 04_evaluation.
+    """
+    right = predictions["genre"] == predictions["predicted"]
+    tracks = right.groupby(predictions["track_id"]).agg(["sum", "size"]).to_numpy()  # (track, [right, rows])
+    drawn = np.random.default_rng(seed).integers(len(tracks), size=(RESAMPLES, len(tracks)))
+    sums = tracks[drawn].sum(axis=1)  # (resample, [right, rows])
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
+    return {"accuracy": float(right.mean()), "low": float(low), "high": float(high), "n": len(right)}
+
+
+def table_one(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Precision, recall, F1 and support by genre: the paper's Table I.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks.
+
+    Returns
+    -------
+    pd.DataFrame [index=genre, columns=precision, recall, f1, support]
+        A line a genre, then ``average``, weighted by support. A genre never predicted has precision 0.
+
+    References
+    ----------
+    Paper, III.A. ``sklearn.metrics.precision_recall_fscore_support``. Notebook: 04_evaluation.
+    """
+    genres = genres_of(predictions)
+    truth, guess = predictions["genre"], predictions["predicted"]
+    columns = precision_recall_fscore_support(truth, guess, labels=genres, zero_division=0)
+    table = pd.DataFrame(dict(zip(PAPER_TABLE.columns, columns, strict=True)), index=pd.Index(genres, name="genre"))
+    weighted = np.average(table[["precision", "recall", "f1"]], axis=0, weights=table["support"])
+    table.loc[AVERAGE] = [*weighted, table["support"].sum()]
+    return table.astype({"support": int})
+
+
+def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Counts of true genre (rows) against predicted genre (columns).
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks.
+
+    Returns
+    -------
+    pd.DataFrame [index=true genre, columns=predicted genre]
+        Counts, in the order of the network's outputs.
+
+    References
+    ----------
+    ``sklearn.metrics.confusion_matrix``. Notebook: 04_evaluation.
+    """
+    genres = genres_of(predictions)
+    counts = confusion_matrix(predictions["genre"], predictions["predicted"], labels=genres)
+    return pd.DataFrame(counts, pd.Index(genres, name="true"), pd.Index(genres, name="predicted"))
+
+
+def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Every pair of genres by how much of both is taken for the other.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks.
+
+    Returns
+    -------
+    pd.DataFrame [columns=pair, confused, of, share, in_paper]
+        Most confused first: rows of either genre taken for the other, rows of both genres, their quotient,
+        and whether the paper names the pair.
+
+    References
+    ----------
+    Paper, III.B.3. Notebook: 04_evaluation.
+    """
+    counts = confusion(predictions)
+    genres = list(counts.index)
+    pairs = [(a, b) for i, a in enumerate(genres) for b in genres[i + 1 :]]
+    rows = [
+        {
+            "pair": f"{a} – {b}",
+            "confused": counts.loc[a, b] + counts.loc[b, a],
+            "of": counts.loc[[a, b]].to_numpy().sum(),
+            "in_paper": (a, b) in PAPER_PAIRS,
+        }
+        for a, b in pairs
+    ]
+    table = pd.DataFrame(rows)
+    table.insert(3, "share", table["confused"] / table["of"].clip(lower=1))
+    return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def by_similarity(counts: pd.DataFrame) -> pd.DataFrame:
+    """A confusion matrix with genres that are taken for each other side by side.
+
+    Parameters
+    ----------
+    counts : pd.DataFrame
+        As :func:`confusion` returns it.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same counts, rows and columns in the leaf order of an average-linkage clustering.
+
+    References
+    ----------
+    Bar-Joseph et al., Fast optimal leaf ordering (2001), by SciPy. Notebook: 04_evaluation.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
+    distance = 1 - (shares + shares.T) / 2
+    np.fill_diagonal(distance, 0)
+    order = leaves_list(linkage(squareform(distance), "average", optimal_ordering=True))
+    return counts.iloc[order, order]
+
+
+def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    """What ``metrics.json`` holds.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As :func:`predict` returns it; the test segments count.
+    facts : dict
+        ``dataset, protocol, model, parameters, seed, epochs, seconds, versions, device``.
+    seed : int
+        Of the intervals.
+
+    Returns
+    -------
+    dict
+        The facts, then ``segment`` and ``track`` (``accuracy, low, high, n``) and ``table`` by genre.
+    """
+    test = predictions[predictions["split"] == "test"]
+    table = table_one(test).drop(index=AVERAGE)
+    return facts | {
+        "segment": accuracy(test, seed),
+        "track": accuracy(by_track(test), seed),
+        "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
+    }
+
+

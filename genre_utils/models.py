@@ -1,0 +1,110 @@
+"""The networks. They take plain log-mel: resize and standardisation are layers inside them."""
+
+from collections.abc import Callable
+
+from genre_utils.errors import ParamsError
+from genre_utils.params import Params, unknown_name
+from genre_utils.quiet import quiet_stderr
+
+with quiet_stderr():
+    import keras
+    from keras import layers
+
+PAPER_FILTERS = (32, 64, 128, 256)
+PAPER_DROPOUT = (0.2, 0.3, 0.3, 0.4)
+
+
+def build(params: Params, genres: int, frames: int | None = None) -> keras.Model:
+    """The network that ``params.model`` names, with fresh weights from ``params.seed``.
+
+    Parameters
+    ----------
+    params : Params
+        The network and its input.
+    genres : int
+        Number of outputs.
+    frames : int, optional
+        Frames of a log-mel; without it, those of one segment.
+
+    Returns
+    -------
+    keras.Model
+        From log-mel in dB ``(batch, mel, frame)`` to probabilities ``(batch, genres)``. It holds layers of
+        Keras alone, so that a saved one loads without this package.
+
+    Raises
+    ------
+    ParamsError
+        If no network has that name.
+
+    References
+    ----------
+    Notebook: 03_training.
+    """
+    if params.model not in MODELS:
+        raise ParamsError(unknown_name(params.model, MODELS).replace("parameter", "model"))
+    keras.utils.set_random_seed(params.seed)
+    log_mel = keras.Input((params.n_mels, frames or params.frames_per_segment), name="log_mel")
+    return keras.Model(log_mel, MODELS[params.model](log_mel, params, genres), name=params.model)
+
+
+def standardised_image(log_mel: keras.KerasTensor, params: Params) -> keras.KerasTensor:
+    """Resize a log-mel to the network's image, then standardise each segment on its own.
+
+    Parameters
+    ----------
+    log_mel : KerasTensor [shape=(batch, mel, frame)]
+        Decibels.
+    params : Params
+        ``image_height`` (mel) and ``image_width`` (time), in pixels.
+
+    Returns
+    -------
+    KerasTensor [shape=(batch, image_height, image_width, 1)]
+        Mean 0 and standard deviation 1 over each segment; a constant one becomes 0.
+
+    References
+    ----------
+    Paper, II.B.3 and II.B.4. Bilinear resizing. Notebook: 03_training.
+    """
+    x = layers.Reshape((*log_mel.shape[1:], 1), name="channel")(log_mel)
+    x = layers.Resizing(params.image_height, params.image_width, name="resize")(x)
+    # Layer normalisation over the whole image, without weights, is per-segment standardisation.
+    return layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-6, center=False, scale=False, name="standardise")(x)
+
+
+def paper_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
+    """The paper's network: four convolutional blocks, then one hidden dense layer.
+
+    Parameters
+    ----------
+    log_mel : KerasTensor [shape=(batch, mel, frame)]
+        Decibels.
+    params : Params
+        Image size, ``padding`` and ``bn_momentum``; the rest is the paper's.
+    genres : int
+        Number of outputs.
+
+    Returns
+    -------
+    KerasTensor [shape=(batch, genres)]
+        Probabilities. At 256x256 with ten genres the network has 33,951,882 parameters.
+
+    References
+    ----------
+    Paper, II.C. Notebook: 03_training.
+    """
+    x = standardised_image(log_mel, params)
+    for filters, dropout in zip(PAPER_FILTERS, PAPER_DROPOUT, strict=True):
+        x = layers.Conv2D(filters, 3, padding=params.padding, activation="relu")(x)
+        x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
+        x = layers.MaxPooling2D(2)(x)
+        x = layers.Dropout(dropout)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(512, activation="relu")(x)
+    x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
+    x = layers.Dropout(0.5)(x)
+    return layers.Dense(genres, activation="softmax", name="probabilities")(x)
+
+
+MODELS: dict[str, Callable[[keras.KerasTensor, Params, int], keras.KerasTensor]] = {"paper_cnn": paper_cnn}

@@ -1,0 +1,201 @@
+"""One frozen set of parameters; the defaults are the paper's."""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Self
+
+from genre_utils.errors import ParamsError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Params:
+    """Everything that decides a result, units in the names, the paper's values as defaults.
+
+    Raises
+    ------
+    ParamsError
+        If a value is impossible; the message says the rule and what was received.
+
+    References
+    ----------
+    Paper, II.A to II.D. A comment beside a value gives the reason where the paper gives none.
+    """
+
+    dataset: str = "gtzan"  # demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV
+    seed: int = 0  # splits, weights, shuffling, dropout, intervals
+
+    # II.B.1 and II.B.2: segments and log-mel
+    sample_rate_hz: int = 22_050
+    segment_seconds: float = 5.0
+    max_segments: int = 6  # a track gives its first six; 0 takes every whole segment
+    n_fft: int = 2_048
+    hop_length: int = 512
+    n_mels: int = 128
+    fmin_hz: float = 20.0
+    fmax_hz: float = 8_000.0
+    top_db: float = 80.0  # librosa's own floor below a segment's maximum
+
+    # II.B.5: split by file; what is left after these two is for training
+    validation_fraction: float = 0.15
+    test_fraction: float = 0.15
+
+    # II.B.3 and II.C: the network
+    model: str = "paper_cnn"
+    image_height: int = 256
+    image_width: int = 256
+    padding: str = "same"  # "valid" would lose a border four times; the paper halves cleanly
+    bn_momentum: float = 0.9  # Keras' 0.99 needs ~500 steps to settle; patience 5 would stop first
+
+    # II.D: training
+    learning_rate: float = 0.001
+    batch_size: int = 32
+    max_epochs: int = 50
+    early_stopping_patience: int = 5
+    plateau_factor: float = 0.5
+    plateau_patience: int = 2  # must act before early stopping does, and leave it time to help
+
+    def __post_init__(self) -> None:
+        rules = {
+            "dataset": (self.dataset != "", "must not be empty"),
+            "seed": (0 <= self.seed < 2**31, "must be in [0, 2**31)"),
+            "sample_rate_hz": (self.sample_rate_hz > 0, "must be above 0"),
+            "segment_seconds": (self.samples_per_segment >= self.n_fft, "must hold at least one n_fft window"),
+            "max_segments": (self.max_segments >= 0, "must be 0 (all) or more"),
+            "n_fft": (self.n_fft >= 2, "must be 2 or more"),
+            "hop_length": (1 <= self.hop_length <= self.n_fft, "must be in [1, n_fft]"),
+            "n_mels": (self.n_mels >= 1, "must be 1 or more"),
+            "fmin_hz": (0 <= self.fmin_hz < self.fmax_hz, "must be in [0, fmax_hz)"),
+            "fmax_hz": (self.fmax_hz <= self.sample_rate_hz / 2, "must not exceed half of sample_rate_hz"),
+            "top_db": (self.top_db > 0, "must be above 0"),
+            "validation_fraction": (0 < self.validation_fraction < 1, "must be in (0, 1)"),
+            "test_fraction": (
+                0 < self.test_fraction < 1 - self.validation_fraction,
+                "must be above 0 and leave something to train on",
+            ),
+            "image_height": (self.image_height >= 16, "must be 16 or more: four poolings halve it"),
+            "image_width": (self.image_width >= 16, "must be 16 or more: four poolings halve it"),
+            "padding": (self.padding in ("same", "valid"), "must be 'same' or 'valid'"),
+            "bn_momentum": (0 <= self.bn_momentum < 1, "must be in [0, 1)"),
+            "learning_rate": (self.learning_rate > 0, "must be above 0"),
+            "batch_size": (self.batch_size >= 1, "must be 1 or more"),
+            "max_epochs": (self.max_epochs >= 1, "must be 1 or more"),
+            "early_stopping_patience": (self.early_stopping_patience >= 1, "must be 1 or more"),
+            "plateau_factor": (0 < self.plateau_factor < 1, "must be in (0, 1)"),
+            "plateau_patience": (self.plateau_patience >= 1, "must be 1 or more"),
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise ParamsError(f"{name} {rule}. Received: {getattr(self, name)!r}.")
+
+    @property
+    def samples_per_segment(self) -> int:
+        """Samples in one segment."""
+        return round(self.segment_seconds * self.sample_rate_hz)
+
+    @property
+    def frames_per_segment(self) -> int:
+        """STFT frames in one segment, centred as librosa centres them."""
+        return 1 + self.samples_per_segment // self.hop_length
+
+    def segments_in(self, seconds: float) -> int:
+        """Whole segments that a track of this length gives, at most ``max_segments``.
+
+        Parameters
+        ----------
+        seconds : float
+            Duration of the track.
+
+        Returns
+        -------
+        int
+            0 if the track is shorter than one segment.
+        """
+        whole = math.floor(round(seconds * self.sample_rate_hz) / self.samples_per_segment)
+        return min(whole, self.max_segments) if self.max_segments else whole
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Build from a profile, strictly.
+
+        Parameters
+        ----------
+        mapping : Mapping
+            Names and values; what is left out keeps the paper's value.
+
+        Returns
+        -------
+        Params
+
+        Raises
+        ------
+        ParamsError
+            If a name is unknown, a type is wrong, or a value impossible.
+        """
+        hints = typing.get_type_hints(cls)
+        values = {}
+        for name, value in mapping.items():
+            if name not in hints:
+                raise ParamsError(unknown_name(name, hints))
+            values[name] = as_type(name, value, hints[name])
+        return cls(**values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """All names and values, in the order of the fields: what ``params.yml`` holds."""
+        return dataclasses.asdict(self)
+
+
+# What decides the feature store, and so names it; the rest can change without a new extraction.
+FEATURE_NAMES = (
+    "sample_rate_hz",
+    "segment_seconds",
+    "max_segments",
+    "n_fft",
+    "hop_length",
+    "n_mels",
+    "fmin_hz",
+    "fmax_hz",
+    "top_db",
+)
+
+
+def unknown_name(name: str, known: typing.Iterable[str]) -> str:
+    """The message for a name that nobody knows, with the nearest that somebody does."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(names)}."
+    return f"Unknown parameter {name!r}. {hint}"
+
+
+def as_type(name: str, value: Any, wanted: type | types.UnionType) -> Any:
+    """A value checked against its type; an int where a float is wanted becomes one.
+
+    Parameters
+    ----------
+    name : str
+        Said in the error.
+    value : Any
+        As read from YAML.
+    wanted : type
+        ``bool``, ``int``, ``float`` or ``str``.
+
+    Returns
+    -------
+    Any
+        The value, of type ``wanted``.
+
+    Raises
+    ------
+    ParamsError
+        If the type differs, or a float is not finite.
+    """
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise ParamsError(f"{name} must be {getattr(wanted, '__name__', wanted)}. Received: {value!r}.")
+    if wanted is float and not math.isfinite(value):
+        raise ParamsError(f"{name} must be finite. Received: {value!r}.")
+    return value

@@ -1,0 +1,225 @@
+"""The figures of training and evaluation."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from genre_utils import evaluation
+from genre_utils.figures import COUNT_MAP, finished
+
+
+def curves(history: pd.DataFrame, save: Path) -> Figure:
+    """Loss, accuracy and learning rate, epoch by epoch.
+
+    Parameters
+    ----------
+    history : pd.DataFrame
+        As ``training.train`` returns it.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Paper, II.D. Notebook: 03_training.
+    """
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8))
+    for axes, name in ((left, "loss"), (middle, "accuracy")):
+        axes.plot(history["epoch"], history[name], "o-", label="training (with dropout)")
+        axes.plot(history["epoch"], history[f"val_{name}"], "s--", label="validation")
+    best = history.loc[history["val_accuracy"].idxmax()]
+    middle.plot(best["epoch"], best["val_accuracy"], "*", markersize=18, color="black", label="kept for evaluation")
+    left.set(title="Cross-entropy", ylabel="loss", xlabel="epoch")
+    middle.set(title="Segments right", ylabel="accuracy", xlabel="epoch", ylim=(0, 1))
+    middle.yaxis.set_major_formatter(PercentFormatter(1))
+    right.step(history["epoch"], history["learning_rate"], where="mid")
+    right.set(title="Learning rate", ylabel="learning rate", xlabel="epoch", yscale="log")
+    left.legend(fontsize="small")
+    middle.legend(fontsize="small", loc="lower right")
+    for axes in (left, middle, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    sns.despine(figure)
+    return finished(figure, save)
+
+
+def split_counts(counts: pd.DataFrame, save: Path) -> Figure:
+    """Tracks by genre and side of the split.
+
+    Parameters
+    ----------
+    counts : pd.DataFrame [index=genre, columns=split]
+        Counts of tracks.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Paper, II.B.5. Notebook: 03_training.
+    """
+    figure, axes = plt.subplots(figsize=(8, 4))
+    counts.plot.barh(stacked=True, ax=axes, width=0.8, color=sns.color_palette("colorblind", 3))
+    axes.bar_label(axes.containers[0], label_type="center")
+    for container in axes.containers[1:]:
+        axes.bar_label(container, label_type="center", color="white")
+    axes.set(title="Tracks on each side of the split", xlabel="tracks", ylabel="")
+    axes.invert_yaxis()
+    axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return finished(figure, save)
+
+
+def confusion_matrix(counts: pd.DataFrame, title: str, save: Path) -> Figure:
+    """Counts and row percent of true against predicted genre.
+
+    Parameters
+    ----------
+    counts : pd.DataFrame [index=true genre, columns=predicted genre]
+        In the order in which they shall stand.
+    title : str
+        Says data set, protocol, level and number of rows.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    labels = [
+        [f"{count}\n{share:.0%}" if count else "" for count, share in zip(*row, strict=True)]
+        for row in zip(counts.to_numpy(), shares.to_numpy(), strict=True)
+    ]
+    figure, axes = plt.subplots(figsize=(9.5, 8))
+    sns.heatmap(
+        shares, annot=np.array(labels), fmt="", cmap=COUNT_MAP, vmin=0, vmax=1, square=True, ax=axes,
+        linewidths=1, annot_kws={"size": 12}, cbar_kws={"label": "share of the true genre", "format": PercentFormatter(1)},
+    )  # fmt: skip
+    axes.set_title(title, fontsize=14)
+    axes.set_xlabel("predicted genre", fontsize=13)
+    axes.set_ylabel("true genre", fontsize=13)
+    axes.tick_params(labelsize=13, length=0)
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=45, ha="right")
+    axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
+    return finished(figure, save)
+
+
+def beside_the_paper(table: pd.DataFrame, title: str, save: Path) -> Figure:
+    """F1 by genre here and in the paper's Table I.
+
+    Parameters
+    ----------
+    table : pd.DataFrame [index=genre, columns=precision, recall, f1, support]
+        As ``evaluation.table_one`` returns it.
+    title : str
+        Says data set, protocol, level and number of rows.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Paper, III.A. Notebook: 04_evaluation.
+    """
+    both = pd.DataFrame({"here": table["f1"], "paper": evaluation.PAPER_TABLE["f1"].reindex(table.index)})
+    both = both.drop(index=evaluation.AVERAGE).sort_values("here")
+    figure, axes = plt.subplots(figsize=(8, 4.5))
+    axes.hlines(both.index, both.min(axis=1), both.max(axis=1), color="lightgrey", linewidth=3)
+    axes.plot(both["here"], both.index, "o", markersize=9, label="here")
+    axes.plot(both["paper"], both.index, "D", markersize=8, label="paper, Table I (GTZAN)")
+    axes.set(title=title, xlabel="F1", xlim=(-0.02, 1.02))
+    axes.legend(loc="lower right")
+    sns.despine(figure)
+    return finished(figure, save)
+
+
+def accuracies(metrics: dict[str, Any], chance: float, title: str, save: Path) -> Figure:
+    """Accuracy by segment and by track with their intervals, the paper's figure and chance.
+
+    Parameters
+    ----------
+    metrics : dict
+        As ``evaluation.metrics`` returns it.
+    chance : float
+        Accuracy of guessing, in [0, 1].
+    title : str
+        Says data set and protocol.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Paper, III.A. Notebook: 04_evaluation.
+    """
+    figure, axes = plt.subplots(figsize=(8, 2.8))
+    for height, level in enumerate(("track", "segment")):
+        value = metrics[level]
+        below, above = value["accuracy"] - value["low"], value["high"] - value["accuracy"]
+        axes.errorbar(value["accuracy"], height, xerr=[[below], [above]], fmt="o", capsize=6, markersize=9, linewidth=3)
+    names = [f"by {level}\n(n = {metrics[level]['n']})" for level in ("track", "segment")]
+    axes.axvline(evaluation.PAPER_ACCURACY, color="black", linestyle="--", label="paper: 71.35 % of GTZAN segments")
+    axes.axvline(chance, color="grey", linestyle=":", label=f"chance: {chance:.0%}")
+    axes.set_yticks([0, 1], names)
+    axes.set(title=title, xlabel="accuracy, 95 % interval resampled by track", xlim=(0, 1.02), ylim=(-0.6, 1.6))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    sns.despine(figure)
+    return finished(figure, save)
+
+
+def confused_pairs(pairs: pd.DataFrame, title: str, save: Path, most: int = 10) -> Figure:
+    """The pairs of genres that are most taken for each other; the paper's three are marked.
+
+    Parameters
+    ----------
+    pairs : pd.DataFrame
+        As ``evaluation.confused_pairs`` returns it.
+    title : str
+        Says data set, protocol and level.
+    save : Path
+        A .png file.
+    most : int
+        How many pairs beside the paper's three.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Paper, III.B.3. Notebook: 04_evaluation.
+    """
+    shown = pairs[(pairs.index < most) | pairs["in_paper"]].assign(
+        named=lambda table: np.where(table["in_paper"], "named by the paper", "not named")
+    )
+    figure, axes = plt.subplots(figsize=(8, 4.5))
+    order = {"named by the paper": sns.color_palette()[3], "not named": sns.color_palette()[0]}
+    sns.barplot(shown, x="share", y="pair", hue="named", palette=order, ax=axes, dodge=False)
+    axes.set(title=title, xlabel="share of both genres taken for the other", ylabel="")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(title="", loc="lower right")
+    sns.despine(figure)
+    return finished(figure, save)

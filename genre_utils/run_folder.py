@@ -1,0 +1,163 @@
+"""One folder a run: what the notebooks leave for each other and for the reader."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from genre_utils.errors import RunError
+from genre_utils.params import Params
+from genre_utils.paths import PROJECT, RUNS
+
+LESSON = "lesson"  # the run folder of who steps through the notebooks by hand
+PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Paths and files of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+
+    References
+    ----------
+    Notebook: 02_feature_extraction, 03_training, 04_evaluation.
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, run_dir: str) -> "RunFolder":
+        """The folder that a notebook's ``run_dir`` names.
+
+        Parameters
+        ----------
+        run_dir : str
+            A path, relative to the project's root; "" is ``runs/lesson``.
+
+        Returns
+        -------
+        RunFolder
+        """
+        folder = PROJECT / run_dir if run_dir else RUNS / LESSON
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    @property
+    def figures(self) -> Path:
+        """Where the figures lie."""
+        return self.folder / "figures"
+
+    @property
+    def params(self) -> Params:
+        """The parameters so far.
+
+        Raises
+        ------
+        RunError
+            If no notebook has written them yet.
+        ParamsError
+            If somebody has edited them into something impossible.
+        """
+        return Params.from_mapping(yaml.safe_load(self.needs("params.yml", "02_feature_extraction").read_text()))
+
+    def write_params(self, params: Params) -> Params:
+        """Write ``params.yml``, and give the parameters back."""
+        text = yaml.safe_dump(params.to_mapping(), sort_keys=False)
+        (self.folder / "params.yml").write_text(text)
+        return params
+
+    def update_params(self, **changes: Any) -> Params:
+        """Change some parameters, and write them.
+
+        Parameters
+        ----------
+        **changes
+            Names and values.
+
+        Returns
+        -------
+        Params
+        """
+        return self.write_params(Params.from_mapping(self.params.to_mapping() | changes))
+
+    def history(self) -> pd.DataFrame:
+        """``history.csv``, one row an epoch."""
+        return pd.read_csv(self.needs("history.csv", "03_training"))
+
+    def assignment(self) -> pd.DataFrame:
+        """``split.csv``: ``track_id, split``."""
+        return pd.read_csv(self.needs("split.csv", "03_training"), dtype=str, keep_default_na=False)
+
+    def predictions(self) -> pd.DataFrame:
+        """``predictions.parquet``, one row a segment."""
+        return pd.read_parquet(self.needs("predictions.parquet", "04_evaluation"))
+
+    def metrics(self) -> dict[str, Any]:
+        """``metrics.json``."""
+        return json.loads(self.needs("metrics.json", "04_evaluation").read_text())
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Write ``metrics.json``."""
+        (self.folder / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+
+    def needs(self, name: str, notebook: str) -> Path:
+        """The path of a file that an earlier notebook writes.
+
+        Parameters
+        ----------
+        name : str
+            The file.
+        notebook : str
+            Who writes it.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        RunError
+            If it is not there; the message names the notebook to run first.
+        """
+        path = self.folder / name
+        if not path.exists():
+            raise RunError(f"{path} is not there. Run the notebook {notebook} with the same run_dir first.")
+        return path
+
+
+def versions() -> dict[str, str]:
+    """What the result was made with: Python and the packages that decide figures."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def device(gpus: list[str]) -> str:
+    """What the result was computed on.
+
+    Parameters
+    ----------
+    gpus : list of str
+        Names of the GPUs that the backend sees.
+
+    Returns
+    -------
+    str
+        The GPUs, or the processor's name and its number of cores.
+    """
+    if gpus:
+        return ", ".join(gpus)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"

@@ -1,0 +1,195 @@
+"""Training as the paper describes it, resumable after a kill at the last whole epoch."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from genre_utils import models, pipeline
+from genre_utils.params import Params
+from genre_utils.paths import CACHE
+from genre_utils.progress import HEADLESS
+from genre_utils.quiet import quiet_stderr
+from genre_utils.store import Store
+
+with quiet_stderr():
+    import keras
+
+STATE_OF_CALLBACKS = ("best", "wait", "cooldown_counter")  # what Keras' callbacks forget when a process dies
+
+
+def train(
+    store: Store, assignment: pd.DataFrame, genres: list[str], params: Params, folder: Path, cache: Path = CACHE
+) -> pd.DataFrame:
+    """Train the network, keep the epoch with the best validation accuracy, write model and history.
+
+    After each epoch the whole state is saved under ``cache``. When the process is killed, the next call with
+    the same data and parameters goes on with the epoch where it stopped, and ends as an undisturbed one does.
+
+    Parameters
+    ----------
+    store : Store
+        The features.
+    assignment : pd.DataFrame [columns=track_id, split]
+        As a function of ``splits`` returns it.
+    genres : list of str
+        The classes, in the order of the network's outputs.
+    params : Params
+        The network and its training.
+    folder : Path
+        Gets ``model.keras`` (without the optimizer's state) and ``history.csv``.
+    cache : Path
+        Where the state is kept until the training is done.
+
+    Returns
+    -------
+    pd.DataFrame [columns=epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds]
+        One row an epoch, the first is 1; accuracies are of segments, the training one under dropout.
+
+    References
+    ----------
+    Paper, II.D. Notebook: 03_training.
+    """
+    examples = pipeline.examples(store, assignment, "train", genres)
+    held_out = pipeline.examples(store, assignment, "validation", genres)
+    root = cache / "training" / fingerprint(store, assignment, genres, params)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_suffix(".lock")):
+        state = State(root, params)
+        model = state.restored() or compiled(models.build(params, len(genres)), params)
+        if not state.stopped and len(state.history) < params.max_epochs:
+            model.fit(
+                pipeline.shuffled(store, examples, params, first_epoch=len(state.history)),
+                validation_data=pipeline.in_order(store, held_out, params),
+                initial_epoch=len(state.history),
+                epochs=params.max_epochs,
+                steps_per_epoch=math.ceil(len(examples) / params.batch_size),
+                callbacks=[*state.monitors, state],
+                shuffle=False,  # the data set shuffles itself
+                verbose=2 if os.environ.get(HEADLESS) else 1,
+            )
+        history = pd.DataFrame(state.history)
+        best = models.build(params, len(genres))
+        best.load_weights(state.folder / "best.weights.h5")
+        best.save(folder / "model.partial.keras")
+        (folder / "model.partial.keras").replace(folder / "model.keras")
+        history.to_csv(folder / "history.csv", index=False)
+        shutil.rmtree(root)
+    return history
+
+
+def compiled(model: keras.Model, params: Params) -> keras.Model:
+    """The network with the paper's loss and optimizer.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With probabilities as outputs.
+    params : Params
+        ``learning_rate``.
+
+    Returns
+    -------
+    keras.Model
+        The same one.
+
+    References
+    ----------
+    Paper, II.D.
+    """
+    model.compile(keras.optimizers.Adam(params.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def fingerprint(store: Store, assignment: pd.DataFrame, genres: list[str], params: Params) -> str:
+    """Name of a training's state: a hash of everything that decides its result."""
+    facts = [keras.__version__, store.folder.name, assignment.to_dict("records"), genres, params.to_mapping()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+class State(keras.callbacks.Callback):
+    """What a training is made of between two epochs, on disk: one folder an epoch, renamed into place.
+
+    Parameters
+    ----------
+    root : Path
+        Holds ``epoch-NNNN``; the last one whole is continued.
+    params : Params
+        ``seed``, and the two patiences.
+
+    Attributes
+    ----------
+    history : list of dict
+        One entry a finished epoch.
+    stopped : bool
+        Whether early stopping has ended the training.
+    monitors : list of keras.callbacks.Callback
+        Early stopping, then the scheduler; they must come before this callback.
+    """
+
+    def __init__(self, root: Path, params: Params):
+        super().__init__()
+        self.root, self.seed = root, params.seed  # Keras keeps `params` for itself
+        self.monitors = [
+            keras.callbacks.EarlyStopping("val_loss", patience=params.early_stopping_patience),
+            keras.callbacks.ReduceLROnPlateau("val_loss", factor=params.plateau_factor, patience=params.plateau_patience),
+        ]
+        whole = sorted(root.glob("epoch-????"))
+        self.folder = whole[-1] if whole else None
+        saved = json.loads((self.folder / "state.json").read_text()) if self.folder else {}
+        self.history: list[dict[str, float]] = saved.get("history", [])
+        self.stopped: bool = saved.get("stopped", False)
+        self.callbacks: list[dict[str, Any]] = saved.get("callbacks", [])
+
+    def restored(self) -> keras.Model | None:
+        """The saved network with its optimizer's state, or None if no epoch was finished."""
+        if self.folder is None:
+            return None
+        print(f"resuming after epoch {len(self.history)}", flush=True)
+        return keras.models.load_model(self.folder / "last.keras")
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Give the callbacks their memory back; Keras has just cleared it."""
+        for callback, saved in zip(self.monitors, self.callbacks, strict=False):
+            vars(callback).update(saved)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Let an epoch's dropout follow from seed and epoch alone, so that a resumed one equals it."""
+        self.started = time.monotonic()
+        for index, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.Dropout):
+                layer.seed_generator.state.assign([self.seed ^ index, epoch << 20])
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Save everything, then rename; a kill at any moment leaves the epoch before."""
+        row = {"epoch": epoch + 1, **(logs or {}), "seconds": round(time.monotonic() - self.started, 3)}
+        is_best = all(row["val_accuracy"] > earlier["val_accuracy"] for earlier in self.history)
+        self.history.append(row)
+        partial = self.root / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        self.model.save(partial / "last.keras")
+        if is_best:
+            self.model.save_weights(partial / "best.weights.h5")
+        else:
+            shutil.copy2(self.folder / "best.weights.h5", partial)
+        state = {
+            "history": self.history,
+            "stopped": self.model.stop_training,
+            "callbacks": [
+                {name: vars(callback)[name] for name in STATE_OF_CALLBACKS if name in vars(callback)}
+                for callback in self.monitors
+            ],
+        }
+        (partial / "state.json").write_text(json.dumps(state))
+        before, self.folder = self.folder, self.root / f"epoch-{epoch + 1:04d}"
+        partial.rename(self.folder)
+        if before:
+            shutil.rmtree(before)
