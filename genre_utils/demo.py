@@ -24,7 +24,8 @@ SAMPLE_RATE_HZ = 22_050
 SAMPLES = 30 * SAMPLE_RATE_HZ
 RELEASE_SECONDS = 0.03  # shorter ends are heard, and seen in the spectrogram, as clicks
 # For each part (drums, bass, ...) the chance that an artist takes it from a neighbouring genre, and then again
-# that a track does. Without it a classifier is perfect and the confusion matrix has nothing to tell.
+# that a track does. At 0 the mean and deviation of each mel band tell 82 % of the segments of unseen tracks, at
+# 0.12 some 65 % (a small CNN 80 %): enough mistakes to explore, and enough to learn.
 BORROW = 0.12
 
 
@@ -89,6 +90,7 @@ class Drums:
     snare: str
     hat: str
     cymbal: str  # open hat or ride
+    level: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -163,16 +165,16 @@ STYLES = {
     ),
     "disco": Style(
         Feel(120, 0.0, "ivcvbc"),
-        Drums("tight", "x...x...x...x...", "....x.......x...", "x.o.x.o.x.o.x.o.", "..x...x...x...x."),
+        Drums("tight", "x...x...x...x...", "....x.......x...", "x.o.x.o.x.o.x.o.", "..x...x...x...x.", 1.4),
         Part("synth bass", "1.8.1.8.1.8.1.8.", 0.7),
-        Part("clean guitar", "..o.x.ox..o.x.xo", 0.5, 0.8),
+        Part("clean guitar", "..o.x.ox..o.x.xo", 0.4, 1.1),
         Lead("strings", "dorian", 0.45),
         Harmony("Am7 Am7 Dm7 G7", "Fmaj7 G7 Em7 Am7"),
         neighbours=("pop", "hiphop"),
     ),
     "hiphop": Style(
         Feel(88, 0.3, "ivcvbv"),
-        Drums("808", "x.....x...x.....", "....x.......x...", "x.x.x.xox.x.xoxo", ""),
+        Drums("808", "x.....x...x.....", "....x.......x...", "x.x.x.xox.x.xoxo", "", 1.3),
         Part("808", "1.....1...1...5.", 0.9, 1.3),
         Part("rhodes", "x......1..3.5...", 0.9, 0.7),
         Lead("rapper", "minor", 0.75, 0.9),
@@ -181,7 +183,7 @@ STYLES = {
     ),
     "jazz": Style(
         Feel(138, 0.62, "ivvbvc"),
-        Drums("brushes", "o...............", "....o..o....o...", "....x.......x...", "x...x.x.x...x.x."),
+        Drums("brushes", "o...............", "....o..o....o...", "....x.......x...", "x...x.x.x...x.x.", 0.7),
         Part("upright", "1...3...5...7...", 0.95, 1.1),
         Part("piano", "x.....x.......o.", 0.6, 0.8),
         Lead("sax", "dorian", 0.6),
@@ -190,7 +192,7 @@ STYLES = {
     ),
     "metal": Style(
         Feel(152, 0.0, "icvcbc"),
-        Drums("heavy", "xoxoxoxoxoxoxoxo", "....x.......x...", "x...x...x...x...", "x.......x......."),
+        Drums("heavy", "xoxoxoxoxoxoxoxo", "....x.......x...", "x...x...x...x...", "x.......x.......", 1.2),
         Part("fingers", "1.111.111.111.1.", 0.7),
         Part("metal guitar", "x.oox.oox.oox.x.", 0.8, 1.2),
         Lead("lead guitar", "minor", 0.6, 0.6),
@@ -451,7 +453,8 @@ def compose(genre: str, artist: int, track: int, seed: int) -> np.ndarray:
     @functools.cache
     def played(name: str, notes: tuple[int, ...], sixteenths: float) -> np.ndarray:
         voice, seconds = VOICES[name], sixteenths * bar_seconds / 16
-        wave = sum(tone(voice, note + who.tune_cents / 100, seconds, who.brightness) for note in notes)
+        strings = [tone(voice, note + who.tune_cents / 100, seconds, who.brightness) for note in notes]
+        wave = np.sum(strings, axis=0)
         return 0.4 * (np.tanh(voice.drive * wave) / np.tanh(voice.drive) if voice.drive else wave)
 
     def add(bar: int, step: int, wave: np.ndarray, level: float) -> None:
@@ -478,13 +481,14 @@ def compose(genre: str, artist: int, track: int, seed: int) -> np.ndarray:
         drums, bass, comp, lead = np.array(SECTIONS[section]) * who.balance
         chords = (style.harmony.chorus if section == "c" else style.harmony.verse).split()
         chord = chord_tones(chords[bar % len(chords)])
+        drums *= 2 * style.drums.level  # a stroke is short: at equal peaks the kit would drown
         lines = dataclasses.asdict(style.drums)
         if last and style.drums is not NO_DRUMS:
             lines["snare"] = lines["snare"][:12] + "oxxx"  # a fill leads into the next section
         for name, wave in kit.items():
             for step, mark in enumerate(lines[name]):
                 if mark != "." and (section != "i" or name in ("hat", "kick")):
-                    add(bar, step, wave, 2.0 * drums * (0.5 if mark == "o" else 1))
+                    add(bar, step, wave, drums * (0.5 if mark == "o" else 1))
         play(bar, style.bass, chord, bass)
         play(bar, style.comp, chord, 0.8 * comp)
         scale = SCALES[style.lead.scale]
@@ -610,9 +614,8 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         label = folder / "demo.json"
         if label.is_file():
-            if json.loads(label.read_text()) == made and all(
-                (folder / row["path"]).is_file() for row in rows
-            ):
+            whole = all((folder / row["path"]).is_file() for row in rows)
+            if whole and json.loads(label.read_text()) == made:
                 return folder
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise CatalogError(

@@ -63,7 +63,7 @@ class Remote:
     def by_hand(self, home: Path) -> str:
         """How to bring the data without this program: the end of every failed download's message."""
         return (
-            f"Bring it by hand: download it on any machine, put {self.archive} into {home}, or an unpacked "
+            f"Bring it by hand: download it on any machine, put it into {home} as {self.archive}, or an unpacked "
             f"folder of genre folders into {home / self.name / 'genres'}, and run again. "
             f"Or name the folder: make run PROFILE={self.profile} DATA=/path/to/genres.{self.elsewhere}"
         )
@@ -422,7 +422,8 @@ def write(entries: Iterable[Entry], folder: Path, limit_bytes: int) -> None:
         for why, holds in rules.items():
             if not holds:
                 raise Refused(f"entry {entry.name!r} {why}")
-        if entry.kind == "folder" or name.name.startswith("._") or "__MACOSX" in name.parts:
+        macos = any(part.startswith("._") or part == "__MACOSX" for part in name.parts)
+        if entry.kind == "folder" or macos:
             continue
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

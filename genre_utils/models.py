@@ -1,6 +1,9 @@
 """The networks. They take plain log-mel: resize and standardisation are layers inside them."""
 
 from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 
 from genre_utils.errors import ParamsError
 from genre_utils.params import Params, unknown_name
@@ -46,6 +49,44 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
     keras.utils.set_random_seed(params.seed)
     log_mel = keras.Input((params.n_mels, frames or params.frames_per_segment), name="log_mel")
     return keras.Model(log_mel, MODELS[params.model](log_mel, params, genres), name=params.model)
+
+
+def load(path: Path) -> keras.Model:
+    """A saved network.
+
+    Parameters
+    ----------
+    path : Path
+        A .keras file; code in it is refused (Keras' safe mode).
+
+    Returns
+    -------
+    keras.Model
+    """
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def image_of(network: keras.Model, decibels: np.ndarray) -> np.ndarray:
+    """What a network's first convolution sees.
+
+    Parameters
+    ----------
+    network : keras.Model
+        As :func:`build` makes it.
+    decibels : np.ndarray [shape=(n, mel, frame)]
+        Log-mels in dB.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, image_height, image_width)]
+        Resized and standardised.
+
+    References
+    ----------
+    Notebook: 02_feature_extraction.
+    """
+    head = keras.Model(network.input, network.get_layer("standardise").output)
+    return keras.ops.convert_to_numpy(head(decibels))[..., 0]
 
 
 def standardised_image(log_mel: keras.KerasTensor, params: Params) -> keras.KerasTensor:
@@ -101,7 +142,7 @@ def paper_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.
         x = layers.MaxPooling2D(2)(x)
         x = layers.Dropout(dropout)(x)
     x = layers.Flatten()(x)
-    x = layers.Dense(512, activation="relu")(x)
+    x = layers.Dense(512, activation="relu", name="dense")(x)
     x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
     x = layers.Dropout(0.5)(x)
     return layers.Dense(genres, activation="softmax", name="probabilities")(x)

@@ -58,7 +58,7 @@ def in_order(store: Store, table: pd.DataFrame, params: Params) -> tf.data.Datas
 
 
 def shuffled(store: Store, table: pd.DataFrame, params: Params, first_epoch: int = 0) -> tf.data.Dataset:
-    """Epoch after epoch, each a permutation of all segments: for training.
+    """Epoch after epoch without end, each a permutation of all segments: for training.
 
     The permutation of an epoch follows from ``params.seed`` and the epoch's number alone, so that a training
     resumed at epoch ``k`` sees what an undisturbed one sees.
@@ -70,7 +70,7 @@ def shuffled(store: Store, table: pd.DataFrame, params: Params, first_epoch: int
     table : pd.DataFrame
         As :func:`examples` returns it.
     params : Params
-        ``batch_size``, ``seed`` and ``max_epochs``.
+        ``batch_size`` and ``seed``.
     first_epoch : int
         Epochs already trained.
 
@@ -90,7 +90,7 @@ def shuffled(store: Store, table: pd.DataFrame, params: Params, first_epoch: int
         )
         return batches(store, table, tf.data.Dataset.from_tensor_slices(order), params)
 
-    return tf.data.Dataset.range(first_epoch, params.max_epochs).flat_map(epoch_order).prefetch(tf.data.AUTOTUNE)
+    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_order).prefetch(tf.data.AUTOTUNE)
 
 
 def batches(store: Store, table: pd.DataFrame, order: tf.data.Dataset, params: Params) -> tf.data.Dataset:
@@ -106,3 +106,9 @@ def batches(store: Store, table: pd.DataFrame, order: tf.data.Dataset, params: P
         return tf.ensure_shape(decibels, (None, mels, frames)), tf.ensure_shape(label, (None,))
 
     return order.batch(params.batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that TensorFlow sees."""
+    devices = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in devices]

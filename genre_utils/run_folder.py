@@ -90,6 +90,10 @@ class RunFolder:
         """
         return self.write_params(Params.from_mapping(self.params.to_mapping() | changes))
 
+    def tracks(self) -> pd.DataFrame:
+        """``tracks.parquet``: the catalog, with every fault that was found."""
+        return pd.read_parquet(self.needs("tracks.parquet", "02_feature_extraction"))
+
     def history(self) -> pd.DataFrame:
         """``history.csv``, one row an epoch."""
         return pd.read_csv(self.needs("history.csv", "03_training"))

@@ -253,7 +253,7 @@ def test_a_killed_render_is_not_taken_for_whole(quick, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(demo, "progress", killed)
         with pytest.raises(KeyboardInterrupt):
-            demo.render(tmp_path / "set", tracks_per_genre=1, seed=1)
+            demo.render(tmp_path / "set", tracks_per_genre=2, seed=1)
     assert not (tmp_path / "set").exists()
     demo.render(tmp_path / "set", tracks_per_genre=1, seed=2)
     files = sorted((tmp_path / "set").rglob("*.wav"))

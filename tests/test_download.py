@@ -130,6 +130,7 @@ def test_a_good_archive_is_fetched_once_and_only_its_content_stays(archive, wavs
     folder = download.fetch(remote, home)
     assert folder == home / "gtzan"
     assert files_below(home) == {f"gtzan/{name}": data for name, data in wavs.items()}
+    assert {path.name for path in home.iterdir()} <= {"gtzan", ".gtzan.lock"}
     assert download.fetch(remote, home) == folder
     assert server.requests == [f"/{archive}"]
 
@@ -144,16 +145,20 @@ def test_what_is_there_is_used_where_nothing_can_be_written(wavs, server, home):
     assert server.requests == []
 
 
-@pytest.mark.parametrize("kept", ["", "gtzan/.DS_Store", "gtzan/genres/"])
-def test_a_folder_without_tracks_is_not_taken_for_the_data(kept, wavs, server, home):
-    remote = remote_of(tar_bytes(wavs), server)
-    (home / "gtzan" / kept.removeprefix("gtzan/")).mkdir(parents=True)
-    if not kept:
-        assert len(files_below(download.fetch(remote, home))) == 2
-    else:
-        with pytest.raises(DownloadError, match="in the way and holds no tracks"):
-            download.fetch(remote, home)
-        assert server.requests == []
+def test_an_empty_folder_is_filled(wavs, server, home):
+    (home / "gtzan").mkdir(parents=True)
+    assert files_below(download.fetch(remote_of(tar_bytes(wavs), server), home)) == wavs
+
+
+@pytest.mark.parametrize("kept", ["file", "hidden file", "empty folders"])
+def test_what_holds_no_tracks_is_not_taken_for_the_data(kept, wavs, server, home):
+    folder = home / "gtzan"
+    (home if kept == "file" else folder / "genres").mkdir(parents=True)
+    if kept != "empty folders":
+        (folder if kept == "file" else folder / ".DS_Store").write_bytes(b"x")
+    with pytest.raises(DownloadError, match="in the way and holds no tracks"):
+        download.fetch(remote_of(tar_bytes(wavs), server), home)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("accepted_as", ["known_hash", "also_accepted"])
@@ -218,7 +223,7 @@ def test_a_dead_host_says_how_to_bring_the_data_by_hand(name, server, home):
         with pytest.raises(DownloadError) as caught:
             download.fetch(remote, home)
     message = str(caught.value)
-    assert url in message and f"put {remote.archive} into {home}" in message
+    assert url in message and f"put it into {home} as {remote.archive}" in message
     assert str(home / name / "genres") in message
     assert f"make run PROFILE={remote.profile} DATA=" in message
     assert ("andradaolteanu/gtzan-dataset-music-genre-classification" in message) == (name == "gtzan")
@@ -234,8 +239,9 @@ def test_a_home_that_cannot_be_written_is_an_error_that_names_it(wavs, server, t
 
 def test_what_a_killed_run_left_neither_counts_nor_stays(wavs, server, home):
     staging = home / ".gtzan.staging"
-    (staging / ".gtzan.partial" / "genres").mkdir(parents=True)
-    (staging / ".gtzan.partial" / "genres" / "old.wav").write_bytes(b"half")
+    for unpacked in (staging / ".gtzan.partial", staging / "gtzan"):
+        unpacked.mkdir(parents=True)
+        (unpacked / "old.wav").write_bytes(b"half")
     (staging / "tmp0").write_bytes(b"half an archive")
     download.fetch(remote_of(tar_bytes(wavs), server), home)
     assert set(files_below(home)) == {f"gtzan/{name}" for name in wavs}
@@ -312,7 +318,7 @@ def test_a_track_that_is_not_the_known_one_is_named_and_nothing_counts(fault, in
         DownloadError, match=rf"1 tracks .*blues\.000{'00' if fault == 'changed' else '99'}\."
     ):
         download.fetch(remote, home)
-    assert not (home / "gtzan").exists()
+    assert set(files_below(home)) == {"main.zip", f"lists/{download.INDEX}"}
 
 
 def test_without_the_index_a_warning_says_what_was_not_checked(index, wavs, server, home):
@@ -353,6 +359,7 @@ def test_a_list_that_cannot_be_fetched_says_where_to_put_it(index, server, home)
 
 
 def test_data_home_is_the_variable_or_the_project_s_data(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # the root is the project's, wherever one stands
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GENRE_DATA_HOME", "~/music")
     assert download.data_home() == tmp_path.resolve() / "music"
@@ -429,7 +436,7 @@ def test_a_hostile_archive_is_refused_by_name_and_leaves_nothing(what, tmp_path)
     assert error and any(words in error for words in wanted.split("|")), error
 
 
-def test_python_s_own_rules_stand_behind_ours(tmp_path, monkeypatch):
+def test_python_s_own_rules_stand_behind_ours():
     for name, kind, target in (("../evil", tarfile.REGTYPE, ""), ("s", tarfile.SYMTYPE, "/etc")):
         with tarfile.open(fileobj=io.BytesIO(tar_bytes({}, [tar_member(name, kind, target)]))) as opened:
             (info,) = opened
@@ -443,6 +450,13 @@ def test_an_entry_that_holds_more_than_it_declares_is_stopped(tmp_path):
         download.write([entry], tmp_path, 100)
 
 
+def test_what_a_killed_unpacking_left_is_replaced(tmp_path):
+    (tmp_path / "work" / ".inside.partial").mkdir(parents=True)
+    (tmp_path / "work" / ".inside.partial" / "old.wav").write_bytes(b"half")
+    assert attempt(tar_bytes({"new.wav": b"x"}), tmp_path) is None
+    assert files_below(tmp_path / "work") == {"inside/new.wav": b"x"}
+
+
 def test_countless_empty_entries_are_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "MAX_ENTRIES", 5)
     assert attempt(tar_bytes({str(n): b"" for n in range(5)}), tmp_path) is None
@@ -452,7 +466,7 @@ def test_countless_empty_entries_are_stopped(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("pack", [zip_bytes, tar_bytes, lambda files: tar_bytes(files, mode="w")])
 def test_what_macos_adds_is_left_out_and_permissions_are_plain(pack, wavs, tmp_path):
-    junk = {"genres/blues/._blues.00000.wav": b"x", "__MACOSX/genres/a.wav": b"x", "._genres": b"x"}
+    junk = {"genres/blues/._blues.00000.wav": b"x", "__MACOSX/genres/a.wav": b"x", "._genres/b.wav": b"x"}
     assert attempt(pack({**wavs, **junk}), tmp_path) is None
     inside = tmp_path / "work" / "inside"
     assert files_below(inside) == wavs

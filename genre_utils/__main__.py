@@ -1,0 +1,52 @@
+"""``python -m genre_utils run`` and ``fetch``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from genre_utils import catalog
+from genre_utils.errors import GenreUtilsError
+from genre_utils.params import Params
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Without it, the command line's.
+
+    Returns
+    -------
+    int
+        The exit status: 0 only if everything was done.
+    """
+    parser = argparse.ArgumentParser(prog="python -m genre_utils", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run all notebooks headlessly into one run folder")
+    run.add_argument("--profile", default="demo", help="a file of notebooks/profiles (default: demo)")
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
+    run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
+    fetch = commands.add_parser("fetch", help="fetch or make a data set, and say what is in it")
+    fetch.add_argument("dataset", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "run":
+            from genre_utils import headless  # papermill and nbconvert, which fetch does not need
+
+            headless.run(chosen.profile, chosen.set, chosen.out)
+        else:
+            tracks = catalog.load(Params(dataset=chosen.dataset))
+            print(tracks["genre"].value_counts().sort_index().to_string())
+            print(f"{len(tracks)} tracks, {len(catalog.faults(tracks))} with a fault")
+            for row in catalog.faults(tracks).itertuples():
+                print(f"  {row.track_id}: {row.fault}")
+    except GenreUtilsError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

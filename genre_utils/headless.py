@@ -1,0 +1,267 @@
+"""The notebooks in order, without a browser: papermill into one run folder."""
+
+import ast
+import contextlib
+import datetime
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+from jupyter_client.kernelspec import NoSuchKernel
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from genre_utils import report
+from genre_utils.errors import ParamsError, RunError
+from genre_utils.params import as_type, unknown_name
+from genre_utils.paths import NOTEBOOKS, PROFILES, PROJECT, RUNS
+from genre_utils.progress import HEADLESS
+from genre_utils.run_folder import RunFolder
+
+KERNEL = "python3"
+ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or every kernel begins with a warning
+RUNNER_KEYS = {"cell_timeout_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
+ARTEFACTS = ("params.yml", "tracks.parquet", "split.csv", "history.csv", "model.keras", "predictions.parquet", "metrics.json")
+
+
+def notebooks() -> list[Path]:
+    """The numbered notebooks, in order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Names and defaults in a notebook's ``parameters`` cell.
+
+    Parameters
+    ----------
+    notebook : Path
+        An .ipynb file.
+
+    Returns
+    -------
+    dict
+        Name to literal; its type is the parameter's type.
+    """
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: ast.literal_eval(facts["default"]) for name, facts in found.items()}
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    """A profile's names and values.
+
+    Parameters
+    ----------
+    name : str
+        Of a file in ``notebooks/profiles``, without its suffix.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ParamsError
+        If there is none of that name, or it is not a mapping.
+    """
+    profiles = {path.stem: path for path in PROFILES.glob("*.yml")}
+    if name not in profiles:
+        raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))
+    try:
+        values = yaml.safe_load(profiles[name].read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{profiles[name]} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f"{profiles[name]} must hold lines of the form name: value. Received: {values!r}.")
+    return values
+
+
+def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Profile and ``--set`` together, every name known and every value of its type.
+
+    Parameters
+    ----------
+    values : Mapping
+        The profile.
+    settings : list of str
+        Texts of the form ``name=value``, which win over the profile.
+    defaults : Mapping
+        Every known name with a value of its type.
+
+    Returns
+    -------
+    dict
+        Names and values.
+
+    Raises
+    ------
+    ParamsError
+        If a name is unknown (the message gives the nearest), or a type wrong. papermill would only warn.
+    """
+    merged = dict(values)
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ParamsError(f"--set needs name=value. Received: {setting!r}.")
+        try:
+            merged[name] = text if isinstance(defaults.get(name), str) else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ParamsError(f"--set {name}: {text!r} is not a value ({error}).") from error
+    for name, value in merged.items():
+        if name not in defaults:
+            raise ParamsError(unknown_name(name, defaults))
+        merged[name] = as_type(name, value, type(defaults[name]))
+    if Path(merged.get("dataset", "")).expanduser().exists():  # relative to where the command was given
+        merged["dataset"] = str(Path(merged["dataset"]).expanduser().resolve()) if merged["dataset"] else ""
+    return merged
+
+
+def run(profile: str, settings: list[str] | None = None, out: Path | None = None) -> RunFolder:
+    """Run every notebook in one fresh run folder, and write its report.
+
+    Parameters
+    ----------
+    profile : str
+        demo, ci, gtzan_mini or paper.
+    settings : list of str, optional
+        Texts of the form ``name=value``, which win over the profile.
+    out : Path, optional
+        The run folder, empty or not there yet; without it ``runs/<time>-<profile>``, and ``runs/latest``
+        points to it afterwards.
+
+    Returns
+    -------
+    RunFolder
+        With everything that DESIGN lists, checked.
+
+    Raises
+    ------
+    ParamsError
+        Before anything starts, if profile or settings do not fit the notebooks.
+    RunError
+        If a notebook failed (executed notebooks and their HTML are kept), or left something out.
+
+    References
+    ----------
+    papermill. Every notebook gets its own kernel, so that it also works alone.
+    """
+    parameters = {notebook: parameters_of(notebook) for notebook in notebooks()}
+    defaults = RUNNER_KEYS | {name: value for known in parameters.values() for name, value in known.items()}
+    values = RUNNER_KEYS | checked(read_profile(profile), settings or [], defaults)
+    folder = fresh_folder(profile, out)
+    started = time.monotonic()
+    print(f"profile {profile} into {folder}", flush=True)
+    for number, (notebook, known) in enumerate(parameters.items(), start=1):
+        print(f"\n[{number}/{len(parameters)}] {notebook.stem}", flush=True)
+        chosen = {name: value for name, value in values.items() if name in known}
+        execute(notebook, folder, chosen | {"run_dir": str(folder)}, values["cell_timeout_seconds"])
+        print(f"      done after {time.monotonic() - started:.0f} s", flush=True)
+    result = RunFolder(folder)
+    check(result)
+    index = report.write(result, profile)
+    if out is None:
+        point_to(RUNS / "latest", folder)
+    metrics = result.metrics()
+    print(f"\n{report.sentence(metrics, 'segment')}\n{report.sentence(metrics, 'track')}")
+    print(f"{time.monotonic() - started:.0f} s in all. Open {index}", flush=True)
+    return result
+
+
+def fresh_folder(profile: str, out: Path | None) -> Path:
+    """A run folder that no other run uses."""
+    if out is not None:
+        folder = out.expanduser().resolve()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"--out {folder} must be an empty folder or not exist yet, so that no run is overwritten.")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{profile}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        with contextlib.suppress(FileExistsError):
+            folder = RUNS / (stem + suffix)
+            folder.mkdir(parents=True)
+            return folder
+    raise RunError(f"{RUNS} already holds 99 runs named {stem}.")
+
+
+def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_seconds: int) -> None:
+    """Execute one notebook in its own kernel; keep it and its HTML whatever happens.
+
+    Parameters
+    ----------
+    notebook : Path
+        The lesson.
+    folder : Path
+        Gets the executed copy and its HTML.
+    values : dict
+        For its ``parameters`` cell.
+    timeout_seconds : int
+        Limit for one cell.
+
+    Raises
+    ------
+    RunError
+        If a cell failed; the message says which and why.
+    """
+    executed = folder / notebook.name
+    os.environ[HEADLESS] = "1"  # the kernel inherits it
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(executed), values, kernel_name=KERNEL, cwd=str(PROJECT), progress_bar=False,
+            execution_timeout=timeout_seconds, stdout_file=sys.stdout, stderr_file=sys.stderr, config=ENCRYPTED,
+        )  # fmt: skip
+    except PapermillExecutionError as error:
+        cell = f"cell {error.cell_index + 1} ([{error.exec_count}])"
+        raise RunError(f"{notebook.stem}, {cell}: {error.ename}: {error.evalue}\nSee {executed}") from error
+    except CellTimeoutError as error:
+        raise RunError(
+            f"{notebook.stem}: a cell took longer than {timeout_seconds} s. "
+            f"Raise it: --set cell_timeout_seconds=…\n{error}\nSee {executed}"
+        ) from error
+    except (DeadKernelError, NoSuchKernel) as error:
+        raise RunError(f"{notebook.stem}: the kernel {KERNEL} died or is not installed: {error}\nSee {executed}") from error
+    finally:
+        if executed.exists():
+            page, _ = HTMLExporter().from_filename(str(executed))
+            executed.with_suffix(".html").write_text(page, encoding="utf-8")
+
+
+def check(result: RunFolder) -> None:
+    """Assert that a run left everything, and that its figures are finite.
+
+    Parameters
+    ----------
+    result : RunFolder
+        After the last notebook.
+
+    Raises
+    ------
+    RunError
+        Naming what is missing or not finite.
+    """
+    missing = [name for name in ARTEFACTS if not (result.folder / name).exists()]
+    if missing or not list(result.figures.glob("*.png")):
+        raise RunError(f"{result.folder} lacks {', '.join(missing) or 'figures'} after the last notebook.")
+    metrics = result.metrics()
+    values = [metrics[level][name] for level in ("segment", "track") for name in ("accuracy", "low", "high")]
+    if not all(map(math.isfinite, values)) or not result.history().map(math.isfinite).all(axis=None):
+        raise RunError(f"{result.folder}: metrics.json or history.csv holds a figure that is not finite.")
+
+
+def point_to(link: Path, folder: Path) -> None:
+    """Make ``runs/latest`` the newest run: a link, or where links are not allowed a file with its name."""
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    try:
+        link.symlink_to(folder.name, target_is_directory=True)
+    except OSError:  # Windows without developer mode
+        link.write_text(folder.name)

@@ -1,0 +1,106 @@
+"""``index.html`` of a run: its figures, what they mean, and links to everything."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from genre_utils import catalog, evaluation
+from genre_utils.params import Params
+from genre_utils.run_folder import RunFolder
+
+MAIN_FIGURES = {
+    "confusion_segments.png": "Counts and row percent of true against predicted genre, by segment",
+    "accuracies.png": "Accuracy by segment and by track with 95 % intervals, the paper's figure and chance",
+    "beside_the_paper.png": "F1 by genre here and in the paper's Table I",
+    "confused_pairs.png": "The pairs of genres that are most taken for each other",
+    "curves.png": "Loss, accuracy and learning rate by epoch",
+    "log_mels.png": "A log-mel spectrogram of each genre",
+}
+DEMO_NOTICE = (
+    "The demo data set is synthesised by this project's own code. Its accuracy shows that the machinery works; "
+    "it says nothing about music."
+)
+
+
+def sentence(metrics: dict[str, Any], level: str) -> str:
+    """One accuracy with all that belongs to it.
+
+    Parameters
+    ----------
+    metrics : dict
+        As ``evaluation.metrics`` returns it.
+    level : str
+        segment or track.
+
+    Returns
+    -------
+    str
+        Accuracy and 95 % interval in percent, number, data set and protocol.
+    """
+    value = metrics[level]
+    return (
+        f"{value['accuracy']:.1%} of {value['n']} test {level}s right, 95 % interval "
+        f"{value['low']:.1%} to {value['high']:.1%} (data set {metrics['dataset']}, protocol {metrics['protocol']}, "
+        f"{metrics['track']['n']} test tracks)"
+    )
+
+
+def departures(params: Params) -> dict[str, tuple[Any, Any]]:
+    """What differs from the paper.
+
+    Parameters
+    ----------
+    params : Params
+        Of the run.
+
+    Returns
+    -------
+    dict
+        Name to the run's value and the paper's.
+    """
+    paper = Params()
+    names = [field.name for field in dataclasses.fields(Params) if field.name != "seed"]
+    pairs = {name: (getattr(params, name), getattr(paper, name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def write(run: RunFolder, profile: str) -> Path:
+    """Write ``index.html``.
+
+    Parameters
+    ----------
+    run : RunFolder
+        With everything else in it.
+    profile : str
+        Its name.
+
+    Returns
+    -------
+    Path
+        Of the page; it needs no network and no server. Every name in it is escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("genre_utils"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    metrics, params, history = run.metrics(), run.params, run.history()
+    test = run.predictions().query("split == 'test'")
+    page = environment.get_template("report.html.j2").render(
+        profile=profile,
+        metrics=metrics,
+        sentences=[sentence(metrics, "segment"), sentence(metrics, "track")],
+        notice=DEMO_NOTICE if metrics["dataset"] == "demo" else "",
+        departures=departures(params),
+        figures={name: alt for name, alt in MAIN_FIGURES.items() if (run.figures / name).exists()},
+        others=sorted(path.name for path in run.figures.glob("*.png") if path.name not in MAIN_FIGURES),
+        notebooks=sorted(path.stem for path in run.folder.glob("*.ipynb")),
+        files=sorted(path.name for path in run.folder.iterdir() if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras")),
+        table=evaluation.table_one(test).reset_index().to_dict("records"),
+        paper=evaluation.PAPER_TABLE.to_dict("index"),
+        left_out=catalog.faults(run.tracks()).to_dict("records"),
+        best_epoch=int(history.loc[history["val_accuracy"].idxmax(), "epoch"]),
+    )
+    path = run.folder / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
