@@ -392,9 +392,7 @@ def drum_kit(kit: str, tune: float, rng: np.random.Generator) -> dict[str, np.nd
     sweep = 2 * np.pi * kick_hz * tune * (t - 3 * 0.025 * np.exp(-t / 0.025))
     return {
         "kick": np.sin(sweep - sweep[0]) * np.exp(-kick_fade * t) * end,
-        "snare": (0.5 * np.sin(2 * np.pi * snare_hz * tune * t) + 0.3 * hiss[0])
-        * np.exp(-snare_fade * t)
-        * end,
+        "snare": (0.5 * np.sin(2 * np.pi * snare_hz * tune * t) + 0.3 * hiss[0]) * np.exp(-snare_fade * t) * end,
         "hat": 0.1 * treble[1] * np.exp(-hat_fade * t) * end,
         "cymbal": 0.06 * treble[2] * np.exp(-cymbal_fade * t) * end,
     }
@@ -526,22 +524,16 @@ def master(mix: np.ndarray, who: Persona, rng: np.random.Generator) -> np.ndarra
         At most 0.95 in magnitude, without DC.
     """
     t = np.arange(round(who.room_seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    room = rng.standard_normal(len(t)) * np.exp(
-        -np.log(1000) * t / who.room_seconds
-    )  # 60 dB is a factor 1000
+    room = rng.standard_normal(len(t)) * np.exp(-np.log(1000) * t / who.room_seconds)  # 60 dB is a factor 1000
     room *= who.room_mix / np.sqrt(np.sum(room**2))
     room[0] += 1
     padded = scipy.fft.next_fast_len(len(mix) + len(room), real=True)
     hz = np.fft.rfftfreq(padded, 1 / SAMPLE_RATE_HZ)
     tilt = 10 ** (who.tilt_db / 20 * np.log2(np.clip(hz, 60, 9000) / 1000)) * (hz > 30)
-    wet = scipy.fft.irfft(scipy.fft.rfft(mix, padded) * scipy.fft.rfft(room, padded) * tilt, padded)[
-        : len(mix)
-    ]
+    wet = scipy.fft.irfft(scipy.fft.rfft(mix, padded) * scipy.fft.rfft(room, padded) * tilt, padded)[: len(mix)]
     limited = np.tanh(wet / (4 * wet.std()))
     level = 0.9 * 10 ** (who.level_db / 20)
-    track = level * limited / np.abs(limited).max() + 10 ** (who.noise_db / 20) * rng.standard_normal(
-        len(mix)
-    )
+    track = level * limited / np.abs(limited).max() + 10 ** (who.noise_db / 20) * rng.standard_normal(len(mix))
     return np.clip(track - track.mean(), -0.95, 0.95).astype(np.float32)
 
 
@@ -618,9 +610,7 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
             if whole and json.loads(label.read_text()) == made:
                 return folder
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CatalogError(
-                f"{folder} holds something other than a demo set. Name an empty or new folder."
-            )
+            raise CatalogError(f"{folder} holds something other than a demo set. Name an empty or new folder.")
         for leftover in (partial, old):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         jobs = (

@@ -33,9 +33,7 @@ PAPER_TABLE = pd.DataFrame(
 PAPER_PAIRS = (("blues", "rock"), ("country", "pop"), ("hiphop", "reggae"))  # III.B.3
 
 
-def predict(
-    model: Any, store: Store, assignment: pd.DataFrame, genres: list[str], params: Params
-) -> pd.DataFrame:
+def predict(model: Any, store: Store, assignment: pd.DataFrame, genres: list[str], params: Params) -> pd.DataFrame:
     """Probabilities of every validation and test segment.
 
     Parameters
@@ -98,7 +96,7 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     genres = genres_of(predictions)
     probabilities = [f"p_{genre}" for genre in genres]
-    same = {name: "first" for name in ("split", "genre", "path")}
+    same = dict.fromkeys(("split", "genre", "path"), "first")
     table = predictions.groupby("track_id", as_index=False).agg(same | dict.fromkeys(probabilities, "mean"))
     table["predicted"] = np.array(genres)[table[probabilities].to_numpy().argmax(axis=1)]
     return table[["track_id", "split", "genre", "predicted", *probabilities, "path"]]
@@ -268,5 +266,3 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
         "track": accuracy(by_track(test), seed),
         "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
     }
-
-

@@ -14,7 +14,7 @@ from genre_utils.params import Params
 
 LEVEL_MAP = "magma"  # perceptually even, readable in grey and by colour-blind eyes
 COUNT_MAP = "cividis"
-FREQUENCY_TICKS_HZ = (100, 300, 1_000, 3_000, 8_000)
+FREQUENCY_TICKS_HZ = (300, 1_000, 3_000, 8_000)
 
 sns.set_theme(context="notebook", style="ticks", palette="colorblind")
 plt.rcParams |= {"figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True}
@@ -73,10 +73,10 @@ def overview(tracks: pd.DataFrame, save: Path) -> Figure:
     counts.plot.barh(stacked=True, ax=left, color=[sns.color_palette()[0], sns.color_palette()[3]], width=0.8)
     left.set(title="Tracks by genre", xlabel="tracks", ylabel="")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.legend(loc="lower right")
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     for height, genre in enumerate(order):
         seconds = tracks.loc[tracks["genre"] == genre, "duration_seconds"].dropna()
-        right.plot(seconds, np.full(len(seconds), height), "o", alpha=0.4)
+        right.plot(seconds, np.full(len(seconds), height), "o", alpha=0.4, color=sns.color_palette()[0])
     right.set(title="Length of each track", xlabel="seconds")
     right.xaxis.get_major_formatter().set_useOffset(False)
     left.invert_yaxis()
@@ -111,7 +111,8 @@ def waveforms(samples: dict[str, np.ndarray], params: Params, save: Path) -> Fig
         seconds = np.arange(len(pieces)) * step / params.sample_rate_hz
         axes.fill_between(seconds, pieces.min(axis=1), pieces.max(axis=1), linewidth=0)
         axes.set(title=genre, ylim=(-1, 1), xlim=(0, seconds[-1]))
-    label_outer(figure, grid, "time (s)", "amplitude")
+    figure.supxlabel("time (s)")
+    figure.supylabel("amplitude")
     figure.suptitle("Waveform of one track a genre")
     return finished(figure, save)
 
@@ -142,7 +143,8 @@ def log_mels(decibels: dict[str, np.ndarray], params: Params, title: str, save: 
     for axes, (name, segment) in zip(grid, decibels.items(), strict=False):
         image = draw_log_mel(axes, segment, params)
         axes.set_title(name)
-    label_outer(figure, grid, "time (s)", "frequency (Hz)")
+    figure.supxlabel("time (s)")
+    figure.supylabel("frequency (Hz)")
     figure.colorbar(image, ax=list(grid), label="dB below the segment's maximum", aspect=40)
     figure.suptitle(title)
     return finished(figure, save)
@@ -310,16 +312,12 @@ def network_input(decibels: np.ndarray, image: np.ndarray, params: Params, save:
 
 
 def panels(count: int, height: float) -> tuple[Figure, np.ndarray]:
-    """Small multiples, five in a row; unused panels are removed."""
-    columns = min(count, 5)
+    """Small multiples, at most five in a row; unused panels are removed."""
+    columns = 3 if count == 6 else min(count, 5)
     rows = -(-count // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(13, 0.8 + height * rows), sharex=True, sharey=True, squeeze=False)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(13, 0.8 + height * rows), sharex=True, sharey=True, squeeze=False
+    )
     for axes in grid.flat[count:]:
         axes.remove()
     return figure, grid.flatten()[:count]
-
-
-def label_outer(figure: Figure, grid: np.ndarray, x: str, y: str) -> None:
-    """Name the axes once for all panels."""
-    figure.supxlabel(x)
-    figure.supylabel(y)

@@ -30,7 +30,15 @@ from genre_utils.run_folder import RunFolder
 KERNEL = "python3"
 ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or every kernel begins with a warning
 RUNNER_KEYS = {"cell_timeout_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
-ARTEFACTS = ("params.yml", "tracks.parquet", "split.csv", "history.csv", "model.keras", "predictions.parquet", "metrics.json")
+ARTEFACTS = (
+    "params.yml",
+    "tracks.parquet",
+    "split.csv",
+    "history.csv",
+    "model.keras",
+    "predictions.parquet",
+    "metrics.json",
+)
 
 
 def notebooks() -> list[Path]:
@@ -227,7 +235,9 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_second
             f"Raise it: --set cell_timeout_seconds=…\n{error}\nSee {executed}"
         ) from error
     except (DeadKernelError, NoSuchKernel) as error:
-        raise RunError(f"{notebook.stem}: the kernel {KERNEL} died or is not installed: {error}\nSee {executed}") from error
+        raise RunError(
+            f"{notebook.stem}: the kernel {KERNEL} died or is not installed: {error}\nSee {executed}"
+        ) from error
     finally:
         if executed.exists():
             page, _ = HTMLExporter().from_filename(str(executed))

@@ -68,14 +68,18 @@ class Params:
             "n_fft": (self.n_fft >= 2, "must be 2 or more"),
             "hop_length": (1 <= self.hop_length <= self.n_fft, "must be in [1, n_fft]"),
             "n_mels": (self.n_mels >= 1, "must be 1 or more"),
-            "fmin_hz": (0 <= self.fmin_hz < self.fmax_hz, "must be in [0, fmax_hz)"),
-            "fmax_hz": (self.fmax_hz <= self.sample_rate_hz / 2, "must not exceed half of sample_rate_hz"),
+            "fmin_hz": (self.fmin_hz >= 0, "must be 0 or more"),
+            "fmax_hz": (
+                self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2,
+                "must be above fmin_hz and not exceed half of sample_rate_hz",
+            ),
             "top_db": (self.top_db > 0, "must be above 0"),
             "validation_fraction": (0 < self.validation_fraction < 1, "must be in (0, 1)"),
             "test_fraction": (
                 0 < self.test_fraction < 1 - self.validation_fraction,
                 "must be above 0 and leave something to train on",
             ),
+            "model": (self.model != "", "must not be empty"),
             "image_height": (self.image_height >= 16, "must be 16 or more: four poolings halve it"),
             "image_width": (self.image_width >= 16, "must be 16 or more: four poolings halve it"),
             "padding": (self.padding in ("same", "valid"), "must be 'same' or 'valid'"),
@@ -196,6 +200,6 @@ def as_type(name: str, value: Any, wanted: type | types.UnionType) -> Any:
         value = float(value)
     if type(value) is not wanted:
         raise ParamsError(f"{name} must be {getattr(wanted, '__name__', wanted)}. Received: {value!r}.")
-    if wanted is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ParamsError(f"{name} must be finite. Received: {value!r}.")
     return value

@@ -95,7 +95,9 @@ def write(run: RunFolder, profile: str) -> Path:
         figures={name: alt for name, alt in MAIN_FIGURES.items() if (run.figures / name).exists()},
         others=sorted(path.name for path in run.figures.glob("*.png") if path.name not in MAIN_FIGURES),
         notebooks=sorted(path.stem for path in run.folder.glob("*.ipynb")),
-        files=sorted(path.name for path in run.folder.iterdir() if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras")),
+        files=sorted(
+            path.name for path in run.folder.iterdir() if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras")
+        ),
         table=evaluation.table_one(test).reset_index().to_dict("records"),
         paper=evaluation.PAPER_TABLE.to_dict("index"),
         left_out=catalog.faults(run.tracks()).to_dict("records"),

@@ -41,12 +41,13 @@ def curves(history: pd.DataFrame, save: Path) -> Figure:
     left.set(title="Cross-entropy", ylabel="loss", xlabel="epoch")
     middle.set(title="Segments right", ylabel="accuracy", xlabel="epoch", ylim=(0, 1))
     middle.yaxis.set_major_formatter(PercentFormatter(1))
-    right.step(history["epoch"], history["learning_rate"], where="mid")
+    right.plot(history["epoch"], history["learning_rate"], "o-", drawstyle="steps-mid")
     right.set(title="Learning rate", ylabel="learning rate", xlabel="epoch", yscale="log")
     left.legend(fontsize="small")
     middle.legend(fontsize="small", loc="lower right")
     for axes in (left, middle, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(0.5, len(history) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     sns.despine(figure)
     return finished(figure, save)
 
@@ -71,9 +72,8 @@ def split_counts(counts: pd.DataFrame, save: Path) -> Figure:
     """
     figure, axes = plt.subplots(figsize=(8, 4))
     counts.plot.barh(stacked=True, ax=axes, width=0.8, color=sns.color_palette("colorblind", 3))
-    axes.bar_label(axes.containers[0], label_type="center")
-    for container in axes.containers[1:]:
-        axes.bar_label(container, label_type="center", color="white")
+    for bars in axes.containers:
+        axes.bar_label(bars, label_type="center", color="white")  # type: ignore[arg-type]
     axes.set(title="Tracks on each side of the split", xlabel="tracks", ylabel="")
     axes.invert_yaxis()
     axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -109,7 +109,8 @@ def confusion_matrix(counts: pd.DataFrame, title: str, save: Path) -> Figure:
     figure, axes = plt.subplots(figsize=(9.5, 8))
     sns.heatmap(
         shares, annot=np.array(labels), fmt="", cmap=COUNT_MAP, vmin=0, vmax=1, square=True, ax=axes,
-        linewidths=1, annot_kws={"size": 12}, cbar_kws={"label": "share of the true genre", "format": PercentFormatter(1)},
+        linewidths=1, annot_kws={"size": 12},
+        cbar_kws={"label": "share of the true genre", "format": PercentFormatter(1)},
     )  # fmt: skip
     axes.set_title(title, fontsize=14)
     axes.set_xlabel("predicted genre", fontsize=13)

@@ -15,8 +15,8 @@ from filelock import FileLock
 
 from genre_utils import audio, catalog, features
 from genre_utils.errors import AudioError, CatalogError
-from genre_utils.paths import CACHE
 from genre_utils.params import FEATURE_NAMES, Params
+from genre_utils.paths import CACHE
 from genre_utils.progress import progress
 
 VERSION = 1  # part of the folder's name: raise it when the features of the same audio change

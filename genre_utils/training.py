@@ -77,7 +77,7 @@ def train(
             )
         history = pd.DataFrame(state.history)
         best = models.build(params, len(genres))
-        best.load_weights(state.folder / "best.weights.h5")
+        best.load_weights(state.best_weights)
         best.save(folder / "model.partial.keras")
         (folder / "model.partial.keras").replace(folder / "model.keras")
         history.to_csv(folder / "history.csv", index=False)
@@ -139,7 +139,9 @@ class State(keras.callbacks.Callback):
         self.root, self.seed = root, params.seed  # Keras keeps `params` for itself
         self.monitors = [
             keras.callbacks.EarlyStopping("val_loss", patience=params.early_stopping_patience),
-            keras.callbacks.ReduceLROnPlateau("val_loss", factor=params.plateau_factor, patience=params.plateau_patience),
+            keras.callbacks.ReduceLROnPlateau(
+                "val_loss", factor=params.plateau_factor, patience=params.plateau_patience
+            ),
         ]
         whole = sorted(root.glob("epoch-????"))
         self.folder = whole[-1] if whole else None
@@ -147,6 +149,12 @@ class State(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = saved.get("history", [])
         self.stopped: bool = saved.get("stopped", False)
         self.callbacks: list[dict[str, Any]] = saved.get("callbacks", [])
+
+    @property
+    def best_weights(self) -> Path:
+        """The weights of the epoch with the best validation accuracy so far."""
+        assert self.folder is not None  # at least one epoch is finished whenever this is asked
+        return self.folder / "best.weights.h5"
 
     def restored(self) -> keras.Model | None:
         """The saved network with its optimizer's state, or None if no epoch was finished."""
@@ -179,7 +187,7 @@ class State(keras.callbacks.Callback):
         if is_best:
             self.model.save_weights(partial / "best.weights.h5")
         else:
-            shutil.copy2(self.folder / "best.weights.h5", partial)
+            shutil.copy2(self.best_weights, partial)
         state = {
             "history": self.history,
             "stopped": self.model.stop_training,

@@ -1,0 +1,84 @@
+import pickle
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+from conftest import tone
+
+from genre_utils import audio
+from genre_utils.errors import AudioError
+
+
+def written(path, samples, rate_hz, **options):
+    soundfile.write(path, samples, rate_hz, **options)
+    return path
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_load_equals_librosa(tmp_path, params, rng, rate_hz, channels):
+    path = written(tmp_path / "a.wav", 0.1 * rng.normal(size=(3 * rate_hz, channels)), rate_hz, subtype="FLOAT")
+    oracle, _ = librosa.load(path, sr=params.sample_rate_hz, mono=True)
+    ours = audio.load(path, params)
+    assert ours.dtype == np.float32
+    assert len(ours) == params.max_segments * params.segment_seconds * params.sample_rate_hz  # no more than needed
+    np.testing.assert_allclose(ours, oracle[: len(ours)], atol=1e-5)
+
+
+def test_a_tone_keeps_its_frequency_through_resampling(tmp_path, params):
+    path = written(tmp_path / "a.wav", tone(440, 2, 48_000), 48_000)
+    samples = audio.load(path, params)
+    peak = np.abs(np.fft.rfft(samples)).argmax() * params.sample_rate_hz / len(samples)
+    assert peak == pytest.approx(440, abs=1)
+
+
+def test_opposite_channels_cancel(tmp_path, params):
+    left = tone(440, 2, 8_000)
+    path = written(tmp_path / "a.wav", np.stack([left, -left], axis=1), 8_000, subtype="FLOAT")
+    with pytest.raises(AudioError, match="silent throughout"):
+        audio.load(path, params)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_formats(tmp_path, params, suffix):
+    path = written(tmp_path / f"a.{suffix}", tone(440, 2.5, 8_000), 8_000)
+    assert audio.duration(path) == pytest.approx(2.5, abs=0.2)
+    assert len(audio.load(path, params)) == 16_000
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (np.full(16_000, np.nan), "NaN or infinity"),
+        (np.full(16_000, np.inf), "NaN or infinity"),
+        (np.zeros(16_000), "silent throughout"),
+        (np.ones(100), "one segment needs 0.50 s"),
+        (np.ones(0), "one segment needs 0.50 s"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, params, samples, said):
+    path = written(tmp_path / "odd.wav", samples, 8_000, subtype="FLOAT")
+    with pytest.raises(AudioError) as caught:
+        audio.load(path, params)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is text", b"RIFF\x24\x00\x00\x00WAVEfmt "])
+def test_what_is_not_audio_is_an_audio_error(tmp_path, params, content):
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    for read in (audio.duration, lambda p: audio.load(p, params)):
+        with pytest.raises(AudioError, match="cannot be read as audio"):
+            read(path)
+
+
+def test_a_missing_file_is_an_audio_error(tmp_path, params):
+    with pytest.raises(AudioError, match="cannot be read as audio"):
+        audio.load(tmp_path / "none.wav", params)
+
+
+def test_an_audio_error_survives_a_worker(tmp_path):
+    error = pickle.loads(pickle.dumps(AudioError(tmp_path / "a.wav", "is odd.")))
+    assert str(error) == f"{tmp_path / 'a.wav'}: is odd."

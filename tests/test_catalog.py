@@ -1,0 +1,151 @@
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from genre_utils import catalog, demo, download
+from genre_utils.errors import CatalogError
+
+
+def test_a_folder_of_genre_folders(genre_folder, params):
+    tracks = catalog.from_folder(genre_folder, params)
+    assert list(tracks.columns) == catalog.COLUMNS
+    assert tracks["genre"].value_counts().to_dict() == {"bass": 8, "noise": 8, "treble": 8}
+    assert tracks["track_id"].tolist() == sorted(tracks["track_id"])
+    assert tracks["track_id"][0] == "bass/bass.00000.wav"
+    assert (tracks["fault"] == "").all()
+    np.testing.assert_allclose(tracks["duration_seconds"], 2.2)
+
+
+@pytest.mark.parametrize("inner", ["genres", "Data/genres_original", "a/b/c"])
+def test_the_genre_folders_are_found_further_down(genre_folder, params, tmp_path, inner):
+    shutil.copytree(genre_folder, tmp_path / inner)
+    tracks = catalog.from_folder(tmp_path, params)
+    assert len(tracks) == 24
+    assert tracks["track_id"][0] == "bass/bass.00000.wav"  # whatever lies above does not change the ids
+
+
+def test_bad_files_stay_in_the_table_with_their_fault(genre_folder, params, tmp_path):
+    shutil.copytree(genre_folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "bass" / "empty.wav").touch()
+    (tmp_path / "bass" / "text.mp3").write_text("no music here")
+    (tmp_path / "bass" / "broken.wav").symlink_to(tmp_path / "nowhere.wav")
+    soundfile.write(tmp_path / "bass" / "short.wav", np.ones(100), 8_000)
+    tracks = catalog.from_folder(tmp_path, params)
+    faults = catalog.faults(tracks).set_index("track_id")["fault"]
+    assert set(faults.index) == {f"bass/{name}" for name in ("empty.wav", "text.mp3", "broken.wav", "short.wav")}
+    assert "one segment needs" in faults["bass/short.wav"]
+    assert "cannot be read as audio" in faults["bass/empty.wav"]
+    assert len(catalog.usable(tracks)) == 24
+
+
+def test_what_is_not_audio_is_said(genre_folder, params, tmp_path):
+    shutil.copytree(genre_folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "bass" / "notes.txt").write_text("hello")
+    (tmp_path / "bass" / "a folder.wav").mkdir()
+    (tmp_path / "bass" / "._bass.00000.wav").write_text("macOS")
+    with pytest.warns(UserWarning, match=r"2 entries .* left out: .*notes\.txt"):
+        assert len(catalog.from_folder(tmp_path, params)) == 24
+
+
+@pytest.mark.parametrize("make", ["empty", "flat", "one genre"])
+def test_a_folder_without_genres_says_what_is_expected(genre_folder, params, tmp_path, make):
+    if make == "flat":
+        shutil.copytree(genre_folder / "bass", tmp_path, dirs_exist_ok=True)
+    elif make == "one genre":
+        shutil.copytree(genre_folder / "bass", tmp_path / "bass")
+    with pytest.raises(CatalogError, match=r"Expected: .*<genre>/<track>\.wav"):
+        catalog.from_folder(tmp_path, params)
+
+
+def csv(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "tracks.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_a_csv_names_tracks_relative_to_itself(genre_folder, params, tmp_path):
+    shutil.copytree(genre_folder, tmp_path, dirs_exist_ok=True)
+    path = csv(tmp_path, "path,genre,artist,year\nbass/bass.00000.wav,low,Ann,1999\nnoise/noise.00001.wav,hiss,,2001\n")
+    tracks = catalog.from_csv(path, params)
+    assert tracks[["track_id", "genre", "artist", "title", "fault"]].to_numpy().tolist() == [
+        ["bass/bass.00000.wav", "low", "Ann", "", ""],
+        ["noise/noise.00001.wav", "hiss", "", "", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file,genre\na.wav,x\n", "needs the columns path and genre. Received: file, genre."),
+        ("path,genre\na.wav,x\nb.wav, \n", "line 3: genre is empty"),
+        ("path,genre\na.wav,x\na.wav,y\n", "line 3: the track 'a.wav' stands there twice"),
+        ("", "is not a UTF-8 CSV"),
+        ('path,genre\n"a.wav,x\n', "is not a UTF-8 CSV"),
+    ],
+)
+def test_a_bad_csv_names_file_line_and_way_out(params, tmp_path, text, said):
+    with pytest.raises(CatalogError) as caught:
+        catalog.from_csv(csv(tmp_path, text), params)
+    assert said in str(caught.value)
+    assert "tracks.csv" in str(caught.value)
+
+
+def test_a_csv_in_another_encoding_is_an_error(params, tmp_path):
+    with pytest.raises(CatalogError, match="UTF-8"):
+        catalog.from_csv(csv(tmp_path, "path,genre\ncafé.wav,x\n", "latin-1"), params)
+
+
+def test_a_missing_file_of_a_csv_stays_in_the_table(params, tmp_path):
+    tracks = catalog.from_csv(csv(tmp_path, "path,genre\nnone.wav,x\n"), params)
+    assert "cannot be read as audio" in tracks["fault"][0]
+    assert np.isnan(tracks["duration_seconds"][0])
+
+
+def test_load_takes_a_path_and_refuses_the_rest(genre_folder, params, tmp_path):
+    import dataclasses
+
+    assert len(catalog.load(dataclasses.replace(params, dataset=str(genre_folder)))) == 24
+    with pytest.raises(CatalogError, match="It must be demo, gtzan-mini, gtzan"):
+        catalog.load(dataclasses.replace(params, dataset="gtzam"))
+    shutil.copytree(genre_folder, tmp_path / "music")
+    one = csv(tmp_path, "path,genre\nmusic/bass/bass.00000.wav,bass\n")
+    with pytest.raises(CatalogError, match="two or more"):
+        catalog.load(dataclasses.replace(params, dataset=str(one)))
+
+
+@pytest.mark.parametrize("inner", ["gtzan-mini/main/genres", "genres", "genres_original", "Data/genres_original"])
+def test_what_is_already_there_is_not_fetched(genre_folder, params, tmp_path, monkeypatch, inner):
+    shutil.copytree(genre_folder, tmp_path / inner)
+    monkeypatch.setenv("GENRE_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "fetch", lambda *_: pytest.fail("fetched"))
+    with pytest.warns(UserWarning, match="holds 24 tracks where gtzan-mini has 100"):
+        assert len(catalog.from_remote(download.REMOTES["gtzan-mini"], params)) == 24
+
+
+def test_what_is_not_there_is_fetched(genre_folder, params, tmp_path, monkeypatch):
+    monkeypatch.setenv("GENRE_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "fetch", lambda remote, home: genre_folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(catalog.from_remote(download.REMOTES["gtzan"], params)) == 24
+
+
+def test_the_demo_comes_with_its_artists(params, tmp_path, monkeypatch):
+    import dataclasses
+
+    def render(folder):
+        folder.mkdir(parents=True)
+        rows = [{"path": f"{g}.wav", "genre": g, "artist": f"The {g}", "title": "One"} for g in ("a", "b")]
+        for row in rows:
+            soundfile.write(folder / row["path"], np.ones(20_000) / 2, 8_000)
+        pd.DataFrame(rows).to_csv(folder / "tracks.csv", index=False)
+        return folder
+
+    monkeypatch.setattr(catalog, "CACHE", tmp_path)
+    monkeypatch.setattr(demo, "render", render)
+    tracks = catalog.load(dataclasses.replace(params, dataset="demo"))
+    assert tracks["artist"].tolist() == ["The a", "The b"]

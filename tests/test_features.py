@@ -1,0 +1,108 @@
+import dataclasses
+
+import librosa
+import numpy as np
+import pytest
+from conftest import tone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genre_utils import features
+from genre_utils.errors import GenreUtilsError
+from genre_utils.params import Params
+
+PAPER = Params()
+
+
+def music(rng: np.random.Generator, count: int, params: Params = PAPER) -> np.ndarray:
+    """Noise under a few tones at very different levels, (count, samples)."""
+    time = np.arange(params.samples_per_segment) / params.sample_rate_hz
+    tones = np.stack([np.sin(2 * np.pi * hz * time) for hz in rng.uniform(50, 7_000, count)])
+    levels = 10.0 ** rng.uniform(-3, 0, (count, 1))
+    return (levels * (0.5 * tones + 0.05 * rng.normal(size=tones.shape))).astype(np.float32)
+
+
+def librosa_log_mel(segment: np.ndarray, params: Params) -> np.ndarray:
+    mel = librosa.feature.melspectrogram(
+        y=segment, sr=params.sample_rate_hz, n_fft=params.n_fft, hop_length=params.hop_length, n_mels=params.n_mels,
+        fmin=params.fmin_hz, fmax=params.fmax_hz,
+    )  # fmt: skip
+    return librosa.power_to_db(mel, ref=np.max, top_db=params.top_db)
+
+
+def test_log_mel_equals_librosa(rng):
+    audio = music(rng, 4)
+    ours = features.log_mel(audio, PAPER)
+    assert ours.shape == (4, 128, 216)
+    assert ours.dtype == np.float32
+    for segment, decibels in zip(audio, ours, strict=True):
+        np.testing.assert_allclose(decibels, librosa_log_mel(segment, PAPER), atol=1e-3)
+
+
+@given(
+    n_fft=st.sampled_from([256, 500, 1024]),
+    hop_length=st.integers(50, 256),
+    n_mels=st.integers(4, 40),
+    seed=st.integers(0, 100),
+)
+def test_log_mel_equals_librosa_for_any_parameters(params, n_fft, hop_length, n_mels, seed):
+    odd = dataclasses.replace(params, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, fmin_hz=200.0)
+    audio = music(np.random.default_rng(seed), 1, odd)
+    if (features.mel_filters(odd).sum(axis=1) == 0).any():
+        return  # librosa warns of an empty band
+    np.testing.assert_allclose(features.log_mel(audio, odd)[0], librosa_log_mel(audio[0], odd), atol=1e-3)
+
+
+def test_batching_changes_nothing(rng):
+    audio = music(rng, 5)
+    together = features.log_mel(audio, PAPER)
+    for index in range(5):
+        np.testing.assert_allclose(together[index], features.log_mel(audio[index : index + 1], PAPER)[0], atol=1e-5)
+    np.testing.assert_allclose(features.log_mel(audio[::-1], PAPER), together[::-1], atol=1e-5)
+
+
+def test_every_segment_has_its_own_reference(rng):
+    decibels = features.log_mel(music(rng, 6), PAPER)
+    assert (decibels.max(axis=(1, 2)) == 0).all()
+    assert decibels.min() >= -PAPER.top_db
+
+
+def test_level_does_not_matter(rng):
+    audio = music(rng, 1)
+    np.testing.assert_allclose(features.log_mel(audio / 4, PAPER), features.log_mel(audio, PAPER), atol=1e-3)
+
+
+@pytest.mark.parametrize("hz", [100, 440, 1_000, 5_000])
+def test_a_pure_tone_lights_the_band_that_holds_it(hz):
+    audio = tone(hz, PAPER.segment_seconds, PAPER.sample_rate_hz)[None].astype(np.float32)
+    band = features.log_mel(audio, PAPER)[0].mean(axis=1).argmax()
+    edges_hz = librosa.mel_frequencies(PAPER.n_mels + 2, fmin=PAPER.fmin_hz, fmax=PAPER.fmax_hz)
+    assert edges_hz[band] <= hz <= edges_hz[band + 2]
+
+
+def test_silence_is_flat(params):
+    assert (features.log_mel(np.zeros((2, params.samples_per_segment), np.float32), params) == 0).all()
+
+
+def test_a_click_is_a_vertical_line(params):
+    audio = np.zeros((1, params.samples_per_segment), np.float32)
+    audio[0, 2_000] = 1
+    level = features.mel_power(audio, params)[0].sum(axis=0)  # (frame,)
+    assert abs(level.argmax() - 2_000 / params.hop_length) <= 1
+    assert (level[np.abs(np.arange(len(level)) - level.argmax()) > 3] < 1e-9).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite_is_refused(params, value):
+    audio = np.zeros((2, params.samples_per_segment), np.float32)
+    audio[1, 7] = value
+    with pytest.raises(GenreUtilsError, match="NaN or infinity"):
+        features.log_mel(audio, params)
+
+
+@given(st.integers(0, 60_000))
+def test_segments_are_whole_and_in_order(params, samples):
+    track = np.arange(samples, dtype=np.float32)
+    cut = features.segments(track, params)
+    assert len(cut) == min(samples // params.samples_per_segment, params.max_segments)
+    np.testing.assert_array_equal(cut.ravel(), track[: cut.size])

@@ -1,0 +1,99 @@
+import dataclasses
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from genre_utils import models
+from genre_utils.errors import ParamsError
+from genre_utils.params import Params
+
+
+@pytest.fixture(scope="module")
+def paper_network():
+    return models.build(Params(), 10)
+
+
+def test_the_paper_network_has_33_951_882_parameters(paper_network):
+    assert paper_network.count_params() == 33_951_882
+
+
+def test_the_paper_network_is_section_ii_c(paper_network):
+    kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization, keras.layers.MaxPooling2D, keras.layers.Dropout)
+    layers = paper_network.layers[4:]  # after input, channel, resize, standardise
+    filters, dropout = (32, 64, 128, 256), (0.2, 0.3, 0.3, 0.4)
+    for block in range(4):
+        conv, norm, pool, drop = layers[4 * block : 4 * block + 4]
+        assert [type(layer) for layer in (conv, norm, pool, drop)] == list(kinds)
+        assert (conv.filters, conv.kernel_size, conv.activation.__name__) == (filters[block], (3, 3), "relu")
+        assert (norm.momentum, pool.pool_size, drop.rate) == (0.9, (2, 2), dropout[block])
+    flatten, dense, norm, drop, output = layers[16:]
+    assert isinstance(flatten, keras.layers.Flatten)
+    assert isinstance(norm, keras.layers.BatchNormalization)
+    assert (dense.units, dense.activation.__name__, drop.rate) == (512, "relu", 0.5)
+    assert (output.units, output.activation.__name__) == (10, "softmax")
+
+
+def test_the_image_is_256_by_256_with_mean_0_and_deviation_1(paper_network, rng):
+    quiet_and_loud = rng.normal(size=(2, 128, 216)) * [[[2.0]], [[15.0]]] + [[[-70.0]], [[-20.0]]]
+    image = models.image_of(paper_network, quiet_and_loud.astype(np.float32))
+    assert image.shape == (2, 256, 256)
+    np.testing.assert_allclose(image.mean(axis=(1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(image.std(axis=(1, 2)), 1, atol=1e-3)
+
+
+def test_standardisation_is_by_segment_not_by_batch(params, rng):
+    network = models.build(params, 3)
+    batch = rng.normal(-40, 10, (4, params.n_mels, params.frames_per_segment)).astype(np.float32)
+    alone = models.image_of(network, batch[:1])
+    np.testing.assert_allclose(models.image_of(network, batch)[:1], alone, atol=1e-5)
+    np.testing.assert_allclose(models.image_of(network, 0.5 * batch[:1] - 30), alone, atol=1e-3)  # level and contrast
+
+
+def test_silence_becomes_zero_and_probabilities_stay_finite(params):
+    network = models.build(params, 3)
+    silence = np.zeros((1, params.n_mels, params.frames_per_segment), np.float32)
+    assert (models.image_of(network, silence) == 0).all()
+    probabilities = network.predict(silence, verbose=0)
+    np.testing.assert_allclose(probabilities.sum(), 1, atol=1e-6)
+
+
+def test_the_low_band_is_the_first_row(params):
+    network = models.build(params, 3)
+    decibels = np.full((1, params.n_mels, params.frames_per_segment), -60, np.float32)
+    decibels[:, :4] = 0
+    image = models.image_of(network, decibels)[0]
+    assert image[0].mean() > image[-1].mean()
+
+
+def test_the_seed_decides_the_weights(params):
+    def first_weights(seed):
+        return models.build(dataclasses.replace(params, seed=seed), 3).get_weights()[0]
+
+    np.testing.assert_array_equal(first_weights(1), first_weights(1))
+    assert (first_weights(1) != first_weights(2)).any()
+
+
+def test_an_unknown_model_names_the_nearest(params):
+    with pytest.raises(ParamsError, match="Did you mean 'paper_cnn'"):
+        models.build(dataclasses.replace(params, model="papercnn"), 3)
+
+
+def test_a_saved_network_loads_without_this_package(params, rng, tmp_path):
+    network = models.build(params, 3)
+    decibels = rng.normal(-40, 10, (2, params.n_mels, params.frames_per_segment)).astype(np.float32)
+    network.save(tmp_path / "model.keras")
+    np.save(tmp_path / "decibels.npy", decibels)
+    code = (
+        "import sys; sys.modules['genre_utils'] = None\n"
+        "import keras, numpy as np\n"
+        "m = keras.models.load_model('model.keras', safe_mode=True)\n"
+        "np.save('out.npy', m.predict(np.load('decibels.npy'), verbose=0))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), network.predict(decibels, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(
+        models.load(tmp_path / "model.keras").predict(decibels, verbose=0), np.load(tmp_path / "out.npy"), atol=1e-5
+    )
