@@ -66,7 +66,8 @@ def load(path: str | Path, params: Params, seconds: float | None = None) -> np.n
 
     References
     ----------
-    Paper, II.A and II.B. Resampling: soxr, quality HQ, as in librosa. Notebook: 02_feature_extraction.
+    Paper, II.A and II.B. Resampling: soxr, quality HQ, as in librosa.
+    Notebook: 01_eda, 02_feature_extraction, 04_evaluation.
     """
     if seconds is None and params.max_segments:
         seconds = params.max_segments * params.segment_seconds

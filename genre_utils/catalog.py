@@ -42,7 +42,7 @@ def load(params: Params) -> pd.DataFrame:
 
     References
     ----------
-    Paper, II.A. Notebook: 01_eda.
+    Paper, II.A. Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation.
     """
     if params.dataset == "demo":
         tracks = from_csv(demo.render(CACHE / "demo") / "tracks.csv", params)
@@ -221,6 +221,10 @@ def usable(tracks: pd.DataFrame) -> pd.DataFrame:
     -------
     pd.DataFrame
         Fewer rows, same columns.
+
+    References
+    ----------
+    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation.
     """
     return tracks[tracks["fault"] == ""].reset_index(drop=True)
 
@@ -240,7 +244,7 @@ def faults(tracks: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 01_eda.
+    Notebook: 01_eda, 02_feature_extraction.
     """
     return tracks.loc[tracks["fault"] != "", ["track_id", "genre", "fault"]].reset_index(drop=True)
 

@@ -1,34 +1,26 @@
-"""Real data sets, fetched when asked for: checksummed, unpacked safely, kept where they land."""
+"""Real data sets, fetched when asked for: checksummed, kept where they land."""
 
-import contextlib
-import gzip
 import json
-import lzma
 import os
 import shutil
-import stat
-import tarfile
 import time
 import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import pooch
 from filelock import FileLock
 
-import genre_utils
 from genre_utils.errors import DownloadError
+from genre_utils.paths import PROJECT
 from genre_utils.progress import HEADLESS, SECONDS_BETWEEN_LINES
+from genre_utils.unpack import unpack
 
 RETRIES = 2  # pooch waits 1 s, then 2 s: enough for a hiccup, short enough for a dead host
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 2**18  # pooch's own 1 kB would flush the disk a million times for gtzan
-MAX_ENTRIES = 10_000  # gtzan has about 2,000; a million empty files would pass any limit in bytes
 
 STURM = "https://raw.githubusercontent.com/boblsturm/GTZAN/fedc781026cf1a20034830f8071c98d93a422016/"
 INDEX = "gtzan_genre_index_1.0.json"
@@ -101,8 +93,7 @@ REMOTES = {
 
 def data_home() -> Path:
     """Where data lives: ``GENRE_DATA_HOME``, or ``data`` in the project's root; always absolute."""
-    project_root = Path(genre_utils.__file__).parent.parent
-    return Path(os.environ.get("GENRE_DATA_HOME") or project_root / "data").expanduser().resolve()
+    return Path(os.environ.get("GENRE_DATA_HOME") or PROJECT / "data").expanduser().resolve()
 
 
 def fetch(remote: Remote, home: Path) -> Path:
@@ -298,138 +289,3 @@ class Lines:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def unpack(archive: Path, folder: Path, limit_bytes: int) -> None:
-    """Unpack a zip, tar or tar.gz into a new folder: all of it, or nothing.
-
-    Written are plain files with plain permissions, below ``folder`` and nowhere else; macOS' ``._*`` and
-    ``__MACOSX`` are left out. It grows in a hidden folder beside ``folder`` and is renamed when whole.
-
-    Parameters
-    ----------
-    archive : Path
-        Left as it is.
-    folder : Path
-        Must not exist, or be empty.
-    limit_bytes : int
-        The most that all files together may take on disk.
-
-    Raises
-    ------
-    DownloadError
-        If the archive is corrupt, too large, or holds a link, a device or a path that could leave the
-        folder; the message names the archive and the entry. Nothing stays behind.
-    """
-    growing = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(growing, ignore_errors=True)  # what a killed run left
-    try:
-        growing.mkdir(parents=True)
-        with archive.open("rb") as file:
-            is_zip = file.read(2) == b"PK"
-        with contextlib.closing(zip_entries(archive) if is_zip else tar_entries(archive)) as entries:
-            write(entries, growing, limit_bytes)
-        growing.rename(folder)
-    except CORRUPT as error:
-        raise DownloadError(
-            f"Could not unpack {archive} ({type(error).__name__}: {error}); nothing of it was kept. "
-            "Remove it and run again, or use another copy."
-        ) from error
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
-
-
-class Refused(Exception):
-    """An entry that no honest archive of music holds."""
-
-
-# Refused, and what zipfile, tarfile and gzip raise on bytes that are not what they should be
-CORRUPT = (
-    *(Refused, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(OSError, EOFError, ValueError, RuntimeError),
-)
-
-
-class Entry(NamedTuple):
-    """One entry of an archive, zip or tar alike."""
-
-    name: str
-    kind: str  # "file", "folder", or what it is instead
-    size_bytes: int  # as declared
-    open: Callable[[], Any]
-
-
-def zip_entries(archive: Path) -> Generator[Entry, None, None]:
-    """The entries of a zip in order; reading one to its end checks its CRC."""
-    with zipfile.ZipFile(archive) as opened:
-        for info in opened.infolist():
-            mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where it was not made on Unix
-            kind = "file" if mode in (0, stat.S_IFREG) else "link or device"
-            kind = "folder" if info.is_dir() else kind
-            yield Entry(info.filename, kind, info.file_size, partial(opened.open, info))
-
-
-def tar_entries(archive: Path) -> Generator[Entry, None, None]:
-    """The entries of a tar or tar.gz in order; a missing end and a wrong CRC of the gzip are errors."""
-    with archive.open("rb") as raw, gzip.GzipFile(fileobj=raw) as unzipped:
-        is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
-        file: Any = unzipped if is_gzip else raw
-        with tarfile.open(fileobj=file, mode="r:") as opened:
-            for info in opened:
-                kind = "file" if info.isfile() else "folder" if info.isdir() else "link or device"
-                yield Entry(info.name, kind, info.size, partial(open_member, opened, info))
-            file.seek(opened.offset)  # tarfile takes any broken header for the end
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("the archive breaks off")
-            if len(file.read(2**20)) == 2**20:  # to the gzip's end, where its CRC is; tar pads with 10 kB
-                raise tarfile.ReadError("the archive goes on after its end")
-
-
-def open_member(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Any:
-    """The bytes of a tar's file, after Python's own rules for data: a second line behind ``write``."""
-    tarfile.data_filter(info, "/nowhere")
-    return opened.extractfile(info)
-
-
-def write(entries: Iterable[Entry], folder: Path, limit_bytes: int) -> None:
-    """Write the files of an archive below a folder that nobody else writes to.
-
-    Parameters
-    ----------
-    entries : iterable of Entry
-        In the archive's order.
-    folder : Path
-        Empty. As links are refused, what is made below it stays below it.
-    limit_bytes : int
-        The most that all files may take, as declared and as read.
-
-    Raises
-    ------
-    Refused
-        At the first entry that breaks a rule.
-    """
-    left = limit_bytes
-    for count, entry in enumerate(entries, start=1):
-        name = PurePosixPath(entry.name)
-        rules = {
-            f"is a {entry.kind}; only files and folders may be": entry.kind in ("file", "folder"),
-            "has an absolute path": not name.is_absolute(),
-            "has '..' in its path": ".." not in name.parts,
-            "has a backslash or a colon in its path": not {"\\", ":"} & set(entry.name),
-            f"brings the whole above {limit_bytes} bytes": 0 <= entry.size_bytes <= left,
-            f"is one of more than {MAX_ENTRIES}": count <= MAX_ENTRIES,
-        }
-        for why, holds in rules.items():
-            if not holds:
-                raise Refused(f"entry {entry.name!r} {why}")
-        macos = any(part.startswith("._") or part == "__MACOSX" for part in name.parts)
-        if entry.kind == "folder" or macos:
-            continue
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with entry.open() as source, target.open("xb") as file:
-            while chunk := source.read(CHUNK_BYTES):
-                left -= len(chunk)
-                if left < 0:
-                    raise Refused(f"entry {entry.name!r} holds more than it declares")
-                file.write(chunk)

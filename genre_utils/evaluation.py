@@ -258,6 +258,10 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     -------
     dict
         The facts, then ``segment`` and ``track`` (``accuracy, low, high, n``) and ``table`` by genre.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
     """
     test = predictions[predictions["split"] == "test"]
     table = table_one(test).drop(index=AVERAGE)

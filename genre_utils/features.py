@@ -30,7 +30,7 @@ def segments(samples: np.ndarray, params: Params) -> np.ndarray:
 
     References
     ----------
-    Paper, II.B.1. Notebook: 02_feature_extraction.
+    Paper, II.B.1. Notebook: 01_eda, 02_feature_extraction.
     """
     count = params.segments_in(len(samples) / params.sample_rate_hz)
     return samples[: count * params.samples_per_segment].reshape(count, params.samples_per_segment)
@@ -109,7 +109,7 @@ def log_mel(audio: np.ndarray, params: Params) -> np.ndarray:
     References
     ----------
     Paper, II.B.2 and II.B.3. Equal, segment by segment, to ``librosa.power_to_db(mel, ref=np.max)``; given
-    all segments at once librosa would measure every one against the loudest. Notebook: 02_feature_extraction.
+    all segments at once librosa would measure every one against the loudest. Notebook: 01_eda, 02_feature_extraction.
     """
     if not np.isfinite(audio).all():
         raise GenreUtilsError("log_mel needs finite samples. Received: NaN or infinity.")

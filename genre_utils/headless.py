@@ -127,8 +127,9 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
         if name not in defaults:
             raise ParamsError(unknown_name(name, defaults))
         merged[name] = as_type(name, value, type(defaults[name]))
-    if Path(merged.get("dataset", "")).expanduser().exists():  # relative to where the command was given
-        merged["dataset"] = str(Path(merged["dataset"]).expanduser().resolve()) if merged["dataset"] else ""
+    path = Path(merged.get("dataset", "")).expanduser()
+    if path.parts and path.exists():  # relative to where the command was given, not to the project
+        merged["dataset"] = str(path.resolve())
     return merged
 
 

@@ -42,7 +42,7 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
 
     References
     ----------
-    Notebook: 03_training.
+    Notebook: 02_feature_extraction, 03_training.
     """
     if params.model not in MODELS:
         raise ParamsError(unknown_name(params.model, MODELS).replace("parameter", "model"))
@@ -62,6 +62,10 @@ def load(path: Path) -> keras.Model:
     Returns
     -------
     keras.Model
+
+    References
+    ----------
+    Notebook: 04_evaluation.
     """
     return keras.models.load_model(path, compile=False, safe_mode=True)
 

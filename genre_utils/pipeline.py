@@ -29,6 +29,10 @@ def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[st
     -------
     pd.DataFrame
         The store's ``segments`` of that split in order of ``row``, with ``genre`` and ``label`` (its index).
+
+    References
+    ----------
+    Notebook: 03_training.
     """
     chosen = assignment.loc[assignment["split"] == split, ["track_id"]]
     table = store.segments.merge(chosen, on="track_id").merge(store.tracks[["track_id", "genre"]], on="track_id")

@@ -38,6 +38,10 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     -------
     str
         Accuracy and 95 % interval in percent, number, data set and protocol.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
     """
     value = metrics[level]
     return (

@@ -23,10 +23,10 @@ PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", 
 class RunFolder:
     """Paths and files of one run.
 
-    Parameters
+    Attributes
     ----------
     folder : Path
-        Made if it is not there.
+        Where they lie.
 
     References
     ----------

@@ -73,7 +73,7 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
 
     References
     ----------
-    Notebook: 02_feature_extraction.
+    Notebook: 02_feature_extraction, 03_training, 04_evaluation.
     """
     folder = cache / "features" / fingerprint(tracks, params)
     folder.parent.mkdir(parents=True, exist_ok=True)

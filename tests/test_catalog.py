@@ -128,7 +128,7 @@ def test_what_is_already_there_is_not_fetched(genre_folder, params, tmp_path, mo
 
 def test_what_is_not_there_is_fetched(genre_folder, params, tmp_path, monkeypatch):
     monkeypatch.setenv("GENRE_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(download, "fetch", lambda remote, home: genre_folder)
+    monkeypatch.setattr(download, "fetch", lambda *_: genre_folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert len(catalog.from_remote(download.REMOTES["gtzan"], params)) == 24

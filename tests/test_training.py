@@ -31,7 +31,7 @@ def undisturbed(built, assignment, params, tmp_path_factory):
     return folder, training.train(built, assignment, GENRES, params, folder, folder)
 
 
-def test_the_history_is_complete_and_the_state_is_gone(undisturbed, params):
+def test_the_history_is_complete_and_the_state_is_gone(undisturbed):
     folder, history = undisturbed
     assert history["epoch"].tolist() == [1, 2, 3]
     assert np.isfinite(history).all(axis=None)
@@ -73,18 +73,19 @@ def test_the_epoch_of_best_validation_accuracy_is_kept(built, assignment, params
 
 
 def test_early_stopping_and_the_scheduler_follow_their_patience(built, assignment, params, tmp_path, monkeypatch):
-    """A network that cannot learn: validation loss never gets better after the first epoch."""
-    frozen = dataclasses.replace(params, learning_rate=1e-30, max_epochs=20, bn_momentum=0.0, plateau_patience=2)
-    evaluate = iter([1.0] + [2.0] * 20)
+    """Validation losses are dictated: only the first epoch is an improvement."""
+    losses = iter([1.0] + [2.0] * 20)
     on_epoch_end = training.keras.callbacks.EarlyStopping.on_epoch_end
-    monkeypatch.setattr(
-        training.keras.callbacks.EarlyStopping,
-        "on_epoch_end",
-        lambda self, epoch, logs=None: on_epoch_end(self, epoch, (logs or {}).__setitem__("val_loss", next(evaluate)) or logs),
-    )  # fmt: skip
-    history = training.train(built, assignment, GENRES, frozen, tmp_path, tmp_path)
-    assert len(history) == 1 + frozen.early_stopping_patience
-    np.testing.assert_allclose(history["learning_rate"] / 1e-30, [1, 1, 1, 0.5, 0.5, 0.25], rtol=1e-5)
+
+    def dictated(self, epoch, logs=None):
+        logs["val_loss"] = next(losses)  # the same dictionary goes to the scheduler next
+        on_epoch_end(self, epoch, logs)
+
+    monkeypatch.setattr(training.keras.callbacks.EarlyStopping, "on_epoch_end", dictated)
+    longer = dataclasses.replace(params, max_epochs=20)
+    history = training.train(built, assignment, GENRES, longer, tmp_path, tmp_path)
+    assert len(history) == 1 + longer.early_stopping_patience
+    np.testing.assert_allclose(history["learning_rate"] / longer.learning_rate, [1, 1, 1, 0.5, 0.5, 0.25], rtol=1e-5)
 
 
 TRAIN = """
@@ -121,11 +122,9 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(built, assignm
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_a_training_killed_after_its_last_epoch_does_not_train_again(
-    built, assignment, params, undisturbed, tmp_path, monkeypatch
-):
+def test_a_training_killed_after_its_last_epoch_does_not_train_again(built, assignment, params, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(training.shutil, "rmtree", lambda path, **_: None)  # the state stays, as after a kill
+        patch.setattr(training.shutil, "rmtree", lambda *_, **__: None)  # the state stays, as after a kill
         training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
     monkeypatch.setattr(training.keras.Model, "fit", lambda *_, **__: pytest.fail("trained again"))
     history = training.train(built, assignment, GENRES, params, tmp_path, tmp_path)

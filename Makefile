@@ -1,0 +1,47 @@
+# What each target does can be done by hand: README, "By hand".
+# PYTHON is any Python 3.11 or 3.12; the first one that runs is taken.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+PROFILE ?= demo
+DATA ?=
+BIN := .venv/bin
+
+.PHONY: run test test-real lab lint lock clean
+
+run: .venv/installed
+	$(BIN)/python -m genre_utils run --profile $(PROFILE) $(if $(DATA),--set "dataset=$(DATA)")
+
+test: .venv/installed
+	$(BIN)/python -m pytest -m "not real"
+
+# The 80 real clips or more, in the folder that GENRE_DATA_HOME names.
+test-real: .venv/installed
+	$(BIN)/python -m pytest -m real
+
+lab: .venv/installed
+	$(BIN)/python -m ipykernel install --sys-prefix --name python3
+	$(BIN)/jupyter lab --notebook-dir .  notebooks/01_eda.ipynb
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/numpydoc lint genre_utils/*.py
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+# Needs uv (pip install uv); run it after a change of pyproject.toml's dependencies.
+lock:
+	uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra dev --no-header \
+		--upgrade --output-file requirements.txt pyproject.toml
+
+# Everything that can be made again: environment, runs, demo music, features. Downloads stay.
+clean:
+	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf data/demo data/features data/training
+
+.venv/installed: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found. Install one, or: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

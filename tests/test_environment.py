@@ -1,0 +1,52 @@
+"""Two ways to install, one set of versions; two commands that the README promises."""
+
+import re
+import tomllib
+
+import yaml
+from packaging.requirements import Requirement
+
+from genre_utils.paths import PROJECT
+
+
+def locked() -> dict[str, str]:
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    requirements = [Requirement(line) for line in lines if line and not line.lstrip().startswith("#")]
+    assert all(len(r.specifier) == 1 and next(iter(r.specifier)).operator == "==" for r in requirements)
+    versions: dict[str, str] = {}
+    for requirement in requirements:
+        assert requirement.name not in versions, f"{requirement.name} is locked twice"
+        versions[requirement.name] = next(iter(requirement.specifier)).version
+    return versions
+
+
+def project() -> dict:
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+
+
+def test_every_dependency_is_locked_to_a_version_that_fits():
+    versions = locked()
+    for text in project()["dependencies"] + project()["optional-dependencies"]["dev"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(versions[requirement.name.lower()]), text
+
+
+def test_conda_installs_the_same_versions():
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text())
+    python = [entry for entry in environment["dependencies"] if isinstance(entry, str) and entry.startswith("python=")]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert pip == ["-r requirements.txt"]  # not a second list that could drift
+    assert Requirement(f"python{project()['requires-python']}").specifier.contains(python[0].partition("=")[2] + ".9")
+
+
+def test_the_gpu_extra_is_the_locked_tensorflow():
+    (gpu,) = project()["optional-dependencies"]["gpu"]
+    assert Requirement(gpu).specifier.contains(locked()["tensorflow"])
+
+
+def test_the_readme_names_the_commands_of_the_makefile():
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), flags=re.M))
+    named = set(re.findall(r"`make ([a-z-]+)", (PROJECT / "README.md").read_text()))
+    named |= set(re.findall(r"^make ([a-z-]+)", (PROJECT / "README.md").read_text(), flags=re.M))
+    assert {"run", "test", "lab", "lint", "clean"} <= targets
+    assert {"run", "test", "lab"} <= named <= targets

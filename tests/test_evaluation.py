@@ -1,0 +1,120 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
+
+from genre_utils import evaluation
+
+
+def test_the_papers_table_is_consistent_with_itself():
+    rows = evaluation.PAPER_TABLE.drop(index="average")
+    assert rows["support"].sum() == evaluation.PAPER_TABLE.loc["average", "support"] == 726
+    weighted = np.average(rows["recall"], weights=rows["support"])
+    assert weighted == pytest.approx(evaluation.PAPER_ACCURACY, abs=0.005)  # recalls are rounded to two digits
+    f1 = 2 * rows["precision"] * rows["recall"] / (rows["precision"] + rows["recall"])
+    np.testing.assert_allclose(rows["f1"], f1, atol=0.011)
+
+
+def test_table_one_equals_scikit_learn(predictions):
+    table = evaluation.table_one(predictions)
+    report = classification_report(predictions["genre"], predictions["predicted"], output_dict=True)
+    for genre in ("blues", "country", "pop", "rock"):
+        theirs = [report[genre][name] for name in ("precision", "recall", "f1-score", "support")]
+        np.testing.assert_allclose(table.loc[genre], theirs)
+    theirs = [report["weighted avg"][name] for name in ("precision", "recall", "f1-score", "support")]
+    np.testing.assert_allclose(table.loc["average"], theirs)
+
+
+def test_a_genre_that_is_never_predicted_or_absent_stays_in_the_table(predictions):
+    only = predictions[predictions["genre"] != "rock"].assign(predicted="pop")
+    table = evaluation.table_one(only)
+    assert table.loc["rock"].tolist() == [0, 0, 0, 0]
+    assert table.loc["blues", "precision"] == 0
+
+
+def test_confusion_equals_scikit_learn(predictions):
+    counts = evaluation.confusion(predictions)
+    np.testing.assert_array_equal(counts, confusion_matrix(predictions["genre"], predictions["predicted"]))
+    assert counts.index.tolist() == counts.columns.tolist() == ["blues", "country", "pop", "rock"]
+
+
+def test_by_similarity_only_reorders(predictions):
+    counts = evaluation.confusion(predictions)
+    ordered = evaluation.by_similarity(counts)
+    assert sorted(ordered.index) == sorted(counts.index)
+    pd.testing.assert_frame_equal(ordered.loc[counts.index, counts.columns], counts)
+
+
+def test_by_similarity_puts_confused_genres_side_by_side():
+    names = list("abcd")
+    counts = pd.DataFrame([[9, 0, 5, 0], [0, 9, 0, 5], [5, 0, 9, 0], [0, 5, 0, 9]], names, names)
+    order = "".join(evaluation.by_similarity(counts).index)
+    assert "ac" in order or "ca" in order
+    assert "bd" in order or "db" in order
+
+
+def test_a_track_is_decided_by_the_mean_of_its_probabilities(predictions):
+    tracks = evaluation.by_track(predictions)
+    assert len(tracks) == 40
+    for row in tracks.itertuples():
+        own = predictions[predictions["track_id"] == row.track_id].filter(like="p_")
+        assert row.predicted == own.mean().idxmax().removeprefix("p_")
+        assert row.p_rock == pytest.approx(own["p_rock"].mean())
+
+
+def test_one_sure_segment_can_outvote_two_unsure_ones():
+    table = pd.DataFrame(
+        {"track_id": "t", "split": "test", "genre": "a", "path": "", "p_a": [0.9, 0.4, 0.4], "p_b": [0.1, 0.6, 0.6]}
+    )
+    assert evaluation.by_track(table)["predicted"].tolist() == ["a"]
+
+
+def test_accuracy_equals_scikit_learn_and_lies_in_its_interval(predictions):
+    for table in (predictions, evaluation.by_track(predictions)):
+        result = evaluation.accuracy(table)
+        assert result["accuracy"] == pytest.approx(accuracy_score(table["genre"], table["predicted"]))
+        assert result["low"] < result["accuracy"] < result["high"]
+        assert result["n"] == len(table)
+
+
+def test_the_interval_resamples_tracks_not_segments():
+    """Segments that copy their track: six times the rows, the same information, so the same interval."""
+    rng = np.random.default_rng(0)
+    right = rng.random(60) < 0.6
+    tracks = pd.DataFrame({"track_id": range(60), "genre": "a", "predicted": np.where(right, "a", "b")})
+    segments = tracks.loc[tracks.index.repeat(6)]
+    once, copied = evaluation.accuracy(tracks), evaluation.accuracy(segments)
+    assert (copied["low"], copied["high"]) == (once["low"], once["high"])
+    binomial = 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 60)
+    assert (once["high"] - once["low"]) / 2 == pytest.approx(binomial, rel=0.15)
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_order_of_rows_does_not_matter(predictions, seed):
+    mixed = predictions.sample(frac=1, random_state=seed)
+    assert evaluation.accuracy(mixed) == evaluation.accuracy(predictions)
+    pd.testing.assert_frame_equal(evaluation.table_one(mixed), evaluation.table_one(predictions))
+    pd.testing.assert_frame_equal(evaluation.confused_pairs(mixed), evaluation.confused_pairs(predictions))
+
+
+def test_confused_pairs_count_both_directions():
+    truth, guess = ["rock", "rock", "blues", "blues", "pop"], ["blues", "rock", "rock", "blues", "pop"]
+    table = pd.DataFrame({"genre": truth, "predicted": guess, "p_blues": 0, "p_pop": 0, "p_rock": 0})
+    pairs = evaluation.confused_pairs(table)
+    assert pairs.loc[0].to_dict() == {"pair": "blues – rock", "confused": 2, "of": 4, "share": 0.5, "in_paper": True}
+    assert len(pairs) == 3
+
+
+def test_metrics_hold_the_promised_keys_and_are_json(predictions):
+    facts = {"dataset": "x", "protocol": "paper"}
+    metrics = json.loads(json.dumps(evaluation.metrics(predictions, facts)))
+    assert list(metrics) == ["dataset", "protocol", "segment", "track", "table"]
+    assert list(metrics["segment"]) == ["accuracy", "low", "high", "n"]
+    assert metrics["segment"]["n"] == 32 * 6  # the test tracks alone
+    assert metrics["track"]["n"] == 32
+    assert list(metrics["table"]["rock"]) == ["precision", "recall", "f1", "support"]
+    assert metrics["table"]["rock"]["support"] == 48

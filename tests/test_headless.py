@@ -1,0 +1,210 @@
+import json
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from genre_utils import __main__, evaluation, headless, report
+from genre_utils.errors import ParamsError, RunError
+from genre_utils.params import Params
+from genre_utils.run_folder import RunFolder
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A project with one profile and two notebooks; returns the function that writes a notebook."""
+    folder = tmp_path / "notebooks"
+    (folder / "profiles").mkdir(parents=True)
+    (folder / "profiles" / "tiny.yml").write_text("epochs: 2\nname: demo\n")
+    for name, path in {
+        "NOTEBOOKS": folder, "PROFILES": folder / "profiles", "RUNS": tmp_path / "runs", "PROJECT": tmp_path
+    }.items():  # fmt: skip
+        monkeypatch.setattr(headless, name, path)
+
+    def write(stem, *cells):
+        parameters = new_code_cell('run_dir = ""  # here\nepochs = 1  # of training\nname = ""\nrate = 0.5')
+        parameters.metadata["tags"] = ["parameters"]
+        notebook = new_notebook(cells=[parameters, *map(new_code_cell, cells)])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, folder / f"{stem}.ipynb")
+
+    return write
+
+
+DEFAULTS = {"epochs": 1, "rate": 0.5, "name": "", "dataset": ""}
+
+
+@pytest.mark.parametrize(
+    ("profile", "settings", "said"),
+    [
+        ({"epoch": 2}, [], "Unknown parameter 'epoch'. Did you mean 'epochs'?"),
+        ({}, ["epochs=two"], "epochs must be int. Received: 'two'."),
+        ({}, ["epochs=2.5"], "epochs must be int. Received: 2.5."),
+        ({}, ["epochs"], "--set needs name=value. Received: 'epochs'."),
+        ({}, ["epochs=[1"], "is not a value"),
+        ({"name": 7}, [], "name must be str. Received: 7."),
+        ({"rate": "fast"}, [], "rate must be float"),
+    ],
+)
+def test_a_bad_name_or_type_is_an_error_before_anything_starts(profile, settings, said):
+    with pytest.raises(ParamsError) as caught:
+        headless.checked(profile, settings, DEFAULTS)
+    assert said in str(caught.value)
+
+
+def test_settings_win_over_the_profile_and_keep_their_type():
+    checked = headless.checked({"epochs": 2, "rate": 1}, ["epochs=3", "name=007"], DEFAULTS)
+    assert checked == {"epochs": 3, "rate": 1.0, "name": "007"}
+    assert type(checked["rate"]) is float
+
+
+def test_a_relative_data_set_is_relative_to_the_caller(tmp_path, monkeypatch):
+    (tmp_path / "music").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert headless.checked({}, ["dataset=music"], DEFAULTS)["dataset"] == str(tmp_path / "music")
+    assert headless.checked({}, ["dataset=demo"], DEFAULTS)["dataset"] == "demo"
+
+
+def test_every_profile_fits_the_notebooks():
+    defaults = headless.RUNNER_KEYS | {
+        name: value for path in headless.notebooks() for name, value in headless.parameters_of(path).items()
+    }
+    names = {path.stem for path in headless.PROFILES.glob("*.yml")}
+    assert {"demo", "ci", "gtzan_mini", "paper"} <= names
+    for name in names:
+        headless.checked(headless.read_profile(name), [], defaults)
+
+
+def test_an_unknown_profile_names_the_nearest():
+    with pytest.raises(ParamsError, match=r"Unknown profile 'dmo'\. Did you mean 'demo'"):
+        headless.run("dmo")
+
+
+def test_a_failing_cell_is_named_and_what_was_executed_is_kept(house, tmp_path, capsys):
+    house("01_fine", "print('epochs', epochs)")
+    house("02_broken", "x = 1", "raise ValueError('too loud')")
+    house("03_never", "open(run_dir + '/never', 'w')")
+    with pytest.raises(RunError, match=r"02_broken, cell 4 \(\[4\]\): ValueError: too loud"):
+        headless.run("tiny", ["epochs=5"], tmp_path / "out")
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "01_fine.html", "01_fine.ipynb", "02_broken.html", "02_broken.ipynb",
+    ]  # fmt: skip
+    assert "too loud" in (out / "02_broken.html").read_text()
+    assert "epochs 5" in capsys.readouterr().out  # progress of the cells is seen while they run
+    assert __main__.main(["run", "--profile", "tiny", "--out", str(tmp_path / "again")]) == 1
+    assert "ValueError: too loud" in capsys.readouterr().err.strip().splitlines()[-2]
+
+
+def test_a_cell_that_takes_too_long_is_stopped(house, tmp_path):
+    house("01_slow", "import time; time.sleep(60)")
+    with pytest.raises(RunError, match="took longer than 1 s"):
+        headless.run("tiny", ["cell_timeout_seconds=1"], tmp_path / "out")
+    assert (tmp_path / "out" / "01_slow.html").exists()
+
+
+def test_a_run_that_leaves_something_out_has_failed(house, tmp_path):
+    house("01_fine", "pass")
+    with pytest.raises(RunError, match=r"lacks params\.yml, tracks\.parquet"):
+        headless.run("tiny", [], tmp_path / "out")
+
+
+def test_a_used_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "something").touch()
+    with pytest.raises(RunError, match="must be an empty folder or not exist yet"):
+        headless.fresh_folder("demo", tmp_path)
+
+
+def test_two_runs_in_one_second_get_two_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(headless, "RUNS", tmp_path)
+    assert len({headless.fresh_folder("demo", None) for _ in range(5)}) == 5
+
+
+def test_latest_moves_on(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        headless.point_to(tmp_path / "latest", tmp_path / name)
+        assert (tmp_path / "latest").resolve() == tmp_path / name
+
+
+@pytest.fixture
+def finished(tmp_path, predictions):
+    """A run folder as the notebooks leave it."""
+    run = RunFolder(tmp_path)
+    run.write_params(Params(dataset="demo", image_width=128))
+    run.figures.mkdir()
+    (run.figures / "curves.png").write_bytes(b"png")
+    predictions.to_parquet(tmp_path / "predictions.parquet")
+    pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
+    tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
+    tracks.to_parquet(tmp_path / "tracks.parquet")
+    for name in ("split.csv", "model.keras"):
+        (tmp_path / name).touch()
+    facts = {
+        "dataset": "demo", "protocol": "paper", "model": "paper_cnn", "parameters": 1, "seed": 0, "epochs": 2,
+        "seconds": {"extract": 1.0, "train": 2.0, "evaluate": 3.0}, "versions": {"python": "3"}, "device": "cpu",
+    }  # fmt: skip
+    run.write_metrics(evaluation.metrics(predictions, facts))
+    return run
+
+
+def test_a_whole_run_passes_the_check(finished):
+    headless.check(finished)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "model.keras", "predictions.parquet"])
+def test_a_missing_artefact_fails_the_check(finished, name):
+    (finished.folder / name).unlink()
+    with pytest.raises(RunError, match=name):
+        headless.check(finished)
+
+
+def test_a_figure_that_is_not_finite_fails_the_check(finished):
+    history = finished.history()
+    history.loc[1, "val_accuracy"] = np.nan
+    history.to_csv(finished.folder / "history.csv", index=False)
+    with pytest.raises(RunError, match="not finite"):
+        headless.check(finished)
+    metrics = finished.metrics()
+    metrics["segment"]["accuracy"] = float("nan")
+    with pytest.raises(ValueError, match="JSON compliant"):
+        finished.write_metrics(metrics)
+
+
+def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
+    page = report.write(finished, "demo").read_text()
+    metrics = finished.metrics()
+    assert f"{metrics['segment']['accuracy']:.1%} of 192 test segments right, 95 % interval" in page
+    assert "data set demo, protocol paper, 32 test tracks" in page
+    assert "says nothing about music" in page
+    assert "<td>image_width</td><td>128</td><td>256</td>" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;.wav (&lt;b&gt;): odd &amp; bad" in page
+    assert "http" not in page  # nothing is fetched
+
+
+def test_a_notebook_out_of_order_says_which_to_run_first(tmp_path):
+    run = RunFolder(tmp_path)
+    with pytest.raises(RunError, match="Run the notebook 02_feature_extraction"):
+        _ = run.params
+    with pytest.raises(RunError, match="Run the notebook 03_training"):
+        run.history()
+
+
+def test_params_survive_the_run_folder(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_params(Params(dataset="demo"))
+    assert run.update_params(seed=3, learning_rate=1e-5).seed == 3
+    assert run.params == Params(dataset="demo", seed=3, learning_rate=1e-5)
+    assert json.loads(json.dumps(run.params.to_mapping()))["learning_rate"] == 1e-5
+
+
+def test_fetch_prints_what_is_there(genre_folder, capsys):
+    assert __main__.main(["fetch", str(genre_folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "24 tracks, 24 with a fault" in printed  # 2.2 s are too short for the paper's segments
+    assert "bass/bass.00000.wav: holds 2.20 s" in printed
+    assert __main__.main(["fetch", "gtzam"]) == 1
+    assert "No data set 'gtzam'" in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""The main job on real music: the GTZAN clips that GENRE_DATA_HOME names. Nothing of them is kept in the project."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+import librosa
+import numpy as np
+import pytest
+
+from genre_utils import audio, catalog, download, evaluation, features, models, splits, store, training
+from genre_utils.params import Params
+
+GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
+HOME = Path(os.environ.get("GENRE_DATA_HOME", "")) / "genres"
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not os.environ.get("GENRE_DATA_HOME"), reason="GENRE_DATA_HOME is not set"),
+    pytest.mark.filterwarnings("ignore:.*holds 80 tracks:UserWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return Params(dataset="gtzan-mini", image_height=64, image_width=64, batch_size=16, max_epochs=2)
+
+
+@pytest.fixture(scope="module")
+def tracks(params):
+    return catalog.load(params)
+
+
+@pytest.fixture(scope="module")
+def built(tracks, params, tmp_path_factory):
+    return store.build(tracks, params, tmp_path_factory.mktemp("cache"))
+
+
+def test_the_catalog_holds_ten_genres_without_fault(tracks):
+    assert sorted(tracks["genre"].unique()) == GENRES
+    assert len(tracks) >= 80
+    assert len(catalog.faults(tracks)) == 0
+    assert tracks["duration_seconds"].between(29.9, 30.7).all()
+
+
+def test_the_files_are_those_that_mirdata_knows(tracks):
+    index = download.read_index(download.fetch_list(download.INDEX, download.data_home()))
+    assert download.verify_md5(Path(tracks["path"][0]).parents[1], index) == []
+
+
+def test_every_whole_segment_is_extracted(tracks, built, params):
+    expected = tracks["duration_seconds"].map(params.segments_in).sum()
+    assert len(built.segments) == expected == len(built.features)
+    assert built.segments.groupby("track_id").size().isin([5, 6]).all()
+    assert len(catalog.faults(built.tracks)) == 0
+
+
+def test_real_log_mels_equal_librosa(tracks, params):
+    for path in tracks["path"][::20]:
+        segments = features.segments(audio.load(path, params), params)
+        for segment, decibels in zip(segments, features.log_mel(segments, params), strict=True):
+            mel = librosa.feature.melspectrogram(y=segment, sr=22_050, n_fft=2048, hop_length=512, fmin=20, fmax=8_000)
+            np.testing.assert_allclose(decibels, librosa.power_to_db(mel, ref=np.max, top_db=80), atol=1e-3)
+
+
+def test_a_short_training_and_its_evaluation(built, params, tmp_path):
+    assignment = splits.paper(built.tracks, params)
+    history = training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
+    assert history["accuracy"].iloc[-1] > 0.3  # chance is 0.1
+    predictions = evaluation.predict(models.load(tmp_path / "model.keras"), built, assignment, GENRES, params)
+    metrics = evaluation.metrics(predictions, {})
+    assert metrics["track"]["n"] == round(0.15 * len(built.tracks))
+    assert 0 <= metrics["segment"]["low"] <= metrics["segment"]["accuracy"] <= metrics["segment"]["high"] <= 1
+
+
+def test_the_paper_network_takes_a_step_on_real_music_at_256_by_256(built):
+    paper = dataclasses.replace(Params(), dataset="gtzan-mini")
+    network = training.compiled(models.build(paper, 10), paper)
+    batch, labels = built.features[:8].astype(np.float32), np.arange(8)
+    first = network.train_on_batch(batch, labels)[0]
+    for _ in range(3):
+        last = network.train_on_batch(batch, labels)[0]
+    assert last < first
+    keras.utils.clear_session()
