@@ -20,7 +20,7 @@ test-real: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3
-	$(BIN)/jupyter lab --notebook-dir .  notebooks/01_eda.ipynb
+	$(BIN)/jupyter lab --notebook-dir . notebooks/01_eda.ipynb
 
 lint: .venv/installed
 	$(BIN)/ruff check .
