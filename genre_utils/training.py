@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock
 
@@ -62,8 +63,8 @@ def train(
     root = cache / "training" / fingerprint(store, assignment, genres, params)
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_suffix(".lock")):
-        state = State(root, params)
-        model = state.restored() or compiled(models.build(params, len(genres)), params)
+        model = compiled(models.build(params, len(genres)), params)
+        state = State(root, model, params)
         if not state.stopped and len(state.history) < params.max_epochs:
             model.fit(
                 pipeline.shuffled(store, examples, params, first_epoch=len(state.history)),
@@ -77,7 +78,7 @@ def train(
             )
         history = pd.DataFrame(state.history)
         best = models.build(params, len(genres))
-        best.load_weights(state.best_weights)
+        best.set_weights(state.best_weights())
         best.save(folder / "model.partial.keras")
         (folder / "model.partial.keras").replace(folder / "model.keras")
         history.to_csv(folder / "history.csv", index=False)
@@ -120,9 +121,11 @@ class State(keras.callbacks.Callback):
     Parameters
     ----------
     root : Path
-        Holds ``epoch-NNNN``; the last one whole is continued.
+        Holds ``epoch-NNNN``; the last one is put into the model.
+    model : keras.Model
+        Compiled, with fresh weights.
     params : Params
-        ``seed``, and the two patiences.
+        The two patiences.
 
     Attributes
     ----------
@@ -134,9 +137,9 @@ class State(keras.callbacks.Callback):
         Early stopping, then the scheduler; they must come before this callback.
     """
 
-    def __init__(self, root: Path, params: Params):
+    def __init__(self, root: Path, model: keras.Model, params: Params):
         super().__init__()
-        self.root, self.seed = root, params.seed  # Keras keeps `params` for itself
+        self.root = root
         self.monitors = [
             keras.callbacks.EarlyStopping("val_loss", patience=params.early_stopping_patience),
             keras.callbacks.ReduceLROnPlateau(
@@ -149,19 +152,15 @@ class State(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = saved.get("history", [])
         self.stopped: bool = saved.get("stopped", False)
         self.callbacks: list[dict[str, Any]] = saved.get("callbacks", [])
+        if self.folder:
+            print(f"resuming after epoch {len(self.history)}", flush=True)
+            for variable, value in zip(everything(model), read_arrays(self.folder / "last.npz"), strict=True):
+                variable.assign(value)
 
-    @property
-    def best_weights(self) -> Path:
-        """The weights of the epoch with the best validation accuracy so far."""
+    def best_weights(self) -> list[np.ndarray]:
+        """The weights of the epoch with the best validation accuracy."""
         assert self.folder is not None  # at least one epoch is finished whenever this is asked
-        return self.folder / "best.weights.h5"
-
-    def restored(self) -> keras.Model | None:
-        """The saved network with its optimizer's state, or None if no epoch was finished."""
-        if self.folder is None:
-            return None
-        print(f"resuming after epoch {len(self.history)}", flush=True)
-        return keras.models.load_model(self.folder / "last.keras")
+        return read_arrays(self.folder / "best.npz")
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Give the callbacks their memory back; Keras has just cleared it."""
@@ -169,11 +168,8 @@ class State(keras.callbacks.Callback):
             vars(callback).update(saved)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Let an epoch's dropout follow from seed and epoch alone, so that a resumed one equals it."""
+        """Start the clock."""
         self.started = time.monotonic()
-        for index, layer in enumerate(self.model.layers):
-            if isinstance(layer, keras.layers.Dropout):
-                layer.seed_generator.state.assign([self.seed ^ index, epoch << 20])
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Save everything, then rename; a kill at any moment leaves the epoch before."""
@@ -183,21 +179,28 @@ class State(keras.callbacks.Callback):
         partial = self.root / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        self.model.save(partial / "last.keras")
+        # Plain arrays, because a .keras file leaves out the state of dropout's random numbers.
+        np.savez(partial / "last.npz", *(keras.ops.convert_to_numpy(v) for v in everything(self.model)))
         if is_best:
-            self.model.save_weights(partial / "best.weights.h5")
+            np.savez(partial / "best.npz", *self.model.get_weights())
         else:
-            shutil.copy2(self.best_weights, partial)
-        state = {
-            "history": self.history,
-            "stopped": self.model.stop_training,
-            "callbacks": [
-                {name: vars(callback)[name] for name in STATE_OF_CALLBACKS if name in vars(callback)}
-                for callback in self.monitors
-            ],
-        }
+            shutil.copy2(self.folder / "best.npz", partial)
+        callbacks = [{name: vars(c)[name] for name in STATE_OF_CALLBACKS if name in vars(c)} for c in self.monitors]
+        state = {"history": self.history, "stopped": self.model.stop_training, "callbacks": callbacks}
         (partial / "state.json").write_text(json.dumps(state))
         before, self.folder = self.folder, self.root / f"epoch-{epoch + 1:04d}"
         partial.rename(self.folder)
         if before:
             shutil.rmtree(before)
+
+
+def everything(model: keras.Model) -> list[keras.Variable]:
+    """All that changes while a model trains: weights, averages, the optimizer's moments, dropout's seeds."""
+    model.optimizer.build(model.trainable_variables)  # does nothing the second time
+    return [*model.variables, *model.optimizer.variables]
+
+
+def read_arrays(path: Path) -> list[np.ndarray]:
+    """The arrays of an .npz, in the order in which they were given to ``np.savez``."""
+    with np.load(path) as arrays:
+        return [arrays[f"arr_{index}"] for index in range(len(arrays))]
