@@ -45,8 +45,8 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     """
     value = metrics[level]
     return (
-        f"{value['accuracy']:.1%} of {value['n']} test {level}s right, 95 % interval "
-        f"{value['low']:.1%} to {value['high']:.1%} (data set {metrics['dataset']}, protocol {metrics['protocol']}, "
+        f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, 95 % interval "
+        f"{100 * value['low']:.1f} to {100 * value['high']:.1f} % (data set {metrics['dataset']}, protocol {metrics['protocol']}, "
         f"{metrics['track']['n']} test tracks)"
     )
 

@@ -78,7 +78,7 @@ def train(
             )
         history = pd.DataFrame(state.history)
         best = models.build(params, len(genres))
-        best.set_weights(state.best_weights())
+        best.set_weights(read_arrays(state.best_file))
         best.save(folder / "model.partial.keras")
         (folder / "model.partial.keras").replace(folder / "model.keras")
         history.to_csv(folder / "history.csv", index=False)
@@ -157,10 +157,11 @@ class State(keras.callbacks.Callback):
             for variable, value in zip(everything(model), read_arrays(self.folder / "last.npz"), strict=True):
                 variable.assign(value)
 
-    def best_weights(self) -> list[np.ndarray]:
+    @property
+    def best_file(self) -> Path:
         """The weights of the epoch with the best validation accuracy."""
         assert self.folder is not None  # at least one epoch is finished whenever this is asked
-        return read_arrays(self.folder / "best.npz")
+        return self.folder / "best.npz"
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Give the callbacks their memory back; Keras has just cleared it."""
@@ -184,7 +185,7 @@ class State(keras.callbacks.Callback):
         if is_best:
             np.savez(partial / "best.npz", *self.model.get_weights())
         else:
-            shutil.copy2(self.folder / "best.npz", partial)
+            shutil.copy2(self.best_file, partial)
         callbacks = [{name: vars(c)[name] for name in STATE_OF_CALLBACKS if name in vars(c)} for c in self.monitors]
         state = {"history": self.history, "stopped": self.model.stop_training, "callbacks": callbacks}
         (partial / "state.json").write_text(json.dumps(state))

@@ -176,7 +176,7 @@ def test_a_figure_that_is_not_finite_fails_the_check(finished):
 def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     page = report.write(finished, "demo").read_text()
     metrics = finished.metrics()
-    assert f"{metrics['segment']['accuracy']:.1%} of 192 test segments right, 95 % interval" in page
+    assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments right, 95 % interval" in page
     assert "data set demo, protocol paper, 32 test tracks" in page
     assert "says nothing about music" in page
     assert "<td>image_width</td><td>128</td><td>256</td>" in page

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,16 +28,35 @@ def assignment(built, params):
 
 @pytest.fixture(scope="module")
 def undisturbed(built, assignment, params, tmp_path_factory):
+    """A whole training whose state stays on disk, as after a kill between its last epoch and its end."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    return folder, training.train(built, assignment, GENRES, params, folder, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.shutil, "rmtree", lambda *_, **__: None)
+        return folder, training.train(built, assignment, GENRES, params, folder, folder)
 
 
-def test_the_history_is_complete_and_the_state_is_gone(undisturbed):
+def test_the_history_is_complete(undisturbed):
     folder, history = undisturbed
     assert history["epoch"].tolist() == [1, 2, 3]
     assert np.isfinite(history).all(axis=None)
     pd.testing.assert_frame_equal(pd.read_csv(folder / "history.csv"), history)
-    assert not [path for path in (folder / "training").iterdir() if path.is_dir()]
+
+
+def test_a_training_killed_after_its_last_epoch_does_not_train_again(
+    built, assignment, params, undisturbed, tmp_path, monkeypatch
+):
+    folder, history = undisturbed
+    shutil.copytree(folder / "training", tmp_path / "training")
+    monkeypatch.setattr(training.keras.Model, "fit", lambda *_, **__: pytest.fail("trained again"))
+    again = training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
+    pd.testing.assert_frame_equal(again, history)
+    assert same_weights(tmp_path, folder)
+    assert not [path for path in (tmp_path / "training").iterdir() if path.is_dir()]  # the state is gone now
+
+
+def same_weights(one, other):
+    pairs = zip(*(models.load(folder / "model.keras").get_weights() for folder in (one, other)), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def test_low_tones_high_tones_and_noise_are_learnt(built, assignment, params, tmp_path):
@@ -53,39 +73,33 @@ def test_low_tones_high_tones_and_noise_are_learnt(built, assignment, params, tm
     np.testing.assert_allclose(predictions.filter(like="p_").sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_epoch_of_best_validation_accuracy_is_kept(built, assignment, params, tmp_path, monkeypatch):
-    """Validation accuracies are dictated; the weights kept must be those of the second epoch."""
-    seen = []
-    on_epoch_end = training.State.on_epoch_end
+@pytest.mark.parametrize("interrupted", [None, 4])
+def test_patience_scheduler_and_the_best_epoch(built, assignment, params, tmp_path, monkeypatch, interrupted):
+    """Validation is dictated: only the first epoch's loss is an improvement, the third has the best accuracy."""
+    stopping, weights = training.keras.callbacks.EarlyStopping, {}
+    on_epoch_end = stopping.on_epoch_end
 
     def dictated(self, epoch, logs=None):
-        seen.append(self.model.get_weights())
-        on_epoch_end(self, epoch, {**logs, "val_accuracy": (0.1, 0.7, 0.7)[epoch]})
-
-    monkeypatch.setattr(training.State, "on_epoch_end", dictated)
-    training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
-    kept = models.load(tmp_path / "model.keras").get_weights()
-    assert [all(np.array_equal(a, b) for a, b in zip(kept, weights, strict=True)) for weights in seen] == [
-        False,
-        True,
-        False,
-    ]
-
-
-def test_early_stopping_and_the_scheduler_follow_their_patience(built, assignment, params, tmp_path, monkeypatch):
-    """Validation losses are dictated: only the first epoch is an improvement."""
-    losses = iter([1.0] + [2.0] * 20)
-    on_epoch_end = training.keras.callbacks.EarlyStopping.on_epoch_end
-
-    def dictated(self, epoch, logs=None):
-        logs["val_loss"] = next(losses)  # the same dictionary goes to the scheduler next
+        nonlocal interrupted
+        if epoch == interrupted:
+            interrupted = None
+            raise KeyboardInterrupt
+        accuracy = [0.1, 0.2, 0.7, 0.7, 0.3, 0.6][epoch]
+        logs |= {"val_loss": 2.0 if epoch else 1.0, "val_accuracy": accuracy}  # the callbacks share one dictionary
+        weights[epoch] = self.model.get_weights()
         on_epoch_end(self, epoch, logs)
 
-    monkeypatch.setattr(training.keras.callbacks.EarlyStopping, "on_epoch_end", dictated)
+    monkeypatch.setattr(stopping, "on_epoch_end", dictated)
     longer = dataclasses.replace(params, max_epochs=20)
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            training.train(built, assignment, GENRES, longer, tmp_path, tmp_path)
     history = training.train(built, assignment, GENRES, longer, tmp_path, tmp_path)
-    assert len(history) == 1 + longer.early_stopping_patience
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]  # the best, and five more
     np.testing.assert_allclose(history["learning_rate"] / longer.learning_rate, [1, 1, 1, 0.5, 0.5, 0.25], rtol=1e-5)
+    kept = models.load(tmp_path / "model.keras").get_weights()
+    equal = [all(np.array_equal(a, b) for a, b in zip(kept, weights[epoch], strict=True)) for epoch in range(6)]
+    assert equal == [False, False, True, False, False, False]
 
 
 TRAIN = """
@@ -117,15 +131,4 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(built, assignm
     history = training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
     folder, expected = undisturbed
     pd.testing.assert_frame_equal(history.drop(columns="seconds"), expected.drop(columns="seconds"))
-    ours = models.load(tmp_path / "model.keras").get_weights()
-    theirs = models.load(folder / "model.keras").get_weights()
-    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-
-
-def test_a_training_killed_after_its_last_epoch_does_not_train_again(built, assignment, params, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(training.shutil, "rmtree", lambda *_, **__: None)  # the state stays, as after a kill
-        training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
-    monkeypatch.setattr(training.keras.Model, "fit", lambda *_, **__: pytest.fail("trained again"))
-    history = training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
-    assert len(history) == 3
+    assert same_weights(tmp_path, folder)
