@@ -46,8 +46,8 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     value = metrics[level]
     return (
         f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, 95 % interval "
-        f"{100 * value['low']:.1f} to {100 * value['high']:.1f} % (data set {metrics['dataset']}, protocol {metrics['protocol']}, "
-        f"{metrics['track']['n']} test tracks)"
+        f"{100 * value['low']:.1f} to {100 * value['high']:.1f} % (data set {metrics['dataset']}, "
+        f"protocol {metrics['protocol']}, {metrics['track']['n']} test tracks)"
     )
 
 
