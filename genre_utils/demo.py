@@ -34,9 +34,8 @@ from genre_utils.progress import progress
 from genre_utils.synth import SAMPLE_RATE_HZ, SAMPLES, Persona, chord_tones, drum_kit, master, persona, strike
 
 VERSION = 1  # to be raised whenever a sample changes: older sets are then rendered again
-# For each part (drums, bass, ...) the chance that an artist takes it from a neighbouring genre, and then again
-# that a track does. At 0 the mean and deviation of each mel band tell 82 % of the segments of unseen tracks, at
-# 0.12 some 65 % (a small CNN 80 %): enough mistakes to explore, and enough to learn.
+# For each part (drums, bass, ...) the chance that an artist takes it from a neighbouring genre, and then again that
+# a track does: enough to leave mistakes worth exploring, few enough to leave something to learn.
 BORROW = 0.12
 
 

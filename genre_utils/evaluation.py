@@ -126,8 +126,8 @@ def accuracy(predictions: pd.DataFrame, seed: int = 0) -> dict[str, float | int]
     """
     right = predictions["genre"] == predictions["predicted"]
     tracks = right.groupby(predictions["track_id"]).agg(["sum", "size"]).to_numpy()  # (track, [right, rows])
-    drawn = np.random.default_rng(seed).integers(len(tracks), size=(RESAMPLES, len(tracks)))
-    sums = tracks[drawn].sum(axis=1)  # (resample, [right, rows])
+    rng, count = np.random.default_rng(seed), len(tracks)
+    sums = np.array([tracks[rng.integers(count, size=count)].sum(axis=0) for _ in range(RESAMPLES)])
     low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
     return {"accuracy": float(right.mean()), "low": float(low), "high": float(high), "n": len(right)}
 

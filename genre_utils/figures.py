@@ -74,9 +74,8 @@ def overview(tracks: pd.DataFrame, save: Path) -> Figure:
     left.set(title="Tracks by genre", xlabel="tracks", ylabel="")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
-    for height, genre in enumerate(order):
-        seconds = tracks.loc[tracks["genre"] == genre, "duration_seconds"].dropna()
-        right.plot(seconds, np.full(len(seconds), height), "o", alpha=0.4, color=sns.color_palette()[0])
+    heights = tracks["genre"].map({genre: height for height, genre in enumerate(order)})
+    right.plot(tracks["duration_seconds"], heights, "o", alpha=0.4)
     right.set(title="Length of each track", xlabel="seconds")
     right.xaxis.get_major_formatter().set_useOffset(False)
     left.invert_yaxis()
@@ -202,9 +201,9 @@ def by_genre(table: pd.DataFrame, value: str, title: str, label: str, save: Path
     Notebook: 01_eda, 02_feature_extraction.
     """
     figure, axes = plt.subplots(figsize=(8, 4))
-    order = table.groupby("genre")[value].median().sort_values().index
-    sns.boxplot(table, x=value, y="genre", order=order, ax=axes, color="lightgrey", fliersize=0)
-    sns.stripplot(table, x=value, y="genre", order=order, ax=axes, size=3, alpha=0.6)
+    where = {"x": value, "y": "genre", "order": table.groupby("genre")[value].median().sort_values().index, "ax": axes}
+    sns.boxplot(table, **where, color="lightgrey", fliersize=0)
+    sns.stripplot(table, **where, size=3, alpha=0.6)
     axes.set(title=title, xlabel=label, ylabel="")
     sns.despine(figure)
     return finished(figure, save)
@@ -266,7 +265,7 @@ def spectrogram_steps(segment: np.ndarray, params: Params, save: Path) -> Figure
     power = features.stft_power(segment[None], params)[0].T  # (bin, frame)
     decibels = 10 * np.log10(np.maximum(power, features.POWER_FLOOR) / power.max())
     extent = (0, params.segment_seconds, 0, params.sample_rate_hz / 2)
-    left.imshow(decibels, aspect="auto", origin="lower", cmap=LEVEL_MAP, vmin=-80, vmax=0, extent=extent)
+    left.imshow(decibels, aspect="auto", origin="lower", cmap=LEVEL_MAP, vmin=-params.top_db, vmax=0, extent=extent)
     left.set(title="STFT: linear frequency", xlabel="time (s)", ylabel="frequency (Hz)")
     bins_hz = np.linspace(0, params.sample_rate_hz / 2, 1 + params.n_fft // 2)
     filters = features.mel_filters(params)
@@ -305,9 +304,9 @@ def network_input(decibels: np.ndarray, image: np.ndarray, params: Params, save:
     bar = draw_log_mel(left, decibels, params)
     left.set(title=f"log-mel, {decibels.shape[0]}×{decibels.shape[1]}", xlabel="time (s)", ylabel="frequency (Hz)")
     figure.colorbar(bar, ax=left, label="dB below maximum")
-    picture = right.imshow(image, aspect="auto", origin="lower", cmap=LEVEL_MAP)
+    bar = right.imshow(image, aspect="auto", origin="lower", cmap=LEVEL_MAP)
     right.set(title=f"network's image, {image.shape[0]}×{image.shape[1]}", xlabel="pixel", ylabel="pixel")
-    figure.colorbar(picture, ax=right, label="standard deviations from the mean")
+    figure.colorbar(bar, ax=right, label="standard deviations from the mean")
     return finished(figure, save)
 
 

@@ -22,7 +22,7 @@ from traitlets.config import Config
 
 from genre_utils import report
 from genre_utils.errors import ParamsError, RunError
-from genre_utils.params import as_type, unknown_name
+from genre_utils.params import Params, as_type, unknown_name
 from genre_utils.paths import NOTEBOOKS, PROFILES, PROJECT, RUNS
 from genre_utils.progress import HEADLESS
 from genre_utils.run_folder import RunFolder
@@ -30,6 +30,7 @@ from genre_utils.run_folder import RunFolder
 KERNEL = "python3"
 ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or every kernel begins with a warning
 RUNNER_KEYS = {"cell_timeout_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
+PARAMS_NAMES = frozenset(Params().to_mapping())
 ARTEFACTS = (
     "params.yml",
     "tracks.parquet",
@@ -165,6 +166,7 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     parameters = {notebook: parameters_of(notebook) for notebook in notebooks()}
     defaults = RUNNER_KEYS | {name: value for known in parameters.values() for name, value in known.items()}
     values = RUNNER_KEYS | checked(read_profile(profile), settings or [], defaults)
+    Params.from_mapping({name: value for name, value in values.items() if name in PARAMS_NAMES})  # possible at all?
     folder = fresh_folder(profile, out)
     started = time.monotonic()
     print(f"profile {profile} into {folder}", flush=True)

@@ -82,6 +82,12 @@ def test_an_unknown_profile_names_the_nearest():
         headless.run("dmo")
 
 
+def test_an_impossible_value_is_an_error_before_anything_starts(tmp_path):
+    with pytest.raises(ParamsError, match="padding must be 'same' or 'valid'"):
+        headless.run("demo", ["padding=full"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_failing_cell_is_named_and_what_was_executed_is_kept(house, tmp_path, capsys):
     house("01_fine", "print('epochs', epochs)")
     house("02_broken", "x = 1", "raise ValueError('too loud')")
