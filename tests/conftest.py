@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from hypothesis import settings
 
 from genre_utils.params import Params
 
 os.environ["MPLBACKEND"] = "Agg"
+settings.register_profile("tests", deadline=None, max_examples=50)  # a deadline would be a test of the machine
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
