@@ -65,7 +65,7 @@ def load(path: Path) -> keras.Model:
 
     References
     ----------
-    Notebook: 04_evaluation.
+    Notebook: 03_training, 04_evaluation.
     """
     return keras.models.load_model(path, compile=False, safe_mode=True)
 

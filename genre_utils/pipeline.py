@@ -57,6 +57,10 @@ def in_order(store: Store, table: pd.DataFrame, params: Params) -> tf.data.Datas
     tf.data.Dataset
         Pairs of log-mel ``(batch, mel, frame)`` float32 in dB and labels ``(batch,)`` int32; the last batch
         may be smaller.
+
+    References
+    ----------
+    Notebook: 03_training.
     """
     return batches(store, table, tf.data.Dataset.range(len(table)), params)
 
