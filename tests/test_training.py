@@ -5,15 +5,22 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tiny  # noqa: F401  (registers the network that these tests train)
 import yaml
 
 from genre_utils import catalog, evaluation, models, splits, store, training
 
 GENRES = ["bass", "noise", "treble"]
+
+
+@pytest.fixture(scope="module")
+def tiny_params(params):
+    return dataclasses.replace(params, model="tiny_cnn")
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +34,12 @@ def assignment(built, params):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(built, assignment, params, tmp_path_factory):
+def undisturbed(built, assignment, tiny_params, tmp_path_factory):
     """A whole training whose state stays on disk, as after a kill between its last epoch and its end."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.shutil, "rmtree", lambda *_, **__: None)
-        return folder, training.train(built, assignment, GENRES, params, folder, folder)
+        return folder, training.train(built, assignment, GENRES, tiny_params, folder, folder)
 
 
 def test_the_history_is_complete(undisturbed):
@@ -43,12 +50,12 @@ def test_the_history_is_complete(undisturbed):
 
 
 def test_a_training_killed_after_its_last_epoch_does_not_train_again(
-    built, assignment, params, undisturbed, tmp_path, monkeypatch
+    built, assignment, tiny_params, undisturbed, tmp_path, monkeypatch
 ):
     folder, history = undisturbed
     shutil.copytree(folder / "training", tmp_path / "training")
     monkeypatch.setattr(training.keras.Model, "fit", lambda *_, **__: pytest.fail("trained again"))
-    again = training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
+    again = training.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
     pd.testing.assert_frame_equal(again, history)
     assert same_weights(tmp_path, folder)
     assert not [path for path in (tmp_path / "training").iterdir() if path.is_dir()]  # the state is gone now
@@ -74,7 +81,7 @@ def test_low_tones_high_tones_and_noise_are_learnt(built, assignment, params, tm
 
 
 @pytest.mark.parametrize("interrupted", [None, 4])
-def test_patience_scheduler_and_the_best_epoch(built, assignment, params, tmp_path, monkeypatch, interrupted):
+def test_patience_scheduler_and_the_best_epoch(built, assignment, tiny_params, tmp_path, monkeypatch, interrupted):
     """Validation is dictated: only the first epoch's loss is an improvement, the third has the best accuracy."""
     stopping, weights = training.keras.callbacks.EarlyStopping, {}
     on_epoch_end = stopping.on_epoch_end
@@ -90,7 +97,7 @@ def test_patience_scheduler_and_the_best_epoch(built, assignment, params, tmp_pa
         on_epoch_end(self, epoch, logs)
 
     monkeypatch.setattr(stopping, "on_epoch_end", dictated)
-    longer = dataclasses.replace(params, max_epochs=20)
+    longer = dataclasses.replace(tiny_params, max_epochs=20)
     if interrupted:
         with pytest.raises(KeyboardInterrupt):
             training.train(built, assignment, GENRES, longer, tmp_path, tmp_path)
@@ -103,7 +110,7 @@ def test_patience_scheduler_and_the_best_epoch(built, assignment, params, tmp_pa
 
 
 TRAIN = """
-import sys, yaml
+import sys, yaml, tiny
 from pathlib import Path
 from genre_utils import store, training
 from genre_utils.params import Params
@@ -117,10 +124,21 @@ training.train(
 """
 
 
-def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(built, assignment, params, undisturbed, tmp_path):
+def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(
+    built, assignment, tiny_params, undisturbed, tmp_path
+):
     assignment.to_csv(tmp_path / "split.csv", index=False)
-    arguments = [sys.executable, "-c", TRAIN, yaml.safe_dump(params.to_mapping()), str(built.folder), str(tmp_path)]
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    arguments = [
+        sys.executable,
+        "-c",
+        TRAIN,
+        yaml.safe_dump(tiny_params.to_mapping()),
+        str(built.folder),
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(
+        arguments, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while not list(tmp_path.glob("training/*/epoch-0001")):
         assert process.poll() is None, "the training ended before it could be killed"
         time.sleep(0.005)
@@ -128,7 +146,7 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(built, assignm
     process.wait()
     assert not (tmp_path / "model.keras").exists()
 
-    history = training.train(built, assignment, GENRES, params, tmp_path, tmp_path)
+    history = training.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
     folder, expected = undisturbed
     pd.testing.assert_frame_equal(history.drop(columns="seconds"), expected.drop(columns="seconds"))
     assert same_weights(tmp_path, folder)
