@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import librosa
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -30,8 +31,6 @@ def finished(figure: Figure, save: Path) -> Figure:
 
 def mel_axis(axes: plt.Axes, params: Params) -> None:
     """Label mel bands with the frequencies they stand for."""
-    import librosa
-
     centres_hz = librosa.mel_frequencies(params.n_mels, fmin=params.fmin_hz, fmax=params.fmax_hz)
     ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
     axes.set_yticks([int(np.abs(centres_hz - hz).argmin()) for hz in ticks], [f"{hz:,}" for hz in ticks])
@@ -67,14 +66,13 @@ def overview(tracks: pd.DataFrame, save: Path) -> Figure:
     Notebook: 01_eda.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), sharey=True)
-    order = sorted(tracks["genre"].unique())
     state = np.where(tracks["fault"] == "", "usable", "left out")
-    counts = pd.crosstab(tracks["genre"], state).reindex(columns=["usable", "left out"], fill_value=0).loc[order]
+    counts = pd.crosstab(tracks["genre"], state).reindex(columns=["usable", "left out"], fill_value=0)
     counts.plot.barh(stacked=True, ax=left, color=[sns.color_palette()[0], sns.color_palette()[3]], width=0.8)
     left.set(title="Tracks by genre", xlabel="tracks", ylabel="")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
-    heights = tracks["genre"].map({genre: height for height, genre in enumerate(order)})
+    heights = tracks["genre"].map({genre: height for height, genre in enumerate(counts.index)})
     right.plot(tracks["duration_seconds"], heights, "o", alpha=0.4)
     right.set(title="Length of each track", xlabel="seconds")
     right.xaxis.get_major_formatter().set_useOffset(False)

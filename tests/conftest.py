@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from hypothesis import settings
 
+from genre_utils import catalog, splits, store
 from genre_utils.params import Params
 
 os.environ["MPLBACKEND"] = "Agg"
@@ -49,6 +50,18 @@ def genre_folder(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Pa
                 samples += tone(hz * (1 + 0.02 * number), 2.2, params.sample_rate_hz)
             soundfile.write(root / genre / f"{genre}.{number:05d}.wav", samples, params.sample_rate_hz)
     return root
+
+
+@pytest.fixture(scope="session")
+def built(genre_folder: Path, params: Params, tmp_path_factory: pytest.TempPathFactory) -> store.Store:
+    """The features of ``genre_folder``."""
+    return store.build(catalog.from_folder(genre_folder, params), params, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def assignment(built: store.Store, params: Params) -> pd.DataFrame:
+    """Its split by the paper's protocol."""
+    return splits.paper(built.tracks, params)
 
 
 @pytest.fixture(scope="session")

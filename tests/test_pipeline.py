@@ -2,21 +2,10 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from genre_utils import catalog, pipeline, splits, store
+from genre_utils import pipeline, splits
 
 GENRES = ["bass", "noise", "treble"]
-
-
-@pytest.fixture(scope="module")
-def built(genre_folder, params, tmp_path_factory):
-    return store.build(catalog.from_folder(genre_folder, params), params, tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
-def assignment(built, params):
-    return splits.paper(built.tracks, params)
 
 
 def gathered(dataset):

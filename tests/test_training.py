@@ -13,7 +13,7 @@ import pytest
 import tiny  # noqa: F401  (registers the network that these tests train)
 import yaml
 
-from genre_utils import catalog, evaluation, models, splits, store, training
+from genre_utils import evaluation, models, training
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -21,16 +21,6 @@ GENRES = ["bass", "noise", "treble"]
 @pytest.fixture(scope="module")
 def tiny_params(params):
     return dataclasses.replace(params, model="tiny_cnn")
-
-
-@pytest.fixture(scope="module")
-def built(genre_folder, params, tmp_path_factory):
-    return store.build(catalog.from_folder(genre_folder, params), params, tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
-def assignment(built, params):
-    return splits.paper(built.tracks, params)
 
 
 @pytest.fixture(scope="module")
