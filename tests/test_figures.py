@@ -1,0 +1,98 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from genre_utils import audio, catalog, evaluation, features, figures, result_figures, survey
+
+
+@pytest.fixture
+def save(tmp_path):
+    return tmp_path / "figures" / "one.png"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open(save):
+    yield
+    assert save.stat().st_size > 1_000
+    assert not plt.get_fignums()  # an open figure would be shown a second time, and kept in memory
+
+
+def test_overview_counts_usable_tracks_and_faults(genre_folder, params, save):
+    tracks = catalog.from_folder(genre_folder, params)
+    tracks.loc[[0, 1, 8], "fault"] = "odd"
+    left, right = figures.overview(tracks, save).axes
+    widths = [[bar.get_width() for bar in container] for container in left.containers]
+    assert widths == [[6, 7, 8], [2, 1, 0]]
+    assert left.get_xlabel() == "tracks"
+    assert right.get_xlabel() == "seconds"
+
+
+def test_log_mels_have_seconds_and_hertz(params, save):
+    silence = np.zeros((params.n_mels, params.frames_per_segment))
+    figure = figures.log_mels(dict.fromkeys("abcdef", silence), params, "title", save)
+    assert [axes.get_title() for axes in figure.axes[:6]] == list("abcdef")
+    assert {label.get_text() for label in figure.axes[0].get_yticklabels()} == {"300", "1,000", "3,000"}  # up to fmax
+    assert figure.axes[0].get_xlim()[1] == pytest.approx(params.segment_seconds, abs=0.05)
+
+
+def test_a_frequency_stands_at_the_band_that_holds_it(params, save):
+    segment = np.sin(2 * np.pi * 1_000 * np.arange(params.samples_per_segment) / params.sample_rate_hz)[None]
+    brightest = features.log_mel(segment, params)[0].mean(axis=1).argmax()
+    axes = figures.log_mels({"tone": features.log_mel(segment, params)[0]}, params, "title", save).axes[0]
+    at = dict(zip([label.get_text() for label in axes.get_yticklabels()], axes.get_yticks(), strict=True))
+    assert abs(at["1,000"] - brightest) <= 1
+
+
+@pytest.mark.parametrize("name", ["segment_cuts", "spectrogram_steps", "waveforms", "by_genre", "average_spectra"])
+def test_the_figures_of_the_first_lessons_are_drawn(genre_folder, params, save, name):
+    tracks = catalog.from_folder(genre_folder, params)
+    samples = audio.load(tracks["path"][0], params)
+    if name == "segment_cuts":
+        labels = [text.get_text() for text in figures.segment_cuts(samples, params, save).axes[0].texts]
+        assert labels == ["segment 0", "segment 1", "segment 2", "segment 3"]
+    elif name == "spectrogram_steps":
+        figures.spectrogram_steps(features.segments(samples, params)[0], params, save)
+    elif name == "waveforms":
+        figures.waveforms({"bass": samples}, params, save)
+    else:
+        surveyed, spectra = survey.survey(tracks, params)
+        if name == "by_genre":
+            figures.by_genre(surveyed, "level_dbfs", "Level", "dBFS", save)
+        else:
+            levels = spectra.groupby(surveyed.set_index("track_id")["genre"]).mean()
+            axes = figures.average_spectra(levels, params, save).axes[0]
+            assert [label.get_text() for label in axes.get_xticklabels()] == ["bass", "noise", "treble"]
+
+
+def test_the_confusion_matrix_shows_counts_and_row_percent(predictions, save):
+    counts = evaluation.confusion(predictions)
+    axes = result_figures.confusion_matrix(counts, "title", save).axes[0]
+    shown = [text.get_text() for text in axes.texts]
+    expected = [f"{count}\n{count / row.sum():.0%}" if count else "" for row in counts.to_numpy() for count in row]
+    assert shown == expected
+
+
+def test_the_figures_of_the_evaluation_are_drawn(predictions, save):
+    metrics = evaluation.metrics(predictions, {})
+    axes = result_figures.accuracies(metrics, 0.25, "title", save).axes[0]
+    assert "71.35" in axes.get_legend().texts[0].get_text()
+    result_figures.beside_the_paper(evaluation.table_one(predictions), "title", save)
+    bars = result_figures.confused_pairs(evaluation.confused_pairs(predictions), "title", save).axes[0]
+    assert len(bars.get_yticklabels()) == 6
+
+
+def test_the_star_marks_the_epoch_that_is_kept(save):
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "loss": [3.0, 2.0, 1.0],
+            "val_loss": [3.0, 2.0, 2.5],
+            "accuracy": [0.1, 0.5, 0.9],
+            "val_accuracy": [0.2, 0.6, 0.6],
+            "learning_rate": 0.001,
+        }
+    )
+    (_, accuracy, _) = result_figures.curves(history, save).axes
+    star = next(line for line in accuracy.lines if line.get_marker() == "*")
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 0.6)
