@@ -100,13 +100,18 @@ def test_patience_scheduler_and_the_best_epoch(built, assignment, tiny_params, t
 
 
 TRAIN = """
-import sys, yaml, tiny
+import sys, time, yaml, tiny
 from pathlib import Path
 from genre_utils import store, training
 from genre_utils.params import Params
 import pandas as pd
 params = Params.from_mapping(yaml.safe_load(sys.argv[1]))
 folder = Path(sys.argv[3])
+on_epoch_begin = training.State.on_epoch_begin
+def slow(self, epoch, logs=None):
+    time.sleep(10 * epoch)  # from the second epoch on there is time to be killed
+    on_epoch_begin(self, epoch, logs)
+training.State.on_epoch_begin = slow
 training.train(
     store.open_store(Path(sys.argv[2])), pd.read_csv(folder / "split.csv"), ["bass", "noise", "treble"],
     params, folder, folder,
