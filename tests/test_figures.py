@@ -42,6 +42,7 @@ def test_a_frequency_stands_at_the_band_that_holds_it(params, save):
     axes = figures.log_mels({"tone": features.log_mel(segment, params)[0]}, params, "title", save).axes[0]
     at = dict(zip([label.get_text() for label in axes.get_yticklabels()], axes.get_yticks(), strict=True))
     assert abs(at["1,000"] - brightest) <= 1
+    assert axes.images[0].origin == "lower"  # the first row of the array is the lowest band
 
 
 @pytest.mark.parametrize("name", ["segment_cuts", "spectrogram_steps", "waveforms", "by_genre", "average_spectra"])
