@@ -239,7 +239,8 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_second
         ) from error
     except (DeadKernelError, NoSuchKernel) as error:
         raise RunError(
-            f"{notebook.stem}: the kernel {KERNEL} died or is not installed: {error}\nSee {executed}"
+            f"{notebook.stem}: the kernel {KERNEL} died (killed? out of memory?) or is not installed: "
+            f"{error}\nSee {executed}"
         ) from error
     finally:
         if executed.exists():
