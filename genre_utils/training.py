@@ -23,6 +23,7 @@ from genre_utils.store import Store
 with quiet_stderr():
     import keras
 
+SECONDS_BETWEEN_SAVES = 30.0  # a kill costs little more than this; a save can take seconds on a busy disk
 STATE_OF_CALLBACKS = ("best", "wait", "cooldown_counter")  # what Keras' callbacks forget when a process dies
 
 
@@ -31,8 +32,8 @@ def train(
 ) -> pd.DataFrame:
     """Train the network, keep the epoch with the best validation accuracy, write model and history.
 
-    After each epoch the whole state is saved under ``cache``. When the process is killed, the next call with
-    the same data and parameters goes on with the epoch where it stopped, and ends as an undisturbed one does.
+    After an epoch, but at most every 30 s, the whole state is saved under ``cache``. When the process is
+    killed, the next call with the same data and parameters goes on from there, and ends as an undisturbed one.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def train(
             )
         history = pd.DataFrame(state.history)
         best = models.build(params, len(genres))
-        best.set_weights(read_arrays(state.best_file))
+        best.set_weights(state.best)
         best.save(folder / "model.partial.keras")
         (folder / "model.partial.keras").replace(folder / "model.keras")
         history.to_csv(folder / "history.csv", index=False)
@@ -152,16 +153,13 @@ class State(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = saved.get("history", [])
         self.stopped: bool = saved.get("stopped", False)
         self.callbacks: list[dict[str, Any]] = saved.get("callbacks", [])
+        self.best: list[np.ndarray] = []
+        self.last_save = time.monotonic()
         if self.folder:
+            self.best = read_arrays(self.folder / "best.npz")
             print(f"resuming after epoch {len(self.history)}", flush=True)
             for variable, value in zip(everything(model), read_arrays(self.folder / "last.npz"), strict=True):
                 variable.assign(value)
-
-    @property
-    def best_file(self) -> Path:
-        """The weights of the epoch with the best validation accuracy."""
-        assert self.folder is not None  # at least one epoch is finished whenever this is asked
-        return self.folder / "best.npz"
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Give the callbacks their memory back; Keras has just cleared it."""
@@ -173,23 +171,27 @@ class State(keras.callbacks.Callback):
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Save everything, then rename; a kill at any moment leaves the epoch before."""
+        """Note the epoch, keep the best weights, and save if the last save is old."""
         row = {"epoch": epoch + 1, **(logs or {}), "seconds": round(time.monotonic() - self.started, 3)}
-        is_best = all(row["val_accuracy"] > earlier["val_accuracy"] for earlier in self.history)
+        if all(row["val_accuracy"] > earlier["val_accuracy"] for earlier in self.history):
+            self.best = self.model.get_weights()
         self.history.append(row)
+        if time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
+            self.save()
+            self.last_save = time.monotonic()
+
+    def save(self) -> None:
+        """Write everything beside the last save, then rename; a kill at any moment leaves one of the two."""
         partial = self.root / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         # Plain arrays, because a .keras file leaves out the state of dropout's random numbers.
         np.savez(partial / "last.npz", *(keras.ops.convert_to_numpy(v) for v in everything(self.model)))
-        if is_best:
-            np.savez(partial / "best.npz", *self.model.get_weights())
-        else:
-            shutil.copy2(self.best_file, partial)
+        np.savez(partial / "best.npz", *self.best)
         callbacks = [{name: vars(c)[name] for name in STATE_OF_CALLBACKS if name in vars(c)} for c in self.monitors]
         state = {"history": self.history, "stopped": self.model.stop_training, "callbacks": callbacks}
         (partial / "state.json").write_text(json.dumps(state))
-        before, self.folder = self.folder, self.root / f"epoch-{epoch + 1:04d}"
+        before, self.folder = self.folder, self.root / f"epoch-{len(self.history):04d}"
         partial.rename(self.folder)
         if before:
             shutil.rmtree(before)

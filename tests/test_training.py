@@ -18,6 +18,13 @@ from genre_utils import evaluation, models, training
 GENRES = ["bass", "noise", "treble"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def every_epoch_is_saved():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SECONDS_BETWEEN_SAVES", 0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def tiny_params(params):
     return dataclasses.replace(params, model="tiny_cnn")
@@ -70,9 +77,12 @@ def test_low_tones_high_tones_and_noise_are_learnt(built, assignment, params, tm
     np.testing.assert_allclose(predictions.filter(like="p_").sum(axis=1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("interrupted", [None, 4])
-def test_patience_scheduler_and_the_best_epoch(built, assignment, tiny_params, tmp_path, monkeypatch, interrupted):
+@pytest.mark.parametrize(("interrupted", "seconds_between_saves"), [(None, 0), (4, 0), (4, 1e9)])
+def test_patience_scheduler_and_the_best_epoch(
+    built, assignment, tiny_params, tmp_path, monkeypatch, interrupted, seconds_between_saves
+):
     """Validation is dictated: only the first epoch's loss is an improvement, the third has the best accuracy."""
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", seconds_between_saves)
     stopping, weights = training.keras.callbacks.EarlyStopping, {}
     on_epoch_end = stopping.on_epoch_end
 
@@ -107,6 +117,7 @@ from genre_utils.params import Params
 import pandas as pd
 params = Params.from_mapping(yaml.safe_load(sys.argv[1]))
 folder = Path(sys.argv[3])
+training.SECONDS_BETWEEN_SAVES = 0
 on_epoch_begin = training.State.on_epoch_begin
 def slow(self, epoch, logs=None):
     time.sleep(10 * epoch)  # from the second epoch on there is time to be killed
