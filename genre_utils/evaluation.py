@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from genre_utils.params import Params
 from genre_utils.store import Store
 
-RESAMPLES = 2_000  # the interval's ends move by less than half a point between seeds
+RESAMPLES = 2_000  # of whole tracks; more only smooths the interval's ends
 AVERAGE = "average"  # the last line of a Table I
 
 # Paper, III.A, Table I: precision, recall, F1, support (segments). Accuracy of segments: 71.35 %.

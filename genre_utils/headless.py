@@ -150,7 +150,7 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     Returns
     -------
     RunFolder
-        With everything that DESIGN lists, checked.
+        With every artefact in it, checked.
 
     Raises
     ------

@@ -136,8 +136,10 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
         np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape).flush()
 
     jobs = [
-        joblib.delayed(extract_track)(track_id, path, partial / "features.npy", row, params)
-        for track_id, path, row in zip(usable["track_id"], usable["path"], first_rows[:-1], strict=True)
+        joblib.delayed(extract_track)(track_id, path, partial / "features.npy", row, count, params)
+        for track_id, path, row, count in zip(
+            usable["track_id"], usable["path"], first_rows, counts.tolist(), strict=False
+        )
         if track_id not in done
     ]
     workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(jobs) or 1), return_as="generator_unordered")
@@ -169,7 +171,7 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
     partial.rename(folder)
 
 
-def extract_track(track_id: str, path: str, file: Path, row: int, params: Params) -> tuple[str, int, str]:
+def extract_track(track_id: str, path: str, file: Path, row: int, room: int, params: Params) -> tuple[str, int, str]:
     """Decode one track and write its log-mels straight into the map: what a worker does.
 
     Parameters
@@ -182,6 +184,9 @@ def extract_track(track_id: str, path: str, file: Path, row: int, params: Params
         ``features.npy`` of the partial store.
     row : int
         Where the track's rows begin.
+    room : int
+        How many there are by the file's header; a header may promise less than decoding gives, and the next
+        track's rows are not this one's.
     params : Params
         The features.
 
@@ -196,8 +201,6 @@ def extract_track(track_id: str, path: str, file: Path, row: int, params: Params
         return track_id, 0, error.reason
     decibels = features.log_mel(features.segments(samples, params), params)
     mapped = np.lib.format.open_memmap(file, "r+")
-    # A header may promise less than decoding gives; the next track's rows are not this one's.
-    room = params.segments_in(audio.duration(path))
     mapped[row : row + room] = decibels[:room]
     return track_id, min(room, len(decibels)), ""
 
