@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from genre_utils import audio, demo, download
-from genre_utils.errors import AudioError, CatalogError
+from genre_utils import audio, demo, download, gtzan
+from genre_utils.errors import AudioError, CatalogError, DownloadError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE, PROJECT
 
-COLUMNS = ["track_id", "path", "genre", "artist", "title", "fault", "duration_seconds"]
+COLUMNS = ["track_id", "path", "genre", "artist", "title", "published_split", "fault", "duration_seconds"]
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 FOLDERS_IN_A_HOME = ("genres", "genres_original", "Data/genres_original")  # the author's tar, Kaggle's copy
 
@@ -29,9 +29,9 @@ def load(params: Params) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``track_id, path, genre, artist, title, fault, duration_seconds``, sorted by ``track_id``, which is
-        the path below the data set's folder. A bad file stays in it, with its ``fault`` filled in; unknown
-        texts are "".
+        ``track_id, path, genre, artist, title, published_split, fault, duration_seconds``, sorted by
+        ``track_id``, which is the path below the data set's folder. A bad file stays in it, with its ``fault``
+        filled in; unknown texts are "". GTZAN's artists, titles and split are joined from published lists.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
             f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}",
             stacklevel=2,
         )
-    return table(
+    tracks = table(
         [
             {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": genre}
             for genre, file in files
@@ -138,6 +138,31 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
         ],
         params,
     )
+    is_demo = (root / demo.LABEL).exists()  # its files are named alike
+    return with_published_lists(tracks) if gtzan.is_gtzan(tracks) and not is_demo else tracks
+
+
+def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
+    """GTZAN's tracks with their artists, titles and fault-filtered split, fetched if need be.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        Named as GTZAN names its clips.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same tracks; as they were, with a warning, if the lists can neither be found nor fetched.
+    """
+    home = download.data_home()
+    try:
+        artists = gtzan.read_artists(download.fetch_list(gtzan.ARTISTS, home))
+        filtered = gtzan.read_filtered([download.fetch_list(name, home) for name in gtzan.SPLIT_OF])
+    except DownloadError as error:
+        warnings.warn(f"GTZAN's artists and published split stay unknown. {error}", stacklevel=2)
+        return tracks
+    return gtzan.described(tracks, artists, filtered)
 
 
 def from_csv(path: Path, params: Params) -> pd.DataFrame:
@@ -147,7 +172,7 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
     ----------
     path : Path
         UTF-8, with the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known
-        ``artist``, ``title`` and ``track_id``; others are ignored.
+        ``artist``, ``title``, ``published_split`` and ``track_id``; others are ignored.
     params : Params
         Says how short is too short.
 
@@ -187,7 +212,7 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
     Parameters
     ----------
     rows : list of dict
-        ``track_id``, ``path``, ``genre`` and, if known, ``artist`` and ``title``.
+        ``track_id``, ``path``, ``genre`` and, if known, ``artist``, ``title`` and ``published_split``.
     params : Params
         Says how short is too short.
 
@@ -204,7 +229,7 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
                 fault = audio.too_short(seconds, params)
         except AudioError as error:
             seconds, fault = float("nan"), error.reason
-        blank = {"artist": "", "title": ""}
+        blank = {"artist": "", "title": "", "published_split": ""}
         checked.append(blank | row | {"path": str(row["path"]), "fault": fault, "duration_seconds": seconds})
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
 

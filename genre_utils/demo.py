@@ -30,10 +30,12 @@ from genre_utils.demo_styles import (
     Style,
 )
 from genre_utils.errors import CatalogError, ParamsError
+from genre_utils.params import SPLITS
 from genre_utils.progress import progress
 from genre_utils.synth import SAMPLE_RATE_HZ, SAMPLES, Persona, chord_tones, drum_kit, master, persona, strike
 
-VERSION = 1  # to be raised whenever a sample changes: older sets are then rendered again
+LABEL = "demo.json"  # what made the set
+VERSION = 2  # to be raised whenever a sample changes: older sets are then rendered again
 # For each part (drums, bass, ...) the chance that an artist takes it from a neighbouring genre, and then again that
 # a track does: enough to leave mistakes worth exploring, few enough to leave something to learn.
 BORROW = 0.12
@@ -201,7 +203,8 @@ def write_track(folder: Path, row: dict[str, str], artist: int, track: int, seed
 
 
 def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int) -> list[dict[str, str]]:
-    """The rows of ``tracks.csv``: path, genre, artist and title; no name is used twice."""
+    """The rows of ``tracks.csv``; no name is used twice, and each genre's last artists are not for training."""
+    sides = {1: "test", 2: "validation"} if artists_per_genre >= len(SPLITS) else {}
     rng = np.random.default_rng([seed, 3])
     artists = rng.permutation([f"{first} {last}" for first in FIRST.split() for last in LAST.split()])
     titles = rng.permutation([f"{mood} {thing}" for mood in MOOD.split() for thing in THING.split()])
@@ -211,6 +214,7 @@ def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int) -> list
             "genre": genre,
             "artist": str(artists[place * artists_per_genre + track % artists_per_genre]),
             "title": str(titles[(place * tracks_per_genre + track) % len(titles)]),
+            "published_split": sides.get(artists_per_genre - track % artists_per_genre, "train"),
         }
         for place, genre in enumerate(GENRES)
         for track in range(tracks_per_genre)
@@ -223,8 +227,8 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
     Parameters
     ----------
     folder : Path
-        Will hold ``<genre>/<genre>.00000.wav`` ..., ``tracks.csv`` (path, genre, artist, title) and
-        ``demo.json`` (what made it).
+        Will hold ``<genre>/<genre>.00000.wav`` ..., ``tracks.csv`` (path, genre, artist, title,
+        published_split) and ``demo.json`` (what made it).
     tracks_per_genre : int
         30 s tracks in each of the ten genres.
     artists_per_genre : int
@@ -260,7 +264,7 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        label = folder / "demo.json"
+        label = folder / LABEL
         if label.is_file():
             whole = all((folder / row["path"]).is_file() for row in rows)
             if whole and json.loads(label.read_text()) == made:
@@ -282,7 +286,7 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
             table = csv.DictWriter(file, fieldnames=rows[0])
             table.writeheader()
             table.writerows(rows)
-        (partial / "demo.json").write_text(json.dumps(made))
+        (partial / LABEL).write_text(json.dumps(made))
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)

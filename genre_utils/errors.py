@@ -23,6 +23,10 @@ class SplitError(GenreUtilsError):
     """The tracks cannot be divided as asked."""
 
 
+class EvaluationError(GenreUtilsError):
+    """Predictions cannot give the figure that was asked for."""
+
+
 class RunError(GenreUtilsError):
     """A run folder lacks something, or a notebook failed."""
 

@@ -1,15 +1,17 @@
 """One tidy table of predictions, and everything that is computed from it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from genre_utils import uncertainty
 from genre_utils.params import Params
-from genre_utils.store import Store
 
-RESAMPLES = 2_000  # of whole tracks; more only smooths the interval's ends
+if TYPE_CHECKING:
+    from genre_utils.store import Store
+
 AVERAGE = "average"  # the last line of a Table I
 
 # Paper, III.A, Table I: precision, recall, F1, support (segments). Accuracy of segments: 71.35 %.
@@ -33,7 +35,7 @@ PAPER_TABLE = pd.DataFrame(
 PAPER_PAIRS = (("blues", "rock"), ("country", "pop"), ("hiphop", "reggae"))  # III.B.3
 
 
-def predict(model: Any, store: Store, assignment: pd.DataFrame, genres: list[str], params: Params) -> pd.DataFrame:
+def predict(model: Any, store: "Store", assignment: pd.DataFrame, genres: list[str], params: Params) -> pd.DataFrame:
     """Probabilities of every validation and test segment.
 
     Parameters
@@ -42,7 +44,7 @@ def predict(model: Any, store: Store, assignment: pd.DataFrame, genres: list[str
         From log-mel in dB to probabilities.
     store : Store
         The features.
-    assignment : pd.DataFrame [columns=track_id, split]
+    assignment : pd.DataFrame [columns=track_id, segment, split]
         As a function of ``splits`` returns it.
     genres : list of str
         The classes, in the order of the network's outputs.
@@ -52,7 +54,8 @@ def predict(model: Any, store: Store, assignment: pd.DataFrame, genres: list[str
     Returns
     -------
     pd.DataFrame
-        ``track_id, segment, start_seconds, split, genre, predicted, p_<genre>…, path``, one row a segment.
+        ``track_id, segment, start_seconds, split, genre, predicted, p_<genre>…, artist, path``, one row a
+        segment; ``artist`` is "" where unknown.
 
     References
     ----------
@@ -67,9 +70,9 @@ def predict(model: Any, store: Store, assignment: pd.DataFrame, genres: list[str
         columns = pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in genres])
         table = table.assign(split=split, predicted=np.array(genres)[probabilities.argmax(axis=1)])
         tables.append(pd.concat([table, columns], axis=1))
-    table = pd.concat(tables, ignore_index=True).merge(store.tracks[["track_id", "path"]], on="track_id")
+    table = pd.concat(tables, ignore_index=True).merge(store.tracks[["track_id", "artist", "path"]], on="track_id")
     front = ["track_id", "segment", "start_seconds", "split", "genre", "predicted"]
-    return table[[*front, *columns, "path"]]
+    return table[[*front, *columns, "artist", "path"]]
 
 
 def genres_of(predictions: pd.DataFrame) -> list[str]:
@@ -88,7 +91,7 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The same columns without ``segment`` and ``start_seconds``.
+        The same columns without ``segment`` and ``start_seconds``. Several trainings (``seed``) stay apart.
 
     References
     ----------
@@ -96,40 +99,12 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     genres = genres_of(predictions)
     probabilities = [f"p_{genre}" for genre in genres]
-    same = dict.fromkeys(("split", "genre", "path"), "first")
-    table = predictions.groupby("track_id", as_index=False).agg(same | dict.fromkeys(probabilities, "mean"))
+    keys = [name for name in ("track_id", "seed") if name in predictions]
+    same = dict.fromkeys([name for name in ("split", "genre", "artist", "path") if name in predictions], "first")
+    table = predictions.groupby(keys, as_index=False).agg(same | dict.fromkeys(probabilities, "mean"))
     table["predicted"] = np.array(genres)[table[probabilities].to_numpy().argmax(axis=1)]
-    return table[["track_id", "split", "genre", "predicted", *probabilities, "path"]]
-
-
-def accuracy(predictions: pd.DataFrame, seed: int = 0) -> dict[str, float | int]:
-    """Share of right rows, with a 95 % interval from resampling whole tracks.
-
-    Segments of a track stand or fall together, so an interval that resampled segments would be too narrow.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Rows of segments or of tracks, with ``track_id``, ``genre`` and ``predicted``.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    dict
-        ``accuracy``, ``low``, ``high`` in [0, 1], and ``n``, the number of rows. The percentile bootstrap is
-        too narrow for few tracks, and has no width where everything is right.
-
-    References
-    ----------
-    Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13. Notebook: 04_evaluation.
-    """
-    right = predictions["genre"] == predictions["predicted"]
-    tracks = right.groupby(predictions["track_id"]).agg(["sum", "size"]).to_numpy()  # (track, [right, rows])
-    rng, count = np.random.default_rng(seed), len(tracks)
-    sums = np.array([tracks[rng.integers(count, size=count)].sum(axis=0) for _ in range(RESAMPLES)])
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
-    return {"accuracy": float(right.mean()), "low": float(low), "high": float(high), "n": len(right)}
+    front = ["track_id", "seed", "split", "genre", "predicted"]
+    return table[[name for name in (*front, *probabilities, "artist", "path") if name in table]]
 
 
 def table_one(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -257,7 +232,7 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     Returns
     -------
     dict
-        The facts, then ``segment`` and ``track`` (``accuracy, low, high, n``) and ``table`` by genre.
+        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre.
 
     References
     ----------
@@ -266,7 +241,7 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     test = predictions[predictions["split"] == "test"]
     table = table_one(test).drop(index=AVERAGE)
     return facts | {
-        "segment": accuracy(test, seed),
-        "track": accuracy(by_track(test), seed),
+        "segment": uncertainty.accuracy(test, seed),
+        "track": uncertainty.accuracy(by_track(test), seed),
         "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
     }

@@ -10,6 +10,9 @@ from typing import Any, Self
 
 from genre_utils.errors import ParamsError
 
+PROTOCOLS = ("paper", "filtered", "artist", "leaky")
+SPLITS = ("train", "validation", "test")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Params:
@@ -40,8 +43,11 @@ class Params:
     top_db: float = 80.0  # librosa's own floor below a segment's maximum
 
     # II.B.5: split by file; what is left after these two is for training
+    protocol: str = "paper"  # or filtered, artist; leaky is for the lesson alone
     validation_fraction: float = 0.15
     test_fraction: float = 0.15
+    folds: int = 5  # of the protocol artist; GTZAN's blues has nine artists, so that many more cannot be even
+    fold: int = 0  # the one that is tested; the next one validates
 
     # II.B.3 and II.C: the network
     model: str = "paper_cnn"
@@ -79,6 +85,9 @@ class Params:
                 0 < self.test_fraction < 1 - self.validation_fraction,
                 "must be above 0 and leave something to train on",
             ),
+            "protocol": (self.protocol in PROTOCOLS, f"must be one of {', '.join(PROTOCOLS)}"),
+            "folds": (self.folds >= 3, "must be 3 or more: one tests, one validates, the rest trains"),
+            "fold": (0 <= self.fold < self.folds, "must be in [0, folds)"),
             "model": (self.model != "", "must not be empty"),
             "image_height": (self.image_height >= 16, "must be 16 or more: four poolings halve it"),
             "image_width": (self.image_width >= 16, "must be 16 or more: four poolings halve it"),

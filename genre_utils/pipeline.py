@@ -18,7 +18,7 @@ def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[st
     ----------
     store : Store
         Features of the catalog.
-    assignment : pd.DataFrame [columns=track_id, split]
+    assignment : pd.DataFrame [columns=track_id, segment, split]
         As a function of ``splits`` returns it.
     split : str
         train, validation or test.
@@ -34,8 +34,10 @@ def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[st
     ----------
     Notebook: 03_training.
     """
-    chosen = assignment.loc[assignment["split"] == split, ["track_id"]]
-    table = store.segments.merge(chosen, on="track_id").merge(store.tracks[["track_id", "genre"]], on="track_id")
+    chosen = assignment.loc[assignment["split"] == split, ["track_id", "segment"]]
+    table = store.segments.merge(chosen, on=["track_id", "segment"]).merge(
+        store.tracks[["track_id", "genre"]], on="track_id"
+    )
     table["label"] = table["genre"].map({genre: label for label, genre in enumerate(genres)})
     return table.sort_values("row", ignore_index=True)
 

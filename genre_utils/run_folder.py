@@ -99,8 +99,9 @@ class RunFolder:
         return pd.read_csv(self.needs("history.csv", "03_training"))
 
     def assignment(self) -> pd.DataFrame:
-        """``split.csv``: ``track_id, split``."""
-        return pd.read_csv(self.needs("split.csv", "03_training"), dtype=str, keep_default_na=False)
+        """``split.csv``: ``track_id, segment, split``."""
+        types = {"track_id": str, "segment": int, "split": str}
+        return pd.read_csv(self.needs("split.csv", "03_training"), dtype=types, keep_default_na=False)
 
     def predictions(self) -> pd.DataFrame:
         """``predictions.parquet``, one row a segment."""

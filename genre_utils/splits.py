@@ -1,13 +1,55 @@
-"""Who is in train, validation and test. Whole files, never segments."""
+"""Who is in train, validation and test, under four protocols, and what each of them lets through."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from genre_utils import catalog
+from genre_utils import leaks
 from genre_utils.errors import SplitError
-from genre_utils.params import Params
+from genre_utils.params import SPLITS, Params
 
-SPLITS = ("train", "validation", "test")
+DESCRIPTIONS = {
+    "paper": "split by file, artists on both sides",
+    "filtered": "published split without known faults",
+    "artist": "no artist and no song on two sides",
+    "leaky": "LEAKY: segments of one file on both sides",
+}
+
+
+def assign(
+    tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split a catalog by ``params.protocol``, and count what is on both sides.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog; tracks with a fault are in no split.
+    params : Params
+        ``protocol`` and what it needs: ``seed``, the two fractions, ``folds`` and ``fold``.
+    pairs : pd.DataFrame, optional
+        Near-duplicates, as ``audit.duplicates`` returns them; without it they are not counted.
+
+    Returns
+    -------
+    assignment : pd.DataFrame [columns=track_id, segment, split]
+        One row a segment of each usable track; ``split`` is train, validation or test.
+    shared : pd.DataFrame
+        What the sides have in common; see ``leaks.between_sides``.
+
+    Raises
+    ------
+    SplitError
+        If the tracks do not allow the split; the message says why and what to do.
+
+    References
+    ----------
+    Paper, II.B.5. Notebook: 03_training, 05_honest_splits.
+    """
+    assignment = PROTOCOL_OF[params.protocol](tracks, params)
+    return assignment, leaks.between_sides(assignment, tracks, pairs)
 
 
 def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -25,8 +67,8 @@ def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
 
     Returns
     -------
-    pd.DataFrame [columns=track_id, split]
-        One row a usable track, in the catalog's order; ``split`` is train, validation or test.
+    pd.DataFrame [columns=track_id, segment, split]
+        One row a segment of each usable track, in the catalog's order.
 
     Raises
     ------
@@ -35,25 +77,162 @@ def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
 
     References
     ----------
-    Paper, II.B.5. Notebook: 03_training.
+    Paper, II.B.5.
     """
-    usable = catalog.usable(tracks)
-    counts = usable["genre"].value_counts()
-    if len(usable) == 0 or counts.min() < len(SPLITS):
-        few = ", ".join(f"{genre} {count}" for genre, count in counts[counts < len(SPLITS)].items())
+    chosen = usable(tracks)
+    return of_segments(chosen, stratified(chosen["genre"], params, "track"), params)
+
+
+def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """What many notebooks do: cut first, then shuffle the segments. For the lesson only.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog; tracks with a fault are in no split.
+    params : Params
+        As for :func:`paper`; ``protocol`` must be leaky, so that nobody gets this split by accident.
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_id, segment, split]
+        Stratified by genre; most files are on two or three sides.
+
+    Raises
+    ------
+    SplitError
+        If it was not asked for by name, or there are too few segments.
+    """
+    if params.protocol != "leaky":
         raise SplitError(
-            f"Every genre needs {len(SPLITS)} usable tracks, one for each of {', '.join(SPLITS)}. "
-            f"Received: {few or 'no usable track'}. Add tracks, or leave the genre out."
+            "This split puts segments of one file into train and test; a figure under it is not an estimate of "
+            f"anything. Ask for it by name: protocol=leaky. Received: protocol={params.protocol}."
         )
-    assignment = pd.Series("train", index=usable.index, name="split")
-    rest = usable.index
+    table = of_segments(usable(tracks), "", params)
+    genre = table["track_id"].map(tracks.set_index("track_id")["genre"])
+    return table.assign(split=stratified(genre, params, "segment"))
+
+
+def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """The split that was published with the data: for GTZAN, the fault-filtered 443/197/290.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog with the column ``published_split``; tracks where it is "" are in no split.
+    params : Params
+        Says how many segments a track gives.
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_id, segment, split]
+        One row a segment of each usable track that the lists name.
+
+    Raises
+    ------
+    SplitError
+        If a side holds no usable track, as in a small part of GTZAN.
+
+    References
+    ----------
+    C. Kereliuk, B. L. Sturm and J. Larsen, Deep learning and music adversaries, IEEE Trans. Multimedia (2015).
+    """
+    chosen = usable(tracks)
+    chosen = chosen[chosen["published_split"].isin(SPLITS)]
+    counts = chosen["published_split"].value_counts().reindex(SPLITS, fill_value=0)
+    if counts.min() == 0:
+        found = ", ".join(f"{split} {count}" for split, count in counts.items())
+        raise SplitError(
+            f"The published split names too few of these tracks: {found} of {len(tracks)}. It is known for GTZAN "
+            "(its lists are fetched into the data home) and for a CSV with the column published_split "
+            f"({', '.join(SPLITS)}). Use protocol=artist otherwise."
+        )
+    return of_segments(chosen, chosen["published_split"], params)
+
+
+def artist(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """No artist and no song on two sides: one fold of a stratified group k-fold tests, the next validates.
+
+    Over all folds every track is tested once. A track whose artist and title are unknown is its own group.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog with ``artist`` and ``title``; several artists are separated by ``;``.
+    params : Params
+        ``folds``, ``fold`` and ``seed``.
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_id, segment, split]
+        One row a segment of each usable track, stratified by genre as well as the groups allow.
+
+    Raises
+    ------
+    SplitError
+        If a genre has fewer groups than there are folds.
+
+    References
+    ----------
+    A. Flexer, A closer look on artist filters for musical genre classification, ISMIR 2007.
+    ``sklearn.model_selection.StratifiedGroupKFold``.
+    """
+    chosen = usable(tracks)
+    group = pd.Series(leaks.groups(chosen), index=chosen.index)
+    counts = group.groupby(chosen["genre"]).nunique()
+    if len(counts) == 0 or counts.min() < params.folds:
+        few = ", ".join(f"{genre} {count}" for genre, count in counts[counts < params.folds].items())
+        raise SplitError(
+            f"Each of folds={params.folds} parts needs an artist of every genre. Received: {few or 'no usable track'}. "
+            "Lower folds (3 or more), add artists, or leave the genre out."
+        )
+    folds = StratifiedGroupKFold(params.folds, shuffle=True, random_state=params.seed)
+    parts = [part for _, part in folds.split(chosen, chosen["genre"], group)]
+    split = np.full(len(chosen), "train", dtype=object)
+    split[parts[params.fold]] = "test"
+    split[parts[(params.fold + 1) % params.folds]] = "validation"
+    return of_segments(chosen, split, params)
+
+
+PROTOCOL_OF: dict[str, Callable[[pd.DataFrame, Params], pd.DataFrame]] = {
+    "paper": paper,
+    "filtered": filtered,
+    "artist": artist,
+    "leaky": leaky,
+}
+
+
+def usable(tracks: pd.DataFrame) -> pd.DataFrame:
+    """The tracks without a fault."""
+    return tracks[tracks["fault"] == ""].reset_index(drop=True)
+
+
+def of_segments(tracks: pd.DataFrame, split: pd.Series | np.ndarray | str, params: Params) -> pd.DataFrame:
+    """One row a segment, from one side a track."""
+    counts = tracks["duration_seconds"].map(params.segments_in).to_numpy()
+    table = tracks[["track_id"]].assign(split=split).loc[tracks.index.repeat(counts)]
+    table.insert(1, "segment", np.concatenate([np.arange(count) for count in counts]) if len(counts) else [])
+    return table.reset_index(drop=True)
+
+
+def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
+    """Sides of rows (tracks or segments), each genre in its share on each side."""
+    counts = genre.value_counts()
+    if len(genre) == 0 or counts.min() < len(SPLITS):
+        few = ", ".join(f"{name} {count}" for name, count in counts[counts < len(SPLITS)].items())
+        raise SplitError(
+            f"Every genre needs {len(SPLITS)} usable {unit}s, one for each of {', '.join(SPLITS)}. "
+            f"Received: {few or f'no usable {unit}'}. Add tracks, or leave the genre out."
+        )
+    assignment = pd.Series("train", index=genre.index, name="split")
+    rest = genre.index
     for split, fraction in (("test", params.test_fraction), ("validation", params.validation_fraction)):
-        count = round(fraction * len(usable))
+        count = round(fraction * len(genre))
         if count < len(counts) or len(rest) - count < len(counts):
             raise SplitError(
-                f"{split} would hold {count} of {len(usable)} tracks; stratified over {len(counts)} genres it needs "
+                f"{split} would hold {count} of {len(genre)} {unit}s; stratified over {len(counts)} genres it needs "
                 f"at least {len(counts)}, and leaves as many for training. Add tracks or change {split}_fraction."
             )
-        rest, chosen = train_test_split(rest, test_size=count, stratify=usable["genre"][rest], random_state=params.seed)
+        rest, chosen = train_test_split(rest, test_size=count, stratify=genre[rest], random_state=params.seed)
         assignment[chosen] = split
-    return pd.DataFrame({"track_id": usable["track_id"], "split": assignment})
+    return assignment

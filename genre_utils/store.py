@@ -80,7 +80,9 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
     with FileLock(folder.with_suffix(".lock")):  # of two runs at once, the second waits and finds it done
         if not folder.exists():
             extract(tracks, params, folder)
-    return open_store(folder)
+    built = open_store(folder)
+    found = built.tracks.set_index("track_id")["fault"]  # what else is known of a track may have changed since
+    return dataclasses.replace(built, tracks=tracks.assign(fault=tracks["track_id"].map(found)))
 
 
 def open_store(folder: Path) -> Store:
@@ -244,5 +246,10 @@ def fingerprint(tracks: pd.DataFrame, params: Params) -> str:
         16 hexadecimal digits.
     """
     files = [(s.st_size, s.st_mtime_ns) for s in map(os.stat, catalog.usable(tracks)["path"])]
-    facts = [VERSION, feature_params(params), files, tracks.drop(columns="path").to_dict("records")]
+    facts = [
+        VERSION,
+        feature_params(params),
+        files,
+        tracks[["track_id", "fault", "duration_seconds"]].to_dict("records"),
+    ]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]

@@ -39,7 +39,7 @@ def train(
     ----------
     store : Store
         The features.
-    assignment : pd.DataFrame [columns=track_id, split]
+    assignment : pd.DataFrame [columns=track_id, segment, split]
         As a function of ``splits`` returns it.
     genres : list of str
         The classes, in the order of the network's outputs.

@@ -83,6 +83,7 @@ def predictions() -> pd.DataFrame:
                     "genre": truth,
                     "predicted": genres[int(p.argmax())],
                     **{f"p_{genre}": value for genre, value in zip(genres, p, strict=True)},
+                    "artist": "",
                     "path": f"/music/{truth}/{track}.wav",
                 }
             )

@@ -208,7 +208,7 @@ def test_tracks_of_an_artist_share_a_sound():
 
 def test_the_folder_is_laid_out_as_gtzan(folder):
     tracks = pd.read_csv(folder / "tracks.csv")
-    assert list(tracks.columns) == ["path", "genre", "artist", "title"]
+    assert list(tracks.columns) == ["path", "genre", "artist", "title", "published_split"]
     assert tracks.path[0] == "blues/blues.00000.wav"
     assert tracks.genre.value_counts().to_dict() == dict.fromkeys(demo_styles.GENRES, 2)
     assert sorted(tracks.path) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.wav"))

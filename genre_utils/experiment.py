@@ -1,0 +1,204 @@
+"""The same network under several split protocols, with the same number of training tracks."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from genre_utils import evaluation, leaks, splits, uncertainty
+from genre_utils.errors import SplitError
+from genre_utils.params import Params
+from genre_utils.paths import CACHE
+from genre_utils.store import Store
+
+ORDER = ("leaky", "paper", "artist", "filtered")  # as they are taught: from the worst to the best
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training to be done: a protocol, and its split thinned to the common number of training tracks.
+
+    Attributes
+    ----------
+    protocol : str
+        One of ``params.PROTOCOLS``.
+    params : Params
+        With the seed and the fold of this trial.
+    assignment : pd.DataFrame [columns=track_id, segment, split]
+        The split.
+    shared : pd.DataFrame
+        Its leak report: ``leaks.between_sides`` of the thinned split.
+    """
+
+    protocol: str
+    params: Params
+    assignment: pd.DataFrame
+    shared: pd.DataFrame
+
+    @property
+    def training_tracks(self) -> int:
+        """How many tracks have segments in train."""
+        return self.assignment.loc[self.assignment["split"] == "train", "track_id"].nunique()
+
+
+def trials(
+    tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None
+) -> tuple[list[Trial], dict[str, str]]:
+    """Plan every protocol ``repeats`` times, all with the same number of training tracks.
+
+    A repeat is another random split (leaky, paper), another fold (artist), or the same published split with
+    another seed of the network (filtered).
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+    params : Params
+        Of the splits and the network.
+    repeats : int
+        Trainings a protocol.
+    pairs : pd.DataFrame, optional
+        Near-duplicates, as ``audit.duplicates`` returns them.
+
+    Returns
+    -------
+    planned : list of Trial
+        Protocol after protocol.
+    refused : dict
+        For a protocol that this catalog does not allow, the reason.
+
+    Raises
+    ------
+    SplitError
+        If the catalog allows none.
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    planned, refused = [], {}
+    for protocol in ORDER:
+        try:
+            for repeat in range(repeats):
+                own = dataclasses.replace(params, protocol=protocol, seed=params.seed + repeat)
+                if protocol == "artist":  # folds of one division, so that every track is tested once
+                    fold = repeat % params.folds
+                    own = dataclasses.replace(own, seed=params.seed + repeat // params.folds, fold=fold)
+                assignment, _ = splits.assign(tracks, own, pairs)
+                planned.append(Trial(protocol, own, assignment, pd.DataFrame()))
+        except SplitError as error:
+            refused[protocol] = str(error)
+    if not planned:
+        raise SplitError(f"No protocol fits this catalog. {' '.join(refused.values())}")
+    count = min(trial.training_tracks for trial in planned)
+    return [thinned(trial, tracks, count, pairs) for trial in planned], refused
+
+
+def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame | None = None) -> Trial:
+    """The same trial with fewer training tracks, each genre in its share.
+
+    A training track that is not drawn leaves the trial with all its segments. Under leaky, where the same
+    tracks are trained and tested on, the test shrinks with them; elsewhere it stays whole.
+
+    Parameters
+    ----------
+    trial : Trial
+        With at least ``count`` training tracks.
+    tracks : pd.DataFrame
+        The catalog.
+    count : int
+        How many training tracks to keep.
+    pairs : pd.DataFrame, optional
+        For the leak report.
+
+    Returns
+    -------
+    Trial
+    """
+    assignment = trial.assignment
+    training = tracks[tracks["track_id"].isin(assignment.loc[assignment["split"] == "train", "track_id"])]
+    if len(training) > count:
+        _, out = train_test_split(
+            training["track_id"], train_size=count, stratify=training["genre"], random_state=trial.params.seed
+        )
+        assignment = assignment[~assignment["track_id"].isin(out)].reset_index(drop=True)
+    return dataclasses.replace(
+        trial, assignment=assignment, shared=leaks.between_sides(assignment, tracks, pairs)
+    )
+
+
+def tested(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
+    """Train the trial's network, and predict its test segments.
+
+    Parameters
+    ----------
+    trial : Trial
+        What to train.
+    store : Store
+        The features.
+    genres : list of str
+        The classes.
+    cache : Path
+        Where the training's state is kept until it is done.
+
+    Returns
+    -------
+    pd.DataFrame
+        As ``evaluation.predict`` returns it, test segments alone, with ``protocol`` and ``seed``, the number
+        of the repeat.
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    from genre_utils import models, training  # TensorFlow
+
+    with tempfile.TemporaryDirectory() as folder:
+        training.train(store, trial.assignment, genres, trial.params, Path(folder), cache)
+        network = models.load(Path(folder) / "model.keras")
+    predictions = evaluation.predict(network, store, trial.assignment, genres, trial.params)
+    return predictions[predictions["split"] == "test"].assign(protocol=trial.protocol)
+
+
+def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> pd.DataFrame:
+    """One row a protocol: accuracy with its interval, spread over repeats, and what leaks into the test.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Of all trials, as :func:`tested` returns them.
+    planned : list of Trial
+        The same trials.
+    seed : int
+        Of the intervals.
+
+    Returns
+    -------
+    pd.DataFrame [index=protocol]
+        ``segment``, ``segment_low``, ``segment_high``, ``track``, … (shares right); ``sd``, the standard
+        deviation of the segments' accuracy over repeats; ``resampled_by``, ``training_tracks``, ``test_tracks``
+        (different ones), ``test_segments`` (all repeats); and for each kind of leak the share of test tracks that
+        have it in common with train, mean of the repeats.
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    rows = {}
+    for protocol, own in predictions.groupby("protocol", sort=False):
+        segment = uncertainty.accuracy(own, seed)
+        track = uncertainty.accuracy(evaluation.by_track(own), seed)
+        per_repeat = (own["genre"] == own["predicted"]).groupby(own["seed"]).mean()
+        reports = [trial.shared.assign(repeat=n) for n, trial in enumerate(planned) if trial.protocol == protocol]
+        leaked = pd.concat(reports).query("between == 'train – test'").groupby("what")["share"].mean()
+        rows[protocol] = {
+            "segment": segment["accuracy"], "segment_low": segment["low"], "segment_high": segment["high"],
+            "track": track["accuracy"], "track_low": track["low"], "track_high": track["high"],
+            "sd": uncertainty.over_seeds(per_repeat.tolist())["sd"], "resampled_by": segment["resampled_by"],
+            "training_tracks": next(trial.training_tracks for trial in planned if trial.protocol == protocol),
+            "test_tracks": own["track_id"].nunique(), "test_segments": len(own),
+            **{kind: leaked.get(kind) for kind in leaks.KINDS},
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("protocol")
