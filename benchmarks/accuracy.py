@@ -254,8 +254,9 @@ def report(pooled: dict[str, Any], predictions: pd.DataFrame) -> None:
     print(f"absent from the arrays (left out, not counted as wrong): {pooled['absent_clips'] or 'none'}")
     for level in ("segment", "track"):
         spread = pooled["over_seeds"][level]
-        more = f"; over {spread['seeds']} seeds {100 * spread['mean']:.1f} ± {100 * spread['sd']:.1f} %"
-        print(f"{level}s right: {said(pooled[level])}{more if spread['seeds'] > 1 else ''}")
+        print(f"{level}s right: {said(pooled[level])}")
+        if spread["seeds"] > 1:
+            print(f"  over {spread['seeds']} seeds {100 * spread['mean']:.1f} ± {100 * spread['sd']:.1f} %")
     print("\nTable I, segments:")
     print(evaluation.table_one(predictions).round(2).to_string())
 
@@ -338,7 +339,7 @@ def write(result: dict[str, Any], predictions: pd.DataFrame, saved: Path, beside
     saved.parent.mkdir(parents=True, exist_ok=True)
     for path, write_to in (
         (beside, lambda target: predictions.to_parquet(target, index=False)),
-        (saved, lambda target: target.write_text(json.dumps(result, indent=2) + "\n")),
+        (saved, lambda target: target.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")),
     ):
         partial = path.with_name(path.name + ".partial")
         write_to(partial)

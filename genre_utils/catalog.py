@@ -42,7 +42,7 @@ def load(params: Params) -> pd.DataFrame:
 
     References
     ----------
-    Paper, II.A. Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation.
+    Paper, II.A. Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits.
     """
     if params.dataset == "demo":
         tracks = from_csv(demo.render(CACHE / "demo") / "tracks.csv", params)
@@ -249,7 +249,7 @@ def usable(tracks: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation.
+    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits.
     """
     return tracks[tracks["fault"] == ""].reset_index(drop=True)
 
@@ -269,7 +269,7 @@ def faults(tracks: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 01_eda, 02_feature_extraction.
+    Notebook: 01_eda, 02_feature_extraction, 05_honest_splits.
     """
     return tracks.loc[tracks["fault"] != "", ["track_id", "genre", "fault"]].reset_index(drop=True)
 

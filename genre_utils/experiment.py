@@ -11,6 +11,7 @@ from genre_utils import evaluation, leaks, splits, uncertainty
 from genre_utils.errors import SplitError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
+from genre_utils.progress import progress
 from genre_utils.store import Store
 
 ORDER = ("leaky", "paper", "artist", "filtered")  # as they are taught: from the worst to the best
@@ -124,39 +125,46 @@ def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame 
             training["track_id"], train_size=count, stratify=training["genre"], random_state=trial.params.seed
         )
         assignment = assignment[~assignment["track_id"].isin(out)].reset_index(drop=True)
-    return dataclasses.replace(
-        trial, assignment=assignment, shared=leaks.between_sides(assignment, tracks, pairs)
-    )
+    return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_sides(assignment, tracks, pairs))
 
 
-def tested(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
-    """Train the trial's network, and predict its test segments.
+def run(planned: list[Trial], store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
+    """Train the network of every trial, and predict its test segments.
 
     Parameters
     ----------
-    trial : Trial
+    planned : list of Trial
         What to train.
     store : Store
         The features.
     genres : list of str
         The classes.
     cache : Path
-        Where the training's state is kept until it is done.
+        Where a training's state is kept until it is done.
 
     Returns
     -------
     pd.DataFrame
-        As ``evaluation.predict`` returns it, test segments alone, with ``protocol`` and ``seed``, the number
-        of the repeat.
+        As ``evaluation.predict`` returns it, test segments alone, with ``protocol`` and ``seed``, which numbers
+        the trials of a protocol from 0.
 
     References
     ----------
     Notebook: 05_honest_splits.
     """
+    tables = (tested(trial, store, genres, cache) for trial in planned)
+    predictions = pd.concat(list(progress(tables, len(planned), "training")), keys=range(len(planned)), names=["trial"])
+    predictions = predictions.reset_index(level="trial").reset_index(drop=True)
+    predictions["seed"] = predictions.groupby("protocol")["trial"].rank(method="dense").astype(int) - 1
+    return predictions.drop(columns="trial")
+
+
+def tested(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
+    """One trial of :func:`run`."""
     from genre_utils import models, training  # TensorFlow
 
     with tempfile.TemporaryDirectory() as folder:
-        training.train(store, trial.assignment, genres, trial.params, Path(folder), cache)
+        training.train(store, trial.assignment, genres, trial.params, Path(folder), cache, quiet=True)
         network = models.load(Path(folder) / "model.keras")
     predictions = evaluation.predict(network, store, trial.assignment, genres, trial.params)
     return predictions[predictions["split"] == "test"].assign(protocol=trial.protocol)
@@ -168,7 +176,7 @@ def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> p
     Parameters
     ----------
     predictions : pd.DataFrame
-        Of all trials, as :func:`tested` returns them.
+        As :func:`run` returns them.
     planned : list of Trial
         The same trials.
     seed : int
@@ -196,7 +204,7 @@ def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> p
         rows[protocol] = {
             "segment": segment["accuracy"], "segment_low": segment["low"], "segment_high": segment["high"],
             "track": track["accuracy"], "track_low": track["low"], "track_high": track["high"],
-            "sd": uncertainty.over_seeds(per_repeat.tolist())["sd"], "resampled_by": segment["resampled_by"],
+            "sd": per_repeat.std(), "resampled_by": segment["resampled_by"],
             "training_tracks": next(trial.training_tracks for trial in planned if trial.protocol == protocol),
             "test_tracks": own["track_id"].nunique(), "test_segments": len(own),
             **{kind: leaked.get(kind) for kind in leaks.KINDS},

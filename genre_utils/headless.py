@@ -39,6 +39,7 @@ ARTEFACTS = (
     "model.keras",
     "predictions.parquet",
     "metrics.json",
+    "protocols.csv",
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from genre_utils import catalog, evaluation
+from genre_utils import catalog, evaluation, splits
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
 
@@ -15,12 +15,17 @@ MAIN_FIGURES = {
     "accuracies.png": "Accuracy by segment and by track with 95 % intervals, the paper's figure and chance",
     "beside_the_paper.png": "F1 by genre here and in the paper's Table I",
     "confused_pairs.png": "The pairs of genres that are most taken for each other",
+    "protocols.png": "One small network under four split protocols, beside what their tests share with training",
     "curves.png": "Loss, accuracy and learning rate by epoch",
     "log_mels.png": "A log-mel spectrogram of each genre",
 }
 DEMO_NOTICE = (
     "The demo data set is synthesised by this project's own code. Its accuracy shows that the machinery works; "
     "it says nothing about music."
+)
+LEAKY_NOTICE = (
+    "LEAKY SPLIT: segments of the same file are in training and in the test. The figures on this page say how well "
+    "the network knows files again; they are no estimate of anything else."
 )
 
 
@@ -37,7 +42,7 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     Returns
     -------
     str
-        Accuracy and 95 % interval in percent, number, data set and protocol.
+        Accuracy and 95 % interval in percent, what was resampled, number, data set and protocol.
 
     References
     ----------
@@ -46,8 +51,9 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     value = metrics[level]
     return (
         f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, 95 % interval "
-        f"{100 * value['low']:.1f} to {100 * value['high']:.1f} % (data set {metrics['dataset']}, "
-        f"protocol {metrics['protocol']}, {metrics['track']['n']} test tracks)"
+        f"{100 * value['low']:.1f} to {100 * value['high']:.1f} % over {value['clusters']} {value['resampled_by']}s "
+        f"(data set {metrics['dataset']}, protocol {metrics['protocol']}: {splits.DESCRIPTIONS[metrics['protocol']]}, "
+        f"{metrics['track']['n']} test tracks)"
     )
 
 
@@ -65,7 +71,8 @@ def departures(params: Params) -> dict[str, tuple[Any, Any]]:
         Name to the run's value and the paper's.
     """
     paper = Params()
-    names = [field.name for field in dataclasses.fields(Params) if field.name != "seed"]
+    unused = {"seed"} if params.protocol == "artist" else {"seed", "folds", "fold"}
+    names = [field.name for field in dataclasses.fields(Params) if field.name not in unused]
     pairs = {name: (getattr(params, name), getattr(paper, name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -94,7 +101,10 @@ def write(run: RunFolder, profile: str) -> Path:
         profile=profile,
         metrics=metrics,
         sentences=[sentence(metrics, "segment"), sentence(metrics, "track")],
-        notice=DEMO_NOTICE if metrics["dataset"] == "demo" else "",
+        notices=[
+            *([DEMO_NOTICE] if metrics["dataset"] == "demo" else []),
+            *([LEAKY_NOTICE] if metrics["protocol"] == "leaky" else []),
+        ],
         departures=departures(params),
         figures={name: alt for name, alt in MAIN_FIGURES.items() if (run.figures / name).exists()},
         others=sorted(path.name for path in run.figures.glob("*.png") if path.name not in MAIN_FIGURES),

@@ -14,13 +14,15 @@ from genre_utils import evaluation
 from genre_utils.figures import COUNT_MAP, finished
 
 
-def curves(history: pd.DataFrame, save: Path) -> Figure:
+def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
     """Loss, accuracy and learning rate, epoch by epoch.
 
     Parameters
     ----------
     history : pd.DataFrame
         As ``training.train`` returns it.
+    title : str
+        Says the protocol.
     save : Path
         A .png file.
 
@@ -32,7 +34,8 @@ def curves(history: pd.DataFrame, save: Path) -> Figure:
     ----------
     Paper, II.D. Notebook: 03_training.
     """
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.1))
+    figure.suptitle(title)
     for axes, name in ((left, "loss"), (middle, "accuracy")):
         axes.plot(history["epoch"], history[name], "o-", label="training (with dropout)")
         axes.plot(history["epoch"], history[f"val_{name}"], "s--", label="validation")
@@ -48,35 +51,6 @@ def curves(history: pd.DataFrame, save: Path) -> Figure:
     for axes in (left, middle, right):
         axes.set_xlim(0.5, len(history) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    sns.despine(figure)
-    return finished(figure, save)
-
-
-def split_counts(counts: pd.DataFrame, save: Path) -> Figure:
-    """Tracks by genre and side of the split.
-
-    Parameters
-    ----------
-    counts : pd.DataFrame [index=genre, columns=split]
-        Counts of tracks.
-    save : Path
-        A .png file.
-
-    Returns
-    -------
-    Figure
-
-    References
-    ----------
-    Paper, II.B.5. Notebook: 03_training.
-    """
-    figure, axes = plt.subplots(figsize=(8, 4))
-    counts.plot.barh(stacked=True, ax=axes, width=0.8, color=sns.color_palette("colorblind", 3))
-    for bars in axes.containers:
-        axes.bar_label(bars, label_type="center", color="white")  # type: ignore[arg-type]
-    axes.set(title="Tracks on each side of the split", xlabel="tracks", ylabel="")
-    axes.invert_yaxis()
-    axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(figure)
     return finished(figure, save)
 
@@ -184,7 +158,12 @@ def accuracies(metrics: dict[str, Any], chance: float, title: str, save: Path) -
     axes.axvline(evaluation.PAPER_ACCURACY, color="black", linestyle="--", label="paper: 71.35 % of GTZAN segments")
     axes.axvline(chance, color="grey", linestyle=":", label=f"chance: {chance:.0%}")
     axes.set_yticks([0, 1], names)
-    axes.set(title=title, xlabel="accuracy, 95 % interval resampled by track", xlim=(0, 1.02), ylim=(-0.6, 1.6))
+    axes.set(
+        title=title,
+        xlabel=f"accuracy, 95 % interval resampled by {metrics['track']['resampled_by']}",
+        xlim=(0, 1.02),
+        ylim=(-0.6, 1.6),
+    )
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     sns.despine(figure)

@@ -73,7 +73,7 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
 
     References
     ----------
-    Notebook: 02_feature_extraction, 03_training, 04_evaluation.
+    Notebook: 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits.
     """
     folder = cache / "features" / fingerprint(tracks, params)
     folder.parent.mkdir(parents=True, exist_ok=True)

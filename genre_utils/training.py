@@ -28,7 +28,13 @@ STATE_OF_CALLBACKS = ("best", "wait", "cooldown_counter")  # what Keras' callbac
 
 
 def train(
-    store: Store, assignment: pd.DataFrame, genres: list[str], params: Params, folder: Path, cache: Path = CACHE
+    store: Store,
+    assignment: pd.DataFrame,
+    genres: list[str],
+    params: Params,
+    folder: Path,
+    cache: Path = CACHE,
+    quiet: bool = False,
 ) -> pd.DataFrame:
     """Train the network, keep the epoch with the best validation accuracy, write model and history.
 
@@ -49,6 +55,8 @@ def train(
         Gets ``model.keras`` (without the optimizer's state) and ``history.csv``.
     cache : Path
         Where the state is kept until the training is done.
+    quiet : bool
+        Without a line or a bar an epoch.
 
     Returns
     -------
@@ -75,7 +83,7 @@ def train(
                 steps_per_epoch=math.ceil(len(examples) / params.batch_size),
                 callbacks=[*state.monitors, state],
                 shuffle=False,  # the data set shuffles itself
-                verbose=2 if os.environ.get(HEADLESS) else 1,
+                verbose=0 if quiet else 2 if os.environ.get(HEADLESS) else 1,
             )
         history = pd.DataFrame(state.history)
         best = models.build(params, len(genres))

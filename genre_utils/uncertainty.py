@@ -110,7 +110,7 @@ def mcnemar(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
     return {"only_first": only_first, "only_second": only_second, "p_value": float(p_value)}
 
 
-def over_seeds(accuracies: list[float]) -> dict[str, float | int]:
+def over_seeds(accuracies: list[float]) -> dict[str, float | int | None]:
     """Mean and spread of the same experiment under several seeds.
 
     Parameters
@@ -121,7 +121,7 @@ def over_seeds(accuracies: list[float]) -> dict[str, float | int]:
     Returns
     -------
     dict
-        ``mean``; ``sd``, the sample standard deviation (NaN for one seed); ``low`` and ``high``, the least and
+        ``mean``; ``sd``, the sample standard deviation (None for one seed); ``low`` and ``high``, the least and
         the greatest; ``seeds``, how many. The spread is that of training, not of the choice of tracks.
 
     References
@@ -131,7 +131,7 @@ def over_seeds(accuracies: list[float]) -> dict[str, float | int]:
     values = pd.Series(accuracies, dtype=float)
     return {
         "mean": float(values.mean()),
-        "sd": float(values.std()),
+        "sd": float(values.std()) if len(values) > 1 else None,
         "low": float(values.min()),
         "high": float(values.max()),
         "seeds": len(values),

@@ -57,7 +57,7 @@ def test_the_figures_of_the_first_lessons_are_drawn(genre_folder, params, save, 
     elif name == "waveforms":
         figures.waveforms({"bass": samples}, params, save)
     else:
-        surveyed, spectra = survey.survey(tracks, params)
+        surveyed, spectra, _ = survey.survey(tracks, params)
         if name == "by_genre":
             figures.by_genre(surveyed, "level_dbfs", "Level", "dBFS", save)
         else:
@@ -94,6 +94,6 @@ def test_the_star_marks_the_epoch_that_is_kept(save):
             "learning_rate": 0.001,
         }
     )
-    (_, accuracy, _) = result_figures.curves(history, save).axes
+    (_, accuracy, _) = result_figures.curves(history, "protocol", save).axes
     star = next(line for line in accuracy.lines if line.get_marker() == "*")
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 0.6)

@@ -146,7 +146,7 @@ def finished(tmp_path, predictions):
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
     tracks.to_parquet(tmp_path / "tracks.parquet")
-    for name in ("split.csv", "model.keras"):
+    for name in ("split.csv", "model.keras", "protocols.csv"):
         (tmp_path / name).touch()
     facts = {
         "dataset": "demo", "protocol": "paper", "model": "paper_cnn", "parameters": 1, "seed": 0, "epochs": 2,
@@ -183,12 +183,21 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     page = report.write(finished, "demo").read_text()
     metrics = finished.metrics()
     assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments right, 95 % interval" in page
-    assert "data set demo, protocol paper, 32 test tracks" in page
+    assert "data set demo, protocol paper: split by file, artists on both sides, 32 test tracks" in page
     assert "says nothing about music" in page
     assert "<td>image_width</td><td>128</td><td>256</td>" in page
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.wav (&lt;b&gt;): odd &amp; bad" in page
     assert "http" not in page  # nothing is fetched
+    assert "LEAKY SPLIT" not in page
+
+
+def test_every_figure_of_a_leaky_run_is_marked(finished):
+    metrics = finished.metrics() | {"protocol": "leaky"}
+    finished.write_metrics(metrics)
+    assert "LEAKY SPLIT" in report.write(finished, "demo").read_text()
+    for level in ("segment", "track"):
+        assert "LEAKY: segments of one file on both sides" in report.sentence(metrics, level)
 
 
 def test_a_notebook_out_of_order_says_which_to_run_first(tmp_path):

@@ -59,14 +59,14 @@ def test_faults_found_by_decoding_are_named_and_nothing_else_is_lost(genre_folde
     (music / "noise" / "text.wav").write_text("no music")
     tracks = catalog.from_folder(music, params)
     built = store.build(tracks, params, tmp_path)
-    surveyed, spectra = survey.survey(tracks, params)
+    surveyed, spectra, fingerprints = survey.survey(tracks, params)
     for table in (built.tracks, surveyed):
         faults = catalog.faults(table).set_index("track_id")["fault"]
         assert set(faults.index) == {"bass/nan.wav", "bass/silent.wav", "noise/text.wav"}
         assert "NaN" in faults["bass/nan.wav"]
         assert "silent" in faults["bass/silent.wav"]
     assert len(built.segments) == 96
-    assert len(spectra) == 24
+    assert len(spectra) == len(fingerprints) == 24
     assert set(built.segments["track_id"]) == set(catalog.usable(built.tracks)["track_id"])
     assert (built.features[built.segments["row"]].min(axis=(1, 2)) < -10).all()  # rows point at features, not at gaps
 
@@ -78,7 +78,7 @@ def test_survey_measures_level_and_clipping(params, tmp_path):
     soundfile.write(tmp_path / "a" / "quiet.wav", square / 10, 8_000)
     table = pd.DataFrame({"path": ["a/loud.wav", "a/quiet.wav"], "genre": ["a", "a"]})
     table.to_csv(tmp_path / "tracks.csv", index=False)
-    surveyed, _ = survey.survey(catalog.from_csv(tmp_path / "tracks.csv", params), params)
+    surveyed, _, _ = survey.survey(catalog.from_csv(tmp_path / "tracks.csv", params), params)
     np.testing.assert_allclose(surveyed["level_dbfs"], [0, -20], atol=0.01)
     assert surveyed["clipped_share"].tolist() == [1.0, 0.0]
 

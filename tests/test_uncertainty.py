@@ -108,4 +108,4 @@ def test_seeds_have_a_mean_and_a_spread():
     assert spread == {
         "mean": pytest.approx(0.6), "sd": pytest.approx(0.1), "low": 0.5, "high": 0.7, "seeds": 3,
     }  # fmt: skip
-    assert np.isnan(uncertainty.over_seeds([0.5])["sd"])
+    assert uncertainty.over_seeds([0.5])["sd"] is None

@@ -1,0 +1,164 @@
+"""The benchmarks are scripts for people; what they compute is still held here, on small arrays."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from genre_utils import gtzan, models
+from genre_utils.errors import CatalogError, SplitError
+from genre_utils.paths import PROJECT
+
+spec = importlib.util.spec_from_file_location("accuracy", PROJECT / "benchmarks" / "accuracy.py")
+accuracy = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(accuracy)
+
+GENRES = ("blues", "jazz", "rock")
+
+
+def bands(log_mel, params, genres):
+    """A network that hears which bands are loud, and is trained in a moment."""
+    x = models.standardised_image(log_mel, params)
+    x = layers.AveragePooling2D((1, params.image_width))(x)
+    return layers.Dense(genres, activation="softmax")(layers.Flatten()(x))
+
+
+@pytest.fixture
+def arrays(tmp_path, rng):
+    """Eight clips a genre, each genre bright in a band of its own and each clip on a scale of its own."""
+    ids, x = [], []
+    for place, genre in enumerate(GENRES):
+        for number in range(8):
+            image = rng.integers(0, 60, (128, 387))
+            image[40 * place : 40 * place + 30] += 80
+            ids.append(f"{genre}.{number:05d}")
+            x.append((image * rng.uniform(0.5, 1.5)).astype(np.uint8))
+    half = len(ids) // 2
+    for name, part in (("one.npz", slice(0, half)), ("two.npz", slice(half, None))):
+        np.savez(tmp_path / name, ids=np.array(ids[part]), x=np.stack(x[part]))
+    return [tmp_path / "one.npz", tmp_path / "two.npz"]
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Four artists a genre; the published lists name a clip of each genre that the arrays lack."""
+    clips = [f"{genre}.{number:05d}" for genre in GENRES for number in range(9)]
+    index = "".join(f"{clip}.wav ::: {clip[:4]}{int(clip[-1]) % 4} ::: song {clip}\n" for clip in clips)
+    (tmp_path / "index.txt").write_text(index)
+    for name, numbers in (("train", "0145"), ("valid", "26"), ("test", "378")):
+        lines = [f"{genre}/{genre}.0000{number}.wav" for genre in GENRES for number in numbers]
+        (tmp_path / f"{name}_filtered.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def run(arrays, lists, tmp_path, monkeypatch):
+    monkeypatch.setitem(models.MODELS, "bands", bands)
+
+    def run(*arguments):
+        words = ["--logmel", *map(str, arrays), "--lists", str(lists), "--model", "bands", "--epochs", "6"]
+        return accuracy.main([*words, "--batch-size", "4", "--json", str(tmp_path / "out" / "a.json"), *arguments])
+
+    return run
+
+
+def test_segments_are_cut_from_the_columns_in_order(arrays):
+    clips, segments = accuracy.read_arrays(arrays)
+    assert segments.shape == (24, 6, 128, 64)
+    with np.load(arrays[0]) as first:
+        np.testing.assert_array_equal(np.concatenate(list(segments[3]), axis=1), first["x"][3][:, :384])
+        assert clips[3] == first["ids"][3]
+
+
+def test_folds_test_every_clip_once_and_the_json_says_all_that_belongs_to_a_figure(run, tmp_path):
+    result = run("--protocol", "artist", "--folds", "4")
+    assert json.loads((tmp_path / "out" / "a.json").read_text()) == result
+    assert set(result) == {"machine", "settings", "ratios", "pooled", "rows"}
+    assert [(row["fold"], row["seed"]) for row in result["rows"]] == [(fold, 0) for fold in range(4)]
+    predictions = pd.read_parquet(tmp_path / "out" / "a.parquet")
+    assert predictions.groupby(["seed", "track_id"]).size().eq(6).all()
+    assert predictions["track_id"].nunique() == 24
+    pooled = result["pooled"]
+    assert pooled["segment"]["accuracy"] == pytest.approx((predictions["genre"] == predictions["predicted"]).mean())
+    assert pooled["segment"]["accuracy"] > 0.9  # bands are learnt, whatever the clip's scale
+    assert (pooled["segment"]["n"], pooled["track"]["n"]) == (144, 24)
+    assert (pooled["track"]["resampled_by"], pooled["track"]["clusters"]) == ("artist", 12)
+    assert pooled["absent_clips"] == {"GTZAN": 3}
+    assert pooled["table"][0]["genre"] == "blues"
+    assert result["ratios"]["segment_accuracy"] == pooled["segment"]["accuracy"]
+
+
+def test_absent_test_clips_are_reported_and_not_wrong(run):
+    pooled = run("--protocol", "filtered")["pooled"]
+    assert pooled["tested_on"] == "test"
+    assert pooled["absent_clips"] == {"test": 3}  # number 8 of each genre
+    assert pooled["track"]["n"] == 6
+
+
+def test_without_any_test_clip_the_validation_list_is_tested_and_chooses_nothing(arrays, lists):
+    for path in arrays:
+        with np.load(path) as old:
+            keep = np.array([name[-1] not in "37" for name in old["ids"]])
+            ids, x = old["ids"][keep], old["x"][keep]
+        np.savez(path, ids=ids, x=x)
+    clips, _ = accuracy.read_arrays(arrays)
+    tracks = accuracy.catalog_of(clips, lists)
+    params = accuracy.Params(protocol="filtered", validation_fraction=0.25, test_fraction=0.25)
+    assignment, said = accuracy.divided(tracks, params)
+    published = gtzan.read_filtered(lists / name for name in gtzan.SPLIT_OF)
+    side = assignment.drop_duplicates("track_id").set_index("track_id")["split"]
+    assert set(published[side.index[side == "test"]]) == {"validation"}
+    assert set(published[side.index[side != "test"]]) == {"train"}
+    assert (side == "validation").sum() == 3
+    assert "25% of train validates" in said
+
+
+def test_finished_trainings_are_kept(run, monkeypatch):
+    wanted = ("--protocol", "artist", "--folds", "4", "--only-folds", "0", "--seeds", "2")
+    before = run(*wanted)
+    assert before["pooled"]["over_seeds"]["track"]["seeds"] == 2
+    monkeypatch.setattr(accuracy, "one", None)  # nothing is trained again
+    assert run(*wanted) == before
+    with pytest.raises(SplitError, match="a run with other settings"):
+        run("--protocol", "paper")
+
+
+def test_arrays_of_another_form_are_refused(tmp_path, lists, arrays):
+    bad = tmp_path / "bad.npz"
+    np.savez(bad, ids=["a"], x=np.zeros((1, 128, 300), np.uint8))
+    with pytest.raises(CatalogError, match=r"384 columns or more and one id each\. Received: uint8 \(1, 128, 300\)"):
+        accuracy.read_arrays([bad])
+    np.savez(bad, spectra=np.zeros(3))
+    with pytest.raises(CatalogError, match=r"must be an \.npz with ids"):
+        accuracy.read_arrays([bad])
+    with pytest.raises(CatalogError, match="stands twice"):
+        accuracy.read_arrays([arrays[0], arrays[0]])
+    with pytest.raises(CatalogError, match="Every id must be a clip of GTZAN"):
+        accuracy.catalog_of(pd.Index(["mine"]), lists)
+
+
+def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
+    """Where only Keras and JAX are, its imports must still work."""
+    script = (
+        "import sys\n"
+        "blocked = ('tensorflow', 'librosa', 'soundfile', 'soxr', 'pooch', 'papermill')\n"
+        "class Wall:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in blocked and 'keras' not in str(path):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Wall())\n"
+        "import types; sys.modules['keras'] = types.ModuleType('keras')\n"
+        "keras = sys.modules['keras']; keras.layers = types.ModuleType('layers')\n"
+        "keras.Model = keras.KerasTensor = object\n"
+        "keras.__version__ = ''\n"
+        "sys.argv = ['accuracy.py', '--help']\n"
+        "import runpy; runpy.run_path('benchmarks/accuracy.py', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--logmel" in done.stdout

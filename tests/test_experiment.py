@@ -1,0 +1,119 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny  # noqa: F401  (registers the network that is trained here)
+
+from genre_utils import experiment, leaks
+from genre_utils.errors import SplitError
+from genre_utils.params import SPLITS, Params
+
+
+@pytest.fixture
+def tracks():
+    """Three genres of four artists with five tracks each; the lists leave out some."""
+    rows = [
+        {
+            "track_id": f"{genre}/{number}.wav",
+            "genre": genre,
+            "artist": f"{genre} {number % 4}",
+            "title": f"{genre} song {number}",
+            "published_split": ("train", "train", "validation", "test")[number % 4] if number < 16 else "",
+            "fault": "",
+            "duration_seconds": 30.0,
+        }
+        for genre in ("blues", "pop", "rock")
+        for number in range(20)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_every_training_has_the_same_number_of_tracks_in_each_genre(tracks):
+    planned, refused = experiment.trials(tracks, Params(folds=4), repeats=4)
+    assert refused == {}
+    assert [trial.protocol for trial in planned] == [p for p in experiment.ORDER for _ in range(4)]
+    assert {trial.training_tracks for trial in planned} == {24}  # what the published lists have
+    for trial in planned:
+        train = trial.assignment[trial.assignment["split"] == "train"].drop_duplicates("track_id").merge(tracks)
+        assert train["genre"].value_counts().to_dict() == {"blues": 8, "pop": 8, "rock": 8}
+
+
+def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
+    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=1)
+    for trial in planned:
+        sides = leaks.of_tracks(trial.assignment)
+        test = sides[sides["split"] == "test"]
+        train = set(sides.loc[sides["split"] == "train", "track_id"])
+        if trial.protocol == "leaky":
+            assert set(test["track_id"]) <= train  # it tests on what was heard
+        else:
+            whole = {"paper": 9, "artist": 15, "filtered": 12}[trial.protocol]
+            assert len(test) == whole
+
+
+def test_artist_repeats_are_folds_and_the_others_are_other_draws(tracks):
+    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=4)
+    tested = [set(t.assignment.query("split == 'test'")["track_id"]) for t in planned if t.protocol == "artist"]
+    assert len(set().union(*tested)) == sum(map(len, tested)) == 60
+    assert len({trial.params.seed for trial in planned if trial.protocol == "filtered"}) == 4
+    paper = [set(t.assignment.query("split == 'test'")["track_id"]) for t in planned if t.protocol == "paper"]
+    assert paper[0] != paper[1]
+
+
+def test_leaks_are_those_of_the_thinned_split(tracks):
+    pairs = pd.DataFrame({"track_a": ["blues/0.wav"], "track_b": ["blues/1.wav"]})
+    planned, _ = experiment.trials(tracks, Params(folds=4), 1, pairs)
+    for trial in planned:
+        pd.testing.assert_frame_equal(trial.shared, leaks.between_sides(trial.assignment, tracks, pairs))
+        assert "near-duplicate" in set(trial.shared["what"])
+
+
+def test_a_protocol_that_does_not_fit_is_refused_with_its_reason(tracks):
+    alone = tracks.assign(artist="one", published_split="")
+    planned, refused = experiment.trials(alone, Params(folds=4), 1)
+    assert {trial.protocol for trial in planned} == {"leaky", "paper"}
+    assert "Received: blues 1" in refused["artist"]
+    assert "Use protocol=artist otherwise" in refused["filtered"]
+    with pytest.raises(SplitError, match="No protocol fits"):
+        experiment.trials(tracks.assign(fault="odd"), Params(), 1)
+
+
+def test_the_summary_says_accuracy_interval_and_leak_of_each_protocol(tracks, rng):
+    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=2)
+    tables = []
+    for number, trial in enumerate(planned):
+        test = trial.assignment[trial.assignment["split"] == "test"].merge(tracks, on="track_id")
+        right = rng.random(len(test)) < (0.9 if trial.protocol == "leaky" else 0.5)
+        guess = np.where(right, test["genre"], np.where(test["genre"] == "pop", "rock", "pop"))
+        chances = {f"p_{genre}": (guess == genre).astype(float) for genre in ("blues", "pop", "rock")}
+        tables.append(test.assign(predicted=guess, protocol=trial.protocol, seed=number % 2, path="", **chances))
+    predictions = pd.concat(tables, ignore_index=True)
+    table = experiment.summary(predictions, planned)
+    assert list(table.index) == list(experiment.ORDER)
+    for protocol, row in table.iterrows():
+        own = predictions[predictions["protocol"] == protocol]
+        assert row["segment"] == pytest.approx((own["genre"] == own["predicted"]).mean())
+        assert row["segment_low"] < row["segment"] < row["segment_high"]
+        assert row["resampled_by"] == "artist"
+        assert row["training_tracks"] == 24
+        per_seed = [(one["genre"] == one["predicted"]).mean() for _, one in own.groupby("seed")]
+        assert row["sd"] == pytest.approx(np.std(per_seed, ddof=1))
+    assert table["file"].tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert table.loc["paper", "artist"] > 0.5
+    assert table.loc["artist", "artist"] == table.loc["filtered", "artist"] == 0
+    assert table["near-duplicate"].isna().all()  # nobody has searched
+
+
+def test_trials_are_trained_and_tested(built, assignment, params, tmp_path):
+    """Tones and noise: whoever learns anything parts them; only test segments come back, each once a trial."""
+    own = dataclasses.replace(params, model="tiny_cnn", max_epochs=2)
+    trial = experiment.Trial("paper", own, assignment, pd.DataFrame())
+    predictions = experiment.run([trial, trial], built, ["bass", "noise", "treble"], tmp_path)
+    expected = assignment[assignment["split"] == "test"]
+    assert len(predictions) == 2 * len(expected)
+    assert set(predictions["seed"]) == {0, 1}
+    assert set(predictions["track_id"]) == set(expected["track_id"])
+    first, second = (predictions[predictions["seed"] == seed].drop(columns="seed") for seed in (0, 1))
+    pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))  # same seed, same result
+    assert set(assignment["split"]) == set(SPLITS)
