@@ -196,9 +196,15 @@ def one(tracks: pd.DataFrame, segments: np.ndarray, genres: list[str], params: P
     row = {
         "protocol": params.protocol, "model": params.model, "fold": params.fold, "seed": params.seed,
         "image": [params.image_height, params.image_width], "tested_on": tested_on, "clips": clips, **facts,
-        "evaluate_seconds": round(time.monotonic() - started, 1), **scores(test),
+        "evaluate_seconds": round(time.monotonic() - started, 1), "leaks": leaked(assignment, tracks), **scores(test),
     }  # fmt: skip
     return row, test
+
+
+def leaked(assignment: pd.DataFrame, tracks: pd.DataFrame) -> dict[str, float]:
+    """Share of test clips that have a file, song or artist in common with train."""
+    table = leaks.between_sides(assignment, tracks)
+    return table[table["between"] == "train – test"].set_index("what")["share"].round(4).to_dict()
 
 
 def scores(test: pd.DataFrame) -> dict[str, Any]:
@@ -237,6 +243,7 @@ def summary(predictions: pd.DataFrame, rows: list[dict], missing: dict[str, int]
         "protocol": rows[0]["protocol"], "model": rows[0]["model"], "image": rows[0]["image"],
         "parameters": rows[0]["parameters"], "tested_on": rows[0]["tested_on"],
         "folds": sorted({row["fold"] for row in rows}), "seeds": sorted({row["seed"] for row in rows}),
+        "leaks": pd.DataFrame([row["leaks"] for row in rows]).mean().round(4).to_dict(),
         "absent_clips": missing, "seconds": round(sum(row["train_seconds"] for row in rows), 1), **scores(predictions),
         "over_seeds": {
             level: uncertainty.over_seeds([score[level]["accuracy"] for score in by_seed])
@@ -251,6 +258,8 @@ def report(pooled: dict[str, Any], predictions: pd.DataFrame) -> None:
     print(f"\n{pooled['model']}, image {pooled['image']}, {pooled['parameters']:,} parameters")
     print(f"protocol {pooled['protocol']}, folds {pooled['folds']}, seeds {pooled['seeds']}")
     print(f"recovered log-mel of GTZAN, tested on: {pooled['tested_on']}")
+    shares = ", ".join(f"{what} {share:.0%}" for what, share in pooled["leaks"].items())
+    print(f"test clips that share it with train, mean of the folds: {shares}")
     print(f"absent from the arrays (left out, not counted as wrong): {pooled['absent_clips'] or 'none'}")
     for level in ("segment", "track"):
         spread = pooled["over_seeds"][level]

@@ -21,8 +21,9 @@ import pandas as pd
 import scipy
 import soundfile
 
-from genre_utils import audit, catalog, survey
+from genre_utils import audit, catalog, gtzan, survey
 from genre_utils.params import Params
+from genre_utils.run_folder import device
 
 SEED = 0
 MOST_TRACKS = 80  # six copies of each: 560 files, 156,520 pairs
@@ -63,12 +64,12 @@ def with_copies(tracks: pd.DataFrame, folder: Path) -> Iterator[dict]:
 
 
 def read_index(lists: Path | None) -> dict[str, str]:
-    """Artist and title by file name without suffix, from ``index.txt``; empty without it."""
+    """Artist and title by clip, from ``index.txt``; empty without it."""
     if lists is None:
         return {}
-    lines = (lists / "index.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-    parts = [[part.strip() for part in line.split(":::")] for line in lines if line.count(":::") == 2]
-    return {file.removesuffix(".wav"): f"{artist}, {title}" for file, artist, title in parts if artist and title}
+    table = gtzan.read_artists(lists / gtzan.ARTISTS)
+    known = table[(table["artist"] != "") & (table["title"] != "")]
+    return (known["artist"] + ", " + known["title"]).to_dict()
 
 
 def judged(pair: tuple[str, str], index: dict[str, str]) -> str:
@@ -194,13 +195,9 @@ def of_log_mels(file: Path, index: dict[str, str]) -> tuple[list[dict], dict[str
 
 def machine() -> dict[str, str | int | None]:
     """What the seconds depend on."""
-    processor = platform.processor()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), processor)
     return {
         "platform": platform.platform(),
-        "processor": processor,
+        "device": device([]),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -129,13 +129,15 @@ def names(tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFra
     return table[table["name"] != ""]
 
 
-def groups(tracks: pd.DataFrame) -> np.ndarray:
-    """Numbers that tracks have in common if a chain of shared artists or songs links them.
+def groups(tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> np.ndarray:
+    """Numbers that tracks have in common if a chain of shared artists, songs or copies links them.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         With ``track_id``, ``artist`` and ``title``.
+    pairs : pd.DataFrame [columns=track_a, track_b, …], optional
+        Copies and near-duplicates; of other tracks they are passed over.
 
     Returns
     -------
@@ -146,7 +148,8 @@ def groups(tracks: pd.DataFrame) -> np.ndarray:
     ----------
     Notebook: 05_honest_splits.
     """
-    table = names(tracks)
+    table = names(tracks, pairs)
+    table = table[table["track_id"].isin(tracks["track_id"])]
     rows = pd.Index(tracks["track_id"]).get_indexer(table["track_id"])
     columns, kinds = pd.factorize(table["what"] + " " + table["name"])
     size = len(tracks) + len(kinds)  # a graph of tracks and names

@@ -1,5 +1,6 @@
 """Who is in train, validation and test, under four protocols, and what each of them lets through."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -30,7 +31,8 @@ def assign(
     params : Params
         ``protocol`` and what it needs: ``seed``, the two fractions, ``folds`` and ``fold``.
     pairs : pd.DataFrame, optional
-        Near-duplicates, as ``audit.duplicates`` returns them; without it they are not counted.
+        Near-duplicates, as ``audit.duplicates`` returns them: counted under every protocol, kept on one side
+        under artist. Without it they are neither.
 
     Returns
     -------
@@ -48,7 +50,8 @@ def assign(
     ----------
     Paper, II.B.5. Notebook: 03_training, 05_honest_splits.
     """
-    assignment = PROTOCOL_OF[params.protocol](tracks, params)
+    split = functools.partial(artist, pairs=pairs) if params.protocol == "artist" else PROTOCOL_OF[params.protocol]
+    assignment = split(tracks, params)
     return assignment, leaks.between_sides(assignment, tracks, pairs)
 
 
@@ -150,7 +153,7 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     return of_segments(chosen, chosen["published_split"], params)
 
 
-def artist(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
+def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
     """No artist and no song on two sides: one fold of a stratified group k-fold tests, the next validates.
 
     Over all folds every track is tested once. A track whose artist and title are unknown is its own group.
@@ -161,6 +164,8 @@ def artist(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
         A catalog with ``artist`` and ``title``; several artists are separated by ``;``.
     params : Params
         ``folds``, ``fold`` and ``seed``.
+    pairs : pd.DataFrame, optional
+        Near-duplicates, which then stay on one side as well, whoever plays.
 
     Returns
     -------
@@ -178,7 +183,7 @@ def artist(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     ``sklearn.model_selection.StratifiedGroupKFold``.
     """
     chosen = usable(tracks)
-    group = pd.Series(leaks.groups(chosen), index=chosen.index)
+    group = pd.Series(leaks.groups(chosen, pairs), index=chosen.index)
     counts = group.groupby(chosen["genre"]).nunique()
     if len(counts) == 0 or counts.min() < params.folds:
         few = ", ".join(f"{genre} {count}" for genre, count in counts[counts < params.folds].items())

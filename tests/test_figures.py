@@ -3,7 +3,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_utils import audio, catalog, evaluation, features, figures, result_figures, survey
+from genre_utils import (
+    audio,
+    catalog,
+    evaluation,
+    experiment,
+    features,
+    figures,
+    result_figures,
+    split_figures,
+    survey,
+)
 
 
 @pytest.fixture
@@ -97,3 +107,40 @@ def test_the_star_marks_the_epoch_that_is_kept(save):
     (_, accuracy, _) = result_figures.curves(history, "protocol", save).axes
     star = next(line for line in accuracy.lines if line.get_marker() == "*")
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 0.6)
+
+
+def planned_trials(assignment, params):
+    leaky = assignment.assign(split=np.resize(["train", "validation", "test"], len(assignment)))
+    tables = {"leaky": leaky, "paper": assignment.query("segment < 3")}
+    return [experiment.Trial(name, params, table, pd.DataFrame()) for name, table in tables.items()]
+
+
+def test_the_sides_are_drawn_segment_by_segment(assignment, params, built, save):
+    bass = built.tracks[built.tracks["genre"] == "bass"].assign(artist="somebody")
+    figure = split_figures.sides(planned_trials(assignment, params), bass, "title", save)
+    assert [axes.get_title() for axes in figure.axes] == ["leaky", "paper"]
+    leaky, paper = (axes.collections[0].get_array().reshape(8, -1) for axes in figure.axes)
+    assert leaky.tolist() == [[1, 2, 3, 1], [2, 3, 1, 2], [3, 1, 2, 3]] * 2 + [[1, 2, 3, 1], [2, 3, 1, 2]]
+    assert all(len(set(row)) == 1 for row in paper.tolist())
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["somebody"] * 8
+
+
+def test_the_protocols_stand_beside_their_leaks_and_leaky_is_marked(save):
+    row = {
+        "segment": 0.9, "segment_low": 0.8, "segment_high": 0.95, "track": 1.0, "track_low": 1.0, "track_high": 1.0,
+        "resampled_by": "artist", "test_tracks": 12, "file": 1.0, "song": 0.5, "artist": 0.25, "near-duplicate": None,
+    }  # fmt: skip
+    table = pd.DataFrame([row, row | {"file": 0.0}], index=["leaky", "paper"])
+    left, right = split_figures.protocols(table, 0.1, "title", save).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        "LEAKY: no estimate\n12 test tracks",
+        "paper\n12 test tracks",
+    ]
+    assert left.get_xlabel() == "accuracy, 95 % interval over artists"
+    assert [text.get_text() for text in right.texts] == ["100%", "50%", "25%", "0%", "50%", "25%"]  # what was counted
+    assert left.get_ylim() == right.get_ylim()  # one row a protocol, in both
+
+
+def test_split_counts_say_the_protocol(save):
+    counts = pd.DataFrame({"train": [5], "validation": [1], "test": [2]}, index=["blues"])
+    assert "paper: by file" in split_figures.split_counts(counts, "paper: by file", save).axes[0].get_title()

@@ -90,6 +90,13 @@ def test_groups_are_the_components_of_a_graph(rows):
     assert np.array_equal(np.equal.outer(expected, expected), np.equal.outer(got, got))
 
 
+def test_copies_link_groups_and_those_of_other_tracks_are_passed_over():
+    pairs = pd.DataFrame({"track_a": ["t1", "t0"], "track_b": ["t5", "t7"]})
+    group = dict(zip(TRACKS["track_id"], leaks.groups(TRACKS, pairs), strict=True))
+    assert group["t1"] == group["t2"] == group["t5"]
+    assert len(set(group.values())) == 3
+
+
 def test_repeats_are_songs_that_stand_twice():
     tracks = TRACKS.assign(genre=["jazz", "metal", "reggae", "reggae", "pop", "rock", "pop"])
     again = tracks.iloc[[0]].assign(track_id="t8", genre="blues")

@@ -7,9 +7,23 @@ from pathlib import Path
 import keras
 import librosa
 import numpy as np
+import pandas as pd
 import pytest
 
-from genre_utils import audio, catalog, download, evaluation, features, models, splits, store, training
+from genre_utils import (
+    audio,
+    catalog,
+    download,
+    evaluation,
+    features,
+    gtzan,
+    leaks,
+    models,
+    splits,
+    store,
+    training,
+)
+from genre_utils.errors import SplitError
 from genre_utils.params import Params
 
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
@@ -47,6 +61,38 @@ def test_the_catalog_holds_ten_genres_without_fault(tracks):
 def test_the_files_are_those_that_mirdata_knows(tracks):
     index = download.read_index(download.fetch_list(download.INDEX, download.data_home()))
     assert download.verify_md5(Path(tracks["path"][0]).parents[1], index) == []
+
+
+def test_artists_titles_and_the_published_split_are_joined(tracks):
+    assert (tracks["artist"] != "").mean() > 0.95
+    assert tracks.set_index("track_id").loc["blues/blues.00000.wav", "artist"] == "John Lee Hooker"
+    assert set(tracks["published_split"]) == {"train", "validation", ""}  # no clip of this part is in the test list
+    with pytest.raises(SplitError, match="test 0 of"):
+        splits.filtered(tracks, Params(protocol="filtered"))
+
+
+def test_the_published_lists_say_what_they_are_known_for():
+    """All 1,000 clips by name: the lists' sizes, and the artists that even they leave on both sides."""
+    lists = {name: download.fetch_list(name, download.data_home()) for name in (gtzan.ARTISTS, *gtzan.SPLIT_OF)}
+    artists = gtzan.read_artists(lists[gtzan.ARTISTS])
+    everything = pd.DataFrame({"track_id": artists.index, "genre": artists.index.str.split(".").str[0]})
+    filtered = gtzan.read_filtered(lists[name] for name in gtzan.SPLIT_OF)
+    tracks = gtzan.described(everything.assign(fault="", duration_seconds=30.0), artists, filtered)
+    assignment, shared = splits.assign(tracks, Params(protocol="filtered"))
+    assert leaks.of_tracks(assignment)["split"].value_counts().to_dict() == {
+        "train": 443,
+        "validation": 197,
+        "test": 290,
+    }
+    row = shared.set_index(["between", "what"]).loc[("train – test", "artist")]
+    assert row["tracks"] == 15  # 14 by whole names, one more by a guest
+    _, shared = splits.assign(tracks, Params(protocol="paper"))
+    assert shared.set_index(["between", "what"]).loc[("train – test", "artist"), "share"] > 0.7
+    for fold in range(5):
+        _, shared = splits.assign(tracks, Params(protocol="artist", fold=fold))
+        assert (shared["shared"] == 0).all()
+    assert len(leaks.repeats(tracks)) == 59
+    assert leaks.repeats(tracks)["genres"].str.contains(",").sum() == 1  # Queen, in metal and in rock
 
 
 def test_every_whole_segment_is_extracted(tracks, built, params):

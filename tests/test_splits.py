@@ -39,14 +39,14 @@ def any_catalog(draw):
     rows = []
     for genre in range(draw(st.integers(2, 6))):
         for number in range(draw(st.integers(9, 25))):
-            players = draw(st.lists(st.integers(0, 8), max_size=2))
+            guest = draw(st.integers(0, 9)) == 0
+            players = [f"{genre}-{draw(st.integers(0, 8))}", *(["everybody's friend"] if guest else [])]
             rows.append(
                 {
                     "track_id": f"{genre}/{number}.wav",
                     "genre": f"genre {genre}",
-                    # a player of another genre sometimes sits in
-                    "artist": "; ".join(f"{(genre + (player == 8)) % 6}-{player}" for player in players),
-                    "title": draw(st.sampled_from(["", "So What", f"song {genre} {number}", f"song {genre} {number}"])),
+                    "artist": draw(st.sampled_from(["", "; ".join(players), "; ".join(players)])),
+                    "title": draw(st.sampled_from(["", "So What", *(f"song {genre} {number // 2}" for _ in range(8))])),
                     "published_split": draw(st.sampled_from(["", *SPLITS])),
                     "fault": draw(st.sampled_from(["", "", "", "", "odd"])),
                     "duration_seconds": draw(st.sampled_from([5.0, 12.0, 30.0, 400.0])),
@@ -55,11 +55,15 @@ def any_catalog(draw):
     return pd.DataFrame(rows)
 
 
-@given(tracks=any_catalog(), protocol=st.sampled_from(PROTOCOLS), seed=st.integers(0, 2**31 - 1))
-def test_any_catalog_is_split_whole_or_refused(tracks, protocol, seed):
+@given(data=st.data(), tracks=any_catalog(), protocol=st.sampled_from(PROTOCOLS), seed=st.integers(0, 2**31 - 1))
+def test_any_catalog_is_split_whole_or_refused(data, tracks, protocol, seed):
     params = named(protocol, seed=seed, folds=3)
+    track_ids = st.sampled_from(list(tracks["track_id"]))  # those with a fault among them
+    copies = data.draw(st.lists(st.tuples(track_ids, track_ids), max_size=4))
     try:
-        assignment, shared = splits.assign(tracks, params)
+        assignment, shared = splits.assign(
+            tracks, params, pd.DataFrame(copies, columns=["track_a", "track_b"], dtype=str)
+        )
     except SplitError as error:
         assert "Received" in str(error) or "published" in str(error) or "would hold" in str(error)
         return
@@ -79,6 +83,25 @@ def test_any_catalog_is_split_whole_or_refused(tracks, protocol, seed):
         assert (between["file"] == 0).all()
     if protocol == "artist":
         assert (between == 0).all(axis=None)
+
+
+@given(
+    sizes=st.lists(st.lists(st.integers(1, 9), min_size=5, max_size=9), min_size=2, max_size=5),
+    fold=st.integers(0, 4),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_artists_of_any_size_stay_on_one_side(sizes, fold, seed):
+    """As many artists as folds or more in each genre: the split exists, and parts them."""
+    rows = [
+        {"track_id": f"{genre}/{artist}/{number}", "genre": str(genre), "artist": f"{genre} {artist}"}
+        for genre, artists in enumerate(sizes)
+        for artist, count in enumerate(artists)
+        for number in range(count)
+    ]
+    tracks = pd.DataFrame(rows).assign(title="", fault="", duration_seconds=30.0)
+    sides = leaks.of_tracks(splits.artist(tracks, named("artist", seed=seed, fold=fold))).merge(tracks, on="track_id")
+    assert sides[["artist", "split"]].drop_duplicates()["artist"].is_unique
+    assert set(sides["split"]) == set(SPLITS)
 
 
 @given(tracks=any_catalog(), seed=st.integers(0, 2**31 - 1), folds=st.integers(3, 5))
