@@ -7,7 +7,9 @@ standardises each segment. What is trained, chosen and tested on is said in ever
 Keras and no other part of TensorFlow: with KERAS_BACKEND=jax it runs where TensorFlow is not installed.
 
     python benchmarks/accuracy.py --logmel logmel.npz --lists lists --protocol artist --folds 5 \
-        --model paper_cnn --seeds 1 --epochs 20 --json accuracy.json
+        --model paper_cnn --seeds 1 --epochs 20 --json paper_cnn.json
+
+Another network on the same clips: the same line with --model, --json and --against paper_cnn.json.
 
 A killed run goes on where it stopped: finished trainings stand in the JSON, their predictions beside it (.parquet).
 """
@@ -270,6 +272,27 @@ def report(pooled: dict[str, Any], predictions: pd.DataFrame) -> None:
     print(evaluation.table_one(predictions).round(2).to_string())
 
 
+def compare(other: Path, predictions: pd.DataFrame) -> dict[str, Any]:
+    """The paired difference to an earlier run on the same clips, printed and returned.
+
+    Segments and tracks are paired seed by seed. McNemar's test needs one verdict a track: the mean of its
+    probabilities over segments and seeds.
+    """
+    theirs = pd.read_parquet(other.with_suffix(".parquet"))
+    tables = {"segment": (theirs, predictions)}
+    tables["track"] = (evaluation.by_track(theirs), evaluation.by_track(predictions))
+    gains = {level: uncertainty.difference(*pair) for level, pair in tables.items()}
+    votes = [evaluation.by_track(table.drop(columns="seed")) for table in (theirs, predictions)]
+    test = uncertainty.mcnemar(*votes)
+    print(f"\nless {other.stem} on the same clips:")
+    for level, gain in gains.items():
+        print(f"{level}s {100 * gain['difference']:+.1f} % [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]")
+    print(
+        f"tracks right: {test['only_first']} there alone, {test['only_second']} here alone, p = {test['p_value']:.2g}"
+    )
+    return {"other": other.name, **gains, "mcnemar": test}
+
+
 def absent(tracks: pd.DataFrame, lists: Path, protocol: str) -> dict[str, int]:
     """How many clips of the published lists (or of the index) the arrays lack."""
     if protocol == "filtered":
@@ -296,6 +319,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=Params().max_epochs, help="at most")
     parser.add_argument("--image", type=int, nargs=2, metavar=("MEL", "TIME"), help="default: as the arrays are")
     parser.add_argument("--batch-size", type=int, default=Params().batch_size)
+    parser.add_argument("--against", type=Path, help="the JSON of an earlier run on the same clips, folds and seeds")
     parser.add_argument("--json", type=Path, required=True, help="results; predictions go beside it as .parquet")
     return parser.parse_args(argv)
 
@@ -340,6 +364,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             result = {"machine": machine, "settings": settings, "ratios": ratios, "pooled": pooled, "rows": rows}
             write(result, predictions, saved, beside)
     report(result["pooled"], predictions)
+    if args.against:
+        result["against"] = compare(args.against, predictions)
+        write(result, predictions, saved, beside)
     return result
 
 

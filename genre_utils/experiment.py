@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from genre_utils import evaluation, leaks, splits, uncertainty
 from genre_utils.errors import SplitError
@@ -118,13 +117,12 @@ def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame 
     -------
     Trial
     """
-    assignment = trial.assignment
-    training = tracks[tracks["track_id"].isin(assignment.loc[assignment["split"] == "train", "track_id"])]
-    if len(training) > count:
-        _, out = train_test_split(
-            training["track_id"], train_size=count, stratify=training["genre"], random_state=trial.params.seed
-        )
-        assignment = assignment[~assignment["track_id"].isin(out)].reset_index(drop=True)
+    training = trial.assignment.loc[trial.assignment["split"] == "train", "track_id"].unique()
+    order = tracks[tracks["track_id"].isin(training)].sample(frac=1, random_state=trial.params.seed)
+    genre = order.groupby("genre")["genre"]
+    place = (genre.cumcount() + 0.5) / genre.transform("size")  # in (0, 1): who is first of each genre is drawn first
+    out = order.loc[place.sort_values(kind="stable").index[count:], "track_id"]
+    assignment = trial.assignment[~trial.assignment["track_id"].isin(out)].reset_index(drop=True)
     return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_sides(assignment, tracks, pairs))
 
 

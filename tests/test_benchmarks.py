@@ -120,6 +120,22 @@ def test_without_any_test_clip_the_validation_list_is_tested_and_chooses_nothing
     assert "25% of train validates" in said
 
 
+def test_two_runs_on_the_same_clips_are_compared_pair_by_pair(run, tmp_path, capsys):
+    run("--protocol", "filtered")
+    other = tmp_path / "out" / "other.json"
+    predictions = pd.read_parquet(tmp_path / "out" / "a.parquet")
+    wrong = predictions["track_id"] == "blues.00003"
+    chances = predictions.filter(like="p_").columns
+    predictions.loc[wrong, "predicted"] = "rock"
+    predictions.loc[wrong, chances] = [0.0, 0.0, 1.0]
+    predictions.to_parquet(other.with_suffix(".parquet"))
+    against = run("--protocol", "filtered", "--against", str(other))["against"]
+    assert against["segment"]["difference"] == pytest.approx(against["track"]["difference"]) == 1 / 6
+    assert against["mcnemar"] == {"only_first": 0, "only_second": 1, "p_value": 1.0}
+    assert "tracks right: 0 there alone, 1 here alone, p = 1" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "a.json").read_text())["against"] == against
+
+
 def test_finished_trainings_are_kept(run, monkeypatch):
     wanted = ("--protocol", "artist", "--folds", "4", "--only-folds", "0", "--seeds", "2")
     before = run(*wanted)

@@ -39,6 +39,17 @@ def test_every_training_has_the_same_number_of_tracks_in_each_genre(tracks):
         assert train["genre"].value_counts().to_dict() == {"blues": 8, "pop": 8, "rock": 8}
 
 
+@pytest.mark.parametrize("count", [30, 41, 42, 43])
+def test_any_number_of_tracks_can_be_kept_each_genre_in_its_share(tracks, count):
+    planned, _ = experiment.trials(tracks.assign(artist="", published_split=""), Params(), 1)
+    paper = next(trial for trial in planned if trial.protocol == "paper")
+    few = experiment.thinned(paper, tracks, min(count, paper.training_tracks))
+    train = few.assignment[few.assignment["split"] == "train"].drop_duplicates("track_id").merge(tracks, on="track_id")
+    assert len(train) == min(count, paper.training_tracks)
+    shares = train["genre"].value_counts()
+    assert shares.max() - shares.min() <= 1
+
+
 def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
     planned, _ = experiment.trials(tracks, Params(folds=4), repeats=1)
     for trial in planned:
