@@ -90,6 +90,11 @@ def test_groups_are_the_components_of_a_graph(rows):
     assert np.array_equal(np.equal.outer(expected, expected), np.equal.outer(got, got))
 
 
+def test_an_artist_named_like_a_song_is_not_that_song():
+    named_alike = pd.DataFrame({"track_id": ["x", "y"], "artist": ["Queen", "Abba"], "title": ["Radio", "Queen"]})
+    assert len(set(leaks.groups(named_alike))) == 2
+
+
 def test_copies_link_groups_and_those_of_other_tracks_are_passed_over():
     pairs = pd.DataFrame({"track_a": ["t1", "t0"], "track_b": ["t5", "t7"]})
     group = dict(zip(TRACKS["track_id"], leaks.groups(TRACKS, pairs), strict=True))

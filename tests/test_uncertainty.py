@@ -61,6 +61,11 @@ def test_the_order_of_the_rows_changes_nothing(predictions):
     assert uncertainty.accuracy(mixed) == uncertainty.accuracy(predictions)
 
 
+def test_where_all_is_right_there_is_no_width_however_unequal_the_artists():
+    result = uncertainty.accuracy(table_of([1] * 12, ["a"] * 9 + ["b", "b", "c"]))
+    assert result["low"] == result["accuracy"] == result["high"] == 1
+
+
 def test_nothing_is_not_zero(predictions):
     with pytest.raises(EvaluationError, match="no row to evaluate"):
         uncertainty.accuracy(predictions[:0])
