@@ -255,9 +255,10 @@ def summary(predictions: pd.DataFrame, rows: list[dict], missing: dict[str, int]
     }  # fmt: skip
 
 
-def report(pooled: dict[str, Any], predictions: pd.DataFrame) -> None:
+def report(pooled: dict[str, Any], predictions: pd.DataFrame, device_name: str) -> None:
     """Print what the run came to."""
     print(f"\n{pooled['model']}, image {pooled['image']}, {pooled['parameters']:,} parameters")
+    print(f"{pooled['seconds']:.0f} s of training on {device_name}, {keras.backend.backend()}")
     print(f"protocol {pooled['protocol']}, folds {pooled['folds']}, seeds {pooled['seeds']}")
     print(f"recovered log-mel of GTZAN, tested on: {pooled['tested_on']}")
     shares = ", ".join(f"{what} {share:.0%}" for what, share in pooled["leaks"].items())
@@ -363,7 +364,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             ratios = {f"{level}_accuracy": pooled[level]["accuracy"] for level in ("segment", "track")}
             result = {"machine": machine, "settings": settings, "ratios": ratios, "pooled": pooled, "rows": rows}
             write(result, predictions, saved, beside)
-    report(result["pooled"], predictions)
+    report(result["pooled"], predictions, machine["device"])
     if args.against:
         result["against"] = compare(args.against, predictions)
         write(result, predictions, saved, beside)
