@@ -10,6 +10,8 @@ from genre_utils.store import Store
 with quiet_stderr():
     import tensorflow as tf
 
+tf.get_logger().setLevel("ERROR")  # it warns of every further network in a process, as each is traced anew
+
 
 def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[str]) -> pd.DataFrame:
     """The segments of one split, with their labels.
