@@ -347,7 +347,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         rows, tables = before["rows"], [pd.read_parquet(beside)]
         print(f"{saved}: {len(rows)} finished trainings are kept", flush=True)
     machine = {
-        "platform": platform.platform(), "device": device(gpu_names()), "cores": os.cpu_count(),
+        "platform": f"{platform.system()} {platform.machine()}", "device": device(gpu_names()), "cores": os.cpu_count(),
         "python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend(),
     }  # fmt: skip
     result: dict[str, Any] = {}

@@ -196,7 +196,7 @@ def of_log_mels(file: Path, index: dict[str, str]) -> tuple[list[dict], dict[str
 def machine() -> dict[str, str | int | None]:
     """What the seconds depend on."""
     return {
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "device": device([]),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
