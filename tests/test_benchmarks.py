@@ -180,3 +180,32 @@ def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--logmel" in done.stdout
+
+
+@pytest.mark.parametrize("model", ["paper_cnn", "compact_cnn"])
+@pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
+def test_the_readme_says_what_the_results_say(model, protocol):
+    result = json.loads((PROJECT / "benchmarks" / "results" / f"{model}_{protocol}.json").read_text())["pooled"]
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in readme.splitlines() if line.startswith(f"| `{protocol}`:")]
+    cells = [cell.strip() for cell in line.split("|")]
+    for place, level in enumerate(("segment", "track"), start=4 if model == "paper_cnn" else 6):
+        value = result[level]
+        low, high = 100 * value["low"], 100 * value["high"]
+        assert cells[place] == f"{100 * value['accuracy']:.1f} % [{low:.1f}, {high:.1f}]"
+    assert cells[3] == f"{result['segment']['n']:,} segments of {result['track']['n']} clips"
+    for what in ("artist", "song"):
+        if result["leaks"][what]:
+            assert f"{what} {result['leaks'][what]:.0%}".replace("%", " %") in cells[2]
+
+
+@pytest.mark.parametrize(("data", "name"), [("demo", "audit_demo"), ("80 real GTZAN clips", "audit_gtzan")])
+def test_the_readme_says_what_the_audit_found(data, name):
+    ratios = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["ratios"]
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in readme.splitlines() if line.startswith(f"| {data}") and "80 of 80" in line]
+    cells = [cell.strip() for cell in line.split("|")]
+    assert float(cells[3]) == ratios["recall"]
+    assert (cells[4] == "0") == (ratios["precision"] == 1)
+    expected = [f"{ratios[key]:.3f}" for key in ("lowest_true", "threshold", "highest_different")]
+    assert [cells[5], f"{float(cells[6]):.3f}", cells[7]] == expected
