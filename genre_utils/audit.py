@@ -235,7 +235,7 @@ def duplicates(tracks: pd.DataFrame, fingerprints: dict[str, np.ndarray]) -> pd.
     References
     ----------
     Sturm, The State of the Art Ten Years After a State of the Art, JNMR 2014, found GTZAN's repeats so.
-    Notebook: 01_eda, 05_honest_splits.
+    Notebook: 01_eda.
     """
     alike = [sorted(group) for _, group in catalog.usable(tracks).groupby("digest")["track_id"]]
     exact = [pair for group in alike for pair in itertools.combinations(group, 2)]

@@ -32,6 +32,7 @@ ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or ev
 RUNNER_KEYS = {"cell_timeout_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
 PARAMS_NAMES = frozenset(Params().to_mapping())
 ARTEFACTS = (
+    "duplicates.csv",
     "params.yml",
     "tracks.parquet",
     "split.csv",

@@ -94,6 +94,11 @@ class RunFolder:
         """``tracks.parquet``: the catalog, with every fault that was found."""
         return pd.read_parquet(self.needs("tracks.parquet", "02_feature_extraction"))
 
+    def duplicates(self) -> pd.DataFrame:
+        """``duplicates.csv``: pairs of tracks that hold the same recording, as ``audit.duplicates`` returns them."""
+        types = {"track_a": str, "track_b": str, "kind": str}
+        return pd.read_csv(self.needs("duplicates.csv", "01_eda"), dtype=types, keep_default_na=False)
+
     def history(self) -> pd.DataFrame:
         """``history.csv``, one row an epoch."""
         return pd.read_csv(self.needs("history.csv", "03_training"))

@@ -46,7 +46,7 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
 
     References
     ----------
-    Notebook: 01_eda, 05_honest_splits.
+    Notebook: 01_eda.
     """
     usable = catalog.usable(tracks)
     pairs = zip(usable["track_id"], usable["path"], strict=True)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from genre_utils import __main__, evaluation, headless, report
+from genre_utils import __main__, evaluation, headless, leaks, report
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
@@ -113,7 +113,7 @@ def test_a_cell_that_takes_too_long_is_stopped(house, tmp_path):
 
 def test_a_run_that_leaves_something_out_has_failed(house, tmp_path):
     house("01_fine", "pass")
-    with pytest.raises(RunError, match=r"lacks params\.yml, tracks\.parquet"):
+    with pytest.raises(RunError, match=r"lacks duplicates\.csv, params\.yml, tracks\.parquet"):
         headless.run("tiny", [], tmp_path / "out")
 
 
@@ -146,7 +146,7 @@ def finished(tmp_path, predictions):
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
     tracks.to_parquet(tmp_path / "tracks.parquet")
-    for name in ("split.csv", "model.keras", "protocols.csv"):
+    for name in ("duplicates.csv", "split.csv", "model.keras", "protocols.csv"):
         (tmp_path / name).touch()
     facts = {
         "dataset": "demo", "protocol": "paper", "model": "paper_cnn", "parameters": 1, "seed": 0, "epochs": 2,
@@ -198,6 +198,17 @@ def test_every_figure_of_a_leaky_run_is_marked(finished):
     assert "LEAKY SPLIT" in report.write(finished, "demo").read_text()
     for level in ("segment", "track"):
         assert "LEAKY: segments of one file on both sides" in report.sentence(metrics, level)
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_duplicates_survive_the_run_folder(tmp_path, rows):
+    """No pair is the usual case, and must not become a table of numbers."""
+    row = {"track_a": "1", "track_b": "NA", "kind": "exact copy", "similarity": 1.0, "lag_seconds": 0.0}
+    pd.DataFrame([row] * rows, columns=list(row)).to_csv(tmp_path / "duplicates.csv", index=False)
+    pairs = RunFolder(tmp_path).duplicates()
+    assert list(pairs.columns) == list(row)
+    tracks = pd.DataFrame({"track_id": ["1", "NA"], "artist": "", "title": ""})
+    assert len(set(leaks.groups(tracks, pairs))) == (1 if rows else 2)
 
 
 def test_a_notebook_out_of_order_says_which_to_run_first(tmp_path):
