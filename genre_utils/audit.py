@@ -234,7 +234,7 @@ def duplicates(tracks: pd.DataFrame, fingerprints: dict[str, np.ndarray]) -> pd.
 
     References
     ----------
-    Sturm, The State of the Art Ten Years After a State of the Art, JNMR 2014, found GTZAN's repeats so.
+    B. L. Sturm, The GTZAN dataset (2013), arXiv:1306.1461, lists GTZAN's repeats.
     Notebook: 01_eda.
     """
     alike = [sorted(group) for _, group in catalog.usable(tracks).groupby("digest")["track_id"]]
