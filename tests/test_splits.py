@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genre_utils import leaks, splits
@@ -55,6 +55,7 @@ def any_catalog(draw):
     return pd.DataFrame(rows)
 
 
+@settings(max_examples=25)
 @given(data=st.data(), tracks=any_catalog(), protocol=st.sampled_from(PROTOCOLS), seed=st.integers(0, 2**31 - 1))
 def test_any_catalog_is_split_whole_or_refused(data, tracks, protocol, seed):
     params = named(protocol, seed=seed, folds=3)
@@ -104,6 +105,7 @@ def test_artists_of_any_size_stay_on_one_side(sizes, fold, seed):
     assert set(sides["split"]) == set(SPLITS)
 
 
+@settings(max_examples=25)
 @given(tracks=any_catalog(), seed=st.integers(0, 2**31 - 1), folds=st.integers(3, 5))
 def test_every_track_is_tested_in_one_fold(tracks, seed, folds):
     params = named("artist", seed=seed, folds=folds)
@@ -138,6 +140,7 @@ def test_every_genre_has_its_share_on_each_side(seed, count):
     assert ((shares["validation"] - 0.15 * count).abs() < 1).all()
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_artist_folds_are_stratified_where_groups_allow(seed):
     tracks = catalog_of({f"genre {index}": 20 for index in range(6)}, artists=10)  # of two tracks each

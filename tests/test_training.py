@@ -72,7 +72,7 @@ def test_low_tones_high_tones_and_noise_are_learnt(built, assignment, params, tm
     assert set(predictions["split"]) == {"validation", "test"}
     assert predictions.columns.tolist() == [
         "track_id", "segment", "start_seconds", "split", "genre", "predicted",
-        "p_bass", "p_noise", "p_treble", "path",
+        "p_bass", "p_noise", "p_treble", "artist", "path",
     ]  # fmt: skip
     np.testing.assert_allclose(predictions.filter(like="p_").sum(axis=1), 1, atol=1e-5)
 
