@@ -344,7 +344,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         before = json.loads(saved.read_text())
         if before["settings"] != settings:
             raise SplitError(f"{saved} holds a run with other settings. Name another file, or move it away.")
-        rows, tables = before["rows"], [pd.read_parquet(beside)]
+        rows, table = before["rows"], pd.read_parquet(beside)
+        done = {(row["fold"], row["seed"]) for row in rows}  # a kill between the two files leaves one training more
+        tables = [table[[pair in done for pair in zip(table["fold"], table["seed"], strict=True)]]]
         print(f"{saved}: {len(rows)} finished trainings are kept", flush=True)
     machine = {
         "platform": f"{platform.system()} {platform.machine()}", "device": device(gpu_names()), "cores": os.cpu_count(),

@@ -22,20 +22,22 @@ class Trial:
 
     Attributes
     ----------
-    protocol : str
-        One of ``params.PROTOCOLS``.
     params : Params
-        With the seed and the fold of this trial.
+        With the protocol, the seed and the fold of this trial.
     assignment : pd.DataFrame [columns=track_id, segment, split]
         The split.
     shared : pd.DataFrame
         Its leak report: ``leaks.between_sides`` of the thinned split.
     """
 
-    protocol: str
     params: Params
     assignment: pd.DataFrame
     shared: pd.DataFrame
+
+    @property
+    def protocol(self) -> str:
+        """One of ``params.PROTOCOLS``."""
+        return self.params.protocol
 
     @property
     def training_tracks(self) -> int:
@@ -86,8 +88,7 @@ def trials(
                 if protocol == "artist":  # folds of one division, so that every track is tested once
                     fold = repeat % params.folds
                     own = dataclasses.replace(own, seed=params.seed + repeat // params.folds, fold=fold)
-                assignment, _ = splits.assign(tracks, own, pairs)
-                planned.append(Trial(protocol, own, assignment, pd.DataFrame()))
+                planned.append(Trial(own, *splits.assign(tracks, own, pairs)))
         except SplitError as error:
             refused[protocol] = str(error)
     if not planned:
@@ -117,7 +118,9 @@ def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame 
     -------
     Trial
     """
-    training = trial.assignment.loc[trial.assignment["split"] == "train", "track_id"].unique()
+    if trial.training_tracks == count:
+        return trial
+    training = trial.assignment.loc[trial.assignment["split"] == "train", "track_id"]
     order = tracks[tracks["track_id"].isin(training)].sample(frac=1, random_state=trial.params.seed)
     genre = order.groupby("genre")["genre"]
     place = (genre.cumcount() + 0.5) / genre.transform("size")  # in (0, 1): who is first of each genre is drawn first

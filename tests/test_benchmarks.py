@@ -132,10 +132,14 @@ def test_without_any_test_clip_the_validation_list_is_tested_and_chooses_nothing
     assert "25% of train validates" in said
 
 
-def test_finished_trainings_are_kept(run, monkeypatch):
+def test_finished_trainings_are_kept(run, tmp_path, monkeypatch):
     wanted = ("--protocol", "artist", "--folds", "4", "--only-folds", "0", "--seeds", "2")
     before = run(*wanted)
     assert before["pooled"]["over_seeds"]["track"]["seeds"] == 2
+    saved = tmp_path / "out" / "a.json"
+    saved.write_text(json.dumps(before | {"rows": before["rows"][:1]}))  # killed before the JSON named the second
+    assert run(*wanted)["pooled"]["track"] == before["pooled"]["track"]
+    before = json.loads(saved.read_text())
     monkeypatch.setattr(accuracy, "one", None)  # nothing is trained again
     assert run(*wanted) == before
     with pytest.raises(SplitError, match="a run with other settings"):

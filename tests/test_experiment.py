@@ -126,7 +126,7 @@ def test_the_summary_says_accuracy_interval_and_leak_of_each_protocol(tracks, rn
 def test_trials_are_trained_and_tested(built, assignment, params, tmp_path):
     """Tones and noise: whoever learns anything parts them; only test segments come back, each once a trial."""
     own = dataclasses.replace(params, model="tiny_cnn", max_epochs=2)
-    trial = experiment.Trial("paper", own, assignment, pd.DataFrame())
+    trial = experiment.Trial(own, assignment, pd.DataFrame())
     predictions = experiment.run([trial, trial], built, ["bass", "noise", "treble"], tmp_path)
     expected = assignment[assignment["split"] == "test"]
     assert len(predictions) == 2 * len(expected)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -112,7 +114,10 @@ def test_the_star_marks_the_epoch_that_is_kept(save):
 def planned_trials(assignment, params):
     leaky = assignment.assign(split=np.resize(["train", "validation", "test"], len(assignment)))
     tables = {"leaky": leaky, "paper": assignment.query("segment < 3")}
-    return [experiment.Trial(name, params, table, pd.DataFrame()) for name, table in tables.items()]
+    return [
+        experiment.Trial(dataclasses.replace(params, protocol=name), table, pd.DataFrame())
+        for name, table in tables.items()
+    ]
 
 
 def test_the_sides_are_drawn_segment_by_segment(assignment, params, built, save):
