@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from genre_utils import evaluation
 from genre_utils.figures import COUNT_MAP, finished
@@ -201,5 +201,46 @@ def confused_pairs(pairs: pd.DataFrame, title: str, save: Path, most: int = 10) 
     axes.set(title=title, xlabel="share of both genres taken for the other", ylabel="")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.legend(title="", loc="lower right")
+    sns.despine(figure)
+    return finished(figure, save)
+
+
+def reliability(curve: pd.DataFrame, title: str, save: Path) -> Figure:
+    """How often the network is right, by how sure it is.
+
+    Parameters
+    ----------
+    curve : pd.DataFrame [columns=low, high, n, confidence, accuracy]
+        As ``confidence.calibration`` returns it.
+    title : str
+        Says data set, protocol, level and number of rows.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 6.4), sharex=True, height_ratios=(3, 1))
+    blue, _, _, orange = sns.color_palette()[:4]
+    filled = curve[curve["n"] > 0]
+    sure, right = filled["confidence"], filled["accuracy"]
+    above.plot([0, 1], [0, 1], linestyle="--", color="black", label="probability = share right")
+    above.vlines(sure, right, sure, color=orange, linewidth=3, label="gap (below the line: too sure)")
+    above.plot(sure, right, "o", markersize=9, color=blue, label="share right in a bin")
+    above.set(ylabel="share right", xlim=(-0.02, 1.02), ylim=(-0.03, 1.05))
+    above.set_title(title, pad=30)
+    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small", frameon=False)
+    bars = below.bar(curve["low"], curve["n"], 1 / len(curve), align="edge", color="lightgrey", edgecolor="grey")
+    below.bar_label(bars, [f"{n:,}" if n else "" for n in curve["n"]], padding=2, fontsize="small")
+    below.set(ylabel="rows in a bin", yticks=[], xlabel="probability of the called genre (a point: its bin's mean)")
+    below.margins(y=0.25)
+    below.xaxis.set_major_locator(MultipleLocator(0.1))
+    for axis in (above.xaxis, above.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
     sns.despine(figure)
     return finished(figure, save)

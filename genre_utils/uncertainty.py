@@ -140,16 +140,47 @@ def over_seeds(accuracies: list[float]) -> dict[str, float | int | None]:
 
 def interval(values: pd.Series, table: pd.DataFrame, seed: int) -> dict[str, Any]:
     """95 % interval of the mean of values, by resampling whole clusters of a table's rows."""
+    columns = pd.DataFrame({"sum": values, "rows": 1.0}, index=table.index)
+    drawn, facts = resampled(columns, table, seed)
+    return between(drawn[:, 0] / drawn[:, 1]) | facts
+
+
+def resampled(columns: pd.DataFrame, table: pd.DataFrame, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Sums of columns over resampled artists, or tracks where the artist is unknown.
+
+    Parameters
+    ----------
+    columns : pd.DataFrame
+        Values of the table's rows.
+    table : pd.DataFrame
+        Rows of segments or of tracks, with ``track_id`` and, if known, ``artist``.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    tuple of np.ndarray [shape=(RESAMPLES, column)], dict
+        The sums, and ``n``, ``resampled_by`` and ``clusters`` as :func:`accuracy`.
+
+    Raises
+    ------
+    EvaluationError
+        If there is no row.
+    """
     if len(table) == 0:
         raise EvaluationError("There is no row to evaluate: an accuracy of nothing is not 0. Choose another split.")
     artist = table["artist"] if "artist" in table else pd.Series("", index=table.index)
-    cluster = artist.where(artist != "", table["track_id"])
-    sums = values.groupby(cluster).agg(["sum", "size"]).to_numpy()  # (cluster, [sum, rows])
+    sums = columns.groupby(artist.where(artist != "", table["track_id"])).sum().to_numpy()  # (cluster, column)
     count = len(sums)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES) @ sums
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
     by = "artist" if (artist != "").any() else "track"
-    return {"low": float(low), "high": float(high), "n": len(table), "resampled_by": by, "clusters": count}
+    return drawn, {"n": len(table), "resampled_by": by, "clusters": count}
+
+
+def between(drawn: np.ndarray) -> dict[str, float]:
+    """The percentile interval of a figure's resampled values, 95 %."""
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"low": float(low), "high": float(high)}
 
 
 def paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

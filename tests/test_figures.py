@@ -8,6 +8,7 @@ import pytest
 from genre_utils import (
     audio,
     catalog,
+    confidence,
     evaluation,
     experiment,
     features,
@@ -149,3 +150,17 @@ def test_the_protocols_stand_beside_their_leaks_and_leaky_is_marked(save):
 def test_split_counts_say_the_protocol(save):
     counts = pd.DataFrame({"train": [5], "validation": [1], "test": [2]}, index=["blues"])
     assert "paper: by file" in split_figures.split_counts(counts, "paper: by file", save).axes[0].get_title()
+
+
+def test_reliability_stands_each_bin_at_its_probability(predictions, save):
+    curve = confidence.calibration(predictions)
+    above, below = result_figures.reliability(curve, "title", save).axes
+    filled = curve[curve["n"] > 0]
+    np.testing.assert_allclose(above.get_lines()[-1].get_xydata(), filled[["confidence", "accuracy"]])
+    gaps = [sorted(ends) for ends in np.array(above.collections[0].get_segments())[:, :, 1].tolist()]
+    np.testing.assert_allclose(gaps, np.sort(filled[["confidence", "accuracy"]]))  # from the diagonal to the point
+    np.testing.assert_allclose([bar.get_x() for bar in below.patches], curve["low"])
+    assert [bar.get_height() for bar in below.patches] == curve["n"].tolist()
+    assert [text.get_text() for text in below.texts] == [str(n) if n else "" for n in curve["n"]]
+    assert above.get_xlim() == below.get_xlim()
+    assert "probability of the called genre" in below.get_xlabel()

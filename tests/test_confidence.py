@@ -1,0 +1,201 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, precision_score, recall_score
+
+from genre_utils import confidence, evaluation, uncertainty
+from genre_utils.errors import EvaluationError
+
+
+def rows(sure, right, tracks=None):
+    """Rows of two genres: how sure the network is of ``a``, and whether it is right."""
+    sure = np.asarray(sure, dtype=float)
+    return pd.DataFrame(
+        {
+            "track_id": [f"t{place}" for place in (range(len(sure)) if tracks is None else tracks)],
+            "genre": np.where(right, "a", "b"), "predicted": "a", "p_a": sure, "p_b": 1 - sure, "artist": "",
+        }
+    )  # fmt: skip
+
+
+def in_float32(table):
+    """As the network returns its probabilities."""
+    return table.astype({name: "float32" for name in table if name.startswith("p_")})
+
+
+def assert_the_curve_is_scikit_learns(table):
+    top = table.filter(like="p_").max(axis=1)
+    right, sure = calibration_curve(table["genre"] == table["predicted"], top, n_bins=10)
+    curve = confidence.calibration(table)
+    np.testing.assert_allclose(curve.query("n > 0")["accuracy"], right)
+    np.testing.assert_allclose(curve.query("n > 0")["confidence"], sure)
+    assert curve["n"].tolist() == np.histogram(np.nextafter(top.astype(float), 0), 10, (0, 1))[0].tolist()
+
+
+def test_the_curve_is_scikit_learns(predictions):
+    for table in (predictions, evaluation.by_track(predictions), in_float32(predictions)):
+        assert_the_curve_is_scikit_learns(table)
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=1))
+def test_the_curve_is_scikit_learns_at_every_edge(drawn):
+    percent, right = zip(*drawn, strict=True)
+    table = rows(np.array(percent) / 100, right)
+    assert_the_curve_is_scikit_learns(table)
+    assert_the_curve_is_scikit_learns(in_float32(table))
+
+
+def test_an_edge_belongs_to_the_bin_below_it_and_the_ends_to_the_outer_ones():
+    curve = confidence.calibration(rows([0.0, 0.5, 0.6, 1.0], [False, True, True, True]))
+    assert curve["n"].tolist() == [0, 0, 0, 0, 1, 1, 0, 0, 0, 2]  # 0 sure of a is 1 sure of b
+    assert curve.loc[curve["n"] == 0, ["confidence", "accuracy"]].isna().all(axis=None)
+    assert curve["low"].tolist() == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    assert curve["high"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
+    nothing = rows([0.0], [False]).assign(p_b=0.0)
+    assert confidence.calibration(nothing)["n"].tolist() == [1] + [0] * 9
+
+
+def test_who_is_always_sure_and_half_right_errs_by_half():
+    table = rows(np.ones(40), np.arange(40) % 2 == 0)
+    assert confidence.expected_calibration_error(table)["ece"] == 0.5
+    assert confidence.expected_calibration_error(rows(np.ones(40), np.ones(40, bool)))["ece"] == 0
+
+
+def test_probabilities_that_are_kept_have_hardly_an_error_and_overconfidence_has(rng):
+    sure = rng.uniform(0.5, 1, 100_000)
+    right = rng.uniform(size=len(sure)) < sure
+    tracks = np.arange(len(sure)) % 100
+    assert confidence.expected_calibration_error(rows(sure, right, tracks))["ece"] < 0.01
+    overconfident = confidence.expected_calibration_error(rows(np.sqrt(sure), right, tracks))
+    assert overconfident["ece"] == pytest.approx((np.sqrt(sure) - sure).mean(), abs=0.01)
+    assert overconfident["low"] < overconfident["ece"] < overconfident["high"]
+
+
+def test_of_few_rows_the_error_is_too_large(rng):
+    sure = rng.uniform(0.5, 1, 5_000)
+    table = rows(sure, rng.uniform(size=len(sure)) < sure, np.arange(len(sure)) % 50)  # perfectly calibrated
+    few = [confidence.expected_calibration_error(table[start : start + 50])["ece"] for start in range(0, 1_000, 50)]
+    assert np.mean(few) > 5 * confidence.expected_calibration_error(table)["ece"]
+
+
+def test_the_error_is_the_curves_mean_gap(predictions):
+    for table in (predictions, in_float32(predictions)):
+        curve = confidence.calibration(table).query("n > 0")
+        gap = np.average(np.abs(curve["accuracy"] - curve["confidence"]), weights=curve["n"])
+        assert abs(confidence.expected_calibration_error(table)["ece"] - gap) < 1e-12
+
+
+def test_who_is_always_sure_errs_as_often_as_not_right(rng):
+    """The error is then 1 less the accuracy, and so is its interval."""
+    artist = [""] * 10 + [*"aabbbcccdddddddddddd"]
+    table = rows(np.ones(30), rng.uniform(size=30) < 0.6).assign(artist=artist)
+    for seed in (0, 1):
+        found, known = confidence.expected_calibration_error(table, seed), uncertainty.accuracy(table, seed)
+        mirrored = [1 - known[name] for name in ("accuracy", "high", "low")]
+        assert [found[name] for name in ("ece", "low", "high")] == pytest.approx(mirrored)
+    assert confidence.expected_calibration_error(table, 1) != confidence.expected_calibration_error(table, 0)
+
+
+def test_the_interval_resamples_what_accuracy_resamples(predictions):
+    artists = predictions.assign(artist=["A" if track < "pop" else "" for track in predictions["track_id"]])
+    for table in (predictions, artists):
+        found, known = confidence.expected_calibration_error(table), uncertainty.accuracy(table)
+        assert [found[name] for name in ("n", "resampled_by", "clusters")] == [
+            known[name] for name in ("n", "resampled_by", "clusters")
+        ]
+
+
+def test_segments_of_a_track_stand_or_fall_together(rng):
+    """Ten equal segments a track tell no more than one; single tracks would."""
+    sure = rng.uniform(0.5, 1, 60)
+    right = rng.uniform(size=60) < 0.6
+    one = confidence.expected_calibration_error(rows(sure, right, range(60)))
+    ten = confidence.expected_calibration_error(rows(np.tile(sure, 10), np.tile(right, 10), [*range(60)] * 10))
+    assert [ten[name] for name in ("ece", "low", "high")] == pytest.approx(
+        [one[name] for name in ("ece", "low", "high")]
+    )
+
+
+def test_no_row_is_refused(predictions):
+    with pytest.raises(EvaluationError, match="no row"):
+        confidence.expected_calibration_error(predictions.head(0))
+
+
+def figures(table):
+    error = confidence.expected_calibration_error(table)
+    return {
+        "calibration": confidence.calibration(table),
+        "error": pd.Series({name: error[name] for name in ("ece", "low", "high", "clusters")}),
+        "thresholds": confidence.thresholds(table),
+        "average precision": confidence.average_precision(table),
+    }
+
+
+def assert_same(found, expected):
+    for name, figure in found.items():
+        getattr(pd.testing, f"assert_{'frame' if figure.ndim == 2 else 'series'}_equal")(figure, expected[name])
+
+
+@settings(max_examples=10)  # each computes every figure anew
+@given(st.integers(0, 2**31 - 1))
+def test_the_order_of_rows_changes_nothing(predictions, seed):
+    assert_same(figures(predictions.sample(frac=1, random_state=seed)), figures(predictions))
+
+
+def test_a_copy_of_every_row_changes_only_how_many_there_are(predictions):
+    once, twice = figures(predictions), figures(pd.concat([predictions, predictions]))
+    for name, count in (("calibration", "n"), ("thresholds", "called")):
+        assert (twice[name][count] == 2 * once[name][count]).all()
+        twice[name][count] = once[name][count]
+    assert_same(twice, once)
+
+
+def test_precision_and_recall_at_thresholds_are_scikit_learns(predictions):
+    curves = confidence.thresholds(predictions).set_index(["genre", "threshold"])
+    for genre in evaluation.genres_of(predictions):
+        truth = predictions["genre"] == genre
+        for threshold in (0.0, 0.07, 0.29, 0.5, 0.58):
+            called = predictions[f"p_{genre}"] >= threshold
+            row = curves.loc[(genre, threshold)]
+            assert row["called"] == called.sum()
+            assert row["precision"] == pytest.approx(precision_score(truth, called))
+            assert row["recall"] == pytest.approx(recall_score(truth, called))
+
+
+def test_a_genres_curve_begins_with_all_rows_and_holds_every_hundredth(predictions):
+    curves = confidence.thresholds(predictions)
+    assert curves.columns.tolist() == ["genre", "threshold", "called", "precision", "recall"]
+    assert curves["genre"].drop_duplicates().tolist() == evaluation.genres_of(predictions)
+    for _, curve in curves.groupby("genre"):
+        assert curve["threshold"].tolist() == [place / 100 for place in range(101)]
+        assert (curve["called"].iloc[0], curve["recall"].iloc[0], curve["precision"].iloc[0]) == (240, 1, 0.25)
+        assert curve["called"].is_monotonic_decreasing and curve["recall"].is_monotonic_decreasing
+
+
+def test_a_probability_on_the_threshold_is_called():
+    table = rows([0.29, 0.58, 0.57, 0], [True, True, False, True])  # 0.29 and 0.58 are no sums of 0.01
+    curve = confidence.thresholds(table).query("genre == 'a'").set_index("threshold")
+    assert curve.loc[[0.29, 0.58, 0.59], "called"].tolist() == [3, 1, 0]
+    precision, recall, at = precision_recall_curve(table["genre"] == "a", table["p_a"])
+    np.testing.assert_allclose(curve.loc[at, "precision"], precision[:-1])
+    np.testing.assert_allclose(curve.loc[at, "recall"], recall[:-1])
+
+
+def test_what_is_undefined_is_nan_and_no_warning(predictions):
+    absent = predictions[predictions["genre"] != "rock"]
+    curve = confidence.thresholds(absent).query("genre == 'rock'")
+    assert curve["recall"].isna().all() and curve["precision"].iloc[0] == 0
+    assert np.isnan(curve["precision"].iloc[-1])  # nothing is called rock with certainty
+    found = confidence.average_precision(absent)
+    assert found.index[found.isna()].tolist() == ["rock"]
+
+
+def test_average_precision_is_scikit_learns(predictions):
+    found = confidence.average_precision(predictions)
+    assert (found.index.name, found.index.tolist()) == ("genre", evaluation.genres_of(predictions))
+    for genre in evaluation.genres_of(predictions):
+        assert found[genre] == average_precision_score(predictions["genre"] == genre, predictions[f"p_{genre}"])
+    assert confidence.average_precision(rows([0.9, 0.8, 0.1], [True, True, False]))["a"] == 1
