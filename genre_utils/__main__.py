@@ -1,4 +1,4 @@
-"""``python -m genre_utils run`` and ``fetch``."""
+"""``python -m genre_utils run``, ``explore`` and ``fetch``."""
 
 import argparse
 import sys
@@ -28,6 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--profile", default="demo", help="a file of notebooks/profiles (default: demo)")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
     run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
+    look = commands.add_parser("explore", help="write the confusion matrix to listen to, of one run or two")
+    look.add_argument("run", type=Path, help="a run folder, such as runs/latest")
+    look.add_argument("--against", type=Path, metavar="RUN", help="a second run, tested on the same tracks")
+    look.add_argument("--single-file", action="store_true", help="sound and pictures inside the page, to hand it on")
+    look.add_argument("--out", type=Path, metavar="DIR", help="of the page (default: in the run folder)")
     fetch = commands.add_parser("fetch", help="fetch or make a data set, and say what is in it")
     fetch.add_argument("dataset", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
     chosen = parser.parse_args(arguments)
@@ -36,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
             from genre_utils import headless  # papermill and nbconvert, which fetch does not need
 
             headless.run(chosen.profile, chosen.set, chosen.out)
+        elif chosen.command == "explore":
+            explore(chosen.run, chosen.against, chosen.single_file, chosen.out)
         else:
             tracks = catalog.load(Params(dataset=chosen.dataset))
             print(tracks["genre"].value_counts().sort_index().to_string())
@@ -46,6 +53,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0
+
+
+def explore(run: Path, against: Path | None, single_file: bool, out: Path | None) -> None:
+    """Write the explorer of a run that is there already, or of two."""
+    from genre_utils import explorer
+    from genre_utils.run_folder import RunFolder
+
+    folders = [RunFolder.existing(path) for path in (run, against) if path is not None]
+    name = "explorer" if against is None else f"explorer-against-{folders[1].folder.name}"
+    explorer.write(explorer.of_run(*folders), out or folders[0].folder / name, single_file)
 
 
 if __name__ == "__main__":

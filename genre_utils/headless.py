@@ -25,7 +25,7 @@ from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params, as_type, unknown_name
 from genre_utils.paths import NOTEBOOKS, PROFILES, PROJECT, RUNS
 from genre_utils.progress import HEADLESS
-from genre_utils.run_folder import RunFolder
+from genre_utils.run_folder import LATEST, RunFolder
 
 KERNEL = "python3"
 ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or every kernel begins with a warning
@@ -40,6 +40,7 @@ ARTEFACTS = (
     "model.keras",
     "predictions.parquet",
     "metrics.json",
+    "explorer/index.html",
     "protocols.csv",
 )
 
@@ -181,7 +182,7 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     check(result)
     index = report.write(result, profile)
     if out is None:
-        point_to(RUNS / "latest", folder)
+        point_to(RUNS / LATEST, folder)
     metrics = result.metrics()
     print(f"\n{report.sentence(metrics, 'segment')}\n{report.sentence(metrics, 'track')}")
     print(f"{time.monotonic() - started:.0f} s in all. Open {index}", flush=True)

@@ -15,6 +15,7 @@ from genre_utils.errors import RunError
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT, RUNS
 
+LATEST = "latest"  # points to the newest run
 LESSON = "lesson"  # the run folder of who steps through the notebooks by hand
 PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 
@@ -51,6 +52,29 @@ class RunFolder:
         folder = PROJECT / run_dir if run_dir else RUNS / LESSON
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
+
+    @classmethod
+    def existing(cls, path: Path) -> "RunFolder":
+        """A run that is there already.
+
+        Parameters
+        ----------
+        path : Path
+            Its folder; also ``runs/latest`` where links are not allowed and it is a file with the folder's name.
+
+        Returns
+        -------
+        RunFolder
+
+        Raises
+        ------
+        RunError
+            If there is no such folder.
+        """
+        folder = path.with_name(path.read_text()) if path.name == LATEST and path.is_file() else path
+        if not folder.is_dir():
+            raise RunError(f"{folder} is no run folder. Name one that a run has left, such as runs/{LATEST}.")
+        return cls(folder.resolve())
 
     @property
     def figures(self) -> Path:

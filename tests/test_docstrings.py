@@ -12,7 +12,11 @@ from numpydoc.validate import validate
 import genre_utils
 from genre_utils import headless
 
-MODULES = [name for _, name, _ in pkgutil.iter_modules(genre_utils.__path__) if name != "__main__"]
+MODULES = [
+    name.removeprefix("genre_utils.")
+    for _, name, _ in pkgutil.walk_packages(genre_utils.__path__, "genre_utils.")
+    if not name.endswith("__main__")
+]
 
 
 def functions(module):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -135,6 +136,16 @@ def test_latest_moves_on(tmp_path):
         assert (tmp_path / "latest").resolve() == tmp_path / name
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_latest_is_found_again_with_and_without_links(tmp_path, monkeypatch, links):
+    (tmp_path / "one").mkdir()
+    if not links:
+        monkeypatch.setattr(Path, "symlink_to", lambda *_, **__: (_ for _ in ()).throw(OSError("not allowed")))
+    headless.point_to(tmp_path / "latest", tmp_path / "one")
+    assert (tmp_path / "latest").is_symlink() == links
+    assert RunFolder.existing(tmp_path / "latest").folder == tmp_path / "one"
+
+
 @pytest.fixture
 def finished(tmp_path, predictions):
     """A run folder as the notebooks leave it."""
@@ -142,6 +153,8 @@ def finished(tmp_path, predictions):
     run.write_params(Params(dataset="demo", image_width=128))
     run.figures.mkdir()
     (run.figures / "curves.png").write_bytes(b"png")
+    (tmp_path / "explorer").mkdir()
+    (tmp_path / "explorer" / "index.html").touch()
     predictions.to_parquet(tmp_path / "predictions.parquet")
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
@@ -190,6 +203,7 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.wav (&lt;b&gt;): odd &amp; bad" in page
     assert "http" not in page  # nothing is fetched
     assert "LEAKY SPLIT" not in page
+    assert '<a href="explorer/index.html">' in page
 
 
 def test_every_figure_of_a_leaky_run_is_marked(finished):

@@ -1,0 +1,253 @@
+"""What the explorer shows, as one data object: pure functions from predictions and catalog."""
+
+import dataclasses
+from typing import Any
+
+import librosa
+import numpy as np
+import pandas as pd
+
+from genre_utils import confidence, evaluation, report, uncertainty
+from genre_utils.errors import EvaluationError
+from genre_utils.explorer import faults
+from genre_utils.figures import FREQUENCY_TICKS_HZ
+from genre_utils.params import Params
+from genre_utils.run_folder import RunFolder
+
+AUDIO_NOTICE = "This page carries audio of your data set. Share it only if its licence lets you."
+KEYS = ["track_id", "segment"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exploration:
+    """One run's test, or two runs' test on the same segments, ready to be looked at.
+
+    Attributes
+    ----------
+    rows : pd.DataFrame
+        The predictions of the test segments (of the first run, if there are two), as ``evaluation.predict``
+        returns them; what the page calls segment ``i`` is row ``i``.
+    paths : list of str
+        The audio file of each track, in the page's order.
+    params : Params
+        Of the (first) run.
+    facts : dict
+        All that the page shows besides sound and pictures; plain JSON.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+
+    rows: pd.DataFrame
+    paths: list[str]
+    params: Params
+    facts: dict[str, Any]
+
+
+def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
+    """What a run folder holds, and if wanted a second one's beside it.
+
+    Parameters
+    ----------
+    run : RunFolder
+        With the files of the notebooks 01 to 04.
+    against : RunFolder, optional
+        Another run, tested on some of the same segments.
+
+    Returns
+    -------
+    Exploration
+
+    Raises
+    ------
+    RunError
+        If a file is missing; the message names the notebook that writes it.
+    EvaluationError
+        If the two runs have no tested segment in common, or different genres or labels.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    about = faults.known(run.tracks(), run.assignment(), run.duplicates())
+    runs = [(one.predictions(), one.metrics()) for one in (run, against) if one is not None]
+    names = [one.folder.resolve().name for one in (run, against) if one is not None]
+    if against is not None and against.params.segment_seconds != run.params.segment_seconds:
+        raise EvaluationError(
+            f"The runs {names[0]} and {names[1]} cut tracks differently ({run.params.segment_seconds} and "
+            f"{against.params.segment_seconds} s a segment): their segments cannot be compared."
+        )
+    return build(runs, names, run.tracks(), about, run.params)
+
+
+def build(
+    runs: list[tuple[pd.DataFrame, dict[str, Any]]],
+    names: list[str],
+    tracks: pd.DataFrame,
+    about: pd.DataFrame,
+    params: Params,
+) -> Exploration:
+    """The data object from tables.
+
+    Parameters
+    ----------
+    runs : list of (pd.DataFrame, dict)
+        One or two: predictions as ``evaluation.predict`` returns them, and metrics as ``metrics.json`` has them.
+    names : list of str
+        Of the runs.
+    tracks : pd.DataFrame
+        The catalog.
+    about : pd.DataFrame [columns=track_id, kind, text]
+        As ``faults.known`` returns it.
+    params : Params
+        Of the first run.
+
+    Returns
+    -------
+    Exploration
+
+    Raises
+    ------
+    EvaluationError
+        If two runs have no tested segment in common, or different genres or labels.
+    """
+    tested = [table[table["split"] == "test"].sort_values(KEYS, ignore_index=True) for table, _ in runs]
+    genres = evaluation.genres_of(tested[0])
+    sizes = [len(table) for table in tested]
+    tested = in_common(tested, names) if len(tested) == 2 else tested
+    rows = tested[0]
+    by_track = [evaluation.by_track(table) for table in tested]
+    ids = by_track[0]["track_id"]
+    catalog = tracks.set_index("track_id").loc[ids]
+    badges = about.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
+    place = {genre: index for index, genre in enumerate(genres)}
+    similar = evaluation.by_similarity(evaluation.confusion(rows)).index
+    facts = {
+        "title": " against ".join(f"{metrics['model']} on {metrics['dataset']}" for _, metrics in runs),
+        "notices": notices([metrics for _, metrics in runs], names, sizes, len(rows)),
+        "genres": genres,
+        "similarity": [place[genre] for genre in similar],
+        "segment_seconds": params.segment_seconds,
+        "scale": scale(params),
+        "tracks": [
+            {
+                "id": row.Index,
+                "genre": place[row.genre],
+                "artist": row.artist,
+                "title": row.title,
+                "seconds": params.segments_in(row.duration_seconds) * params.segment_seconds,
+                "badges": badges.get(row.Index, []),
+            }
+            for row in catalog.itertuples()
+        ],
+        "segments": {"track": pd.Index(ids).get_indexer(rows["track_id"]).tolist(), "number": rows["segment"].tolist()},
+        "runs": [
+            {"name": name} | both_levels(segments, whole, facts, params.seed)
+            for name, segments, whole, (_, facts) in zip(names, tested, by_track, runs, strict=True)
+        ],
+        "paired": paired(tested, by_track, params.seed) if len(runs) == 2 else None,
+    }
+    return Exploration(rows, catalog["path"].tolist(), params, facts)
+
+
+def in_common(tested: list[pd.DataFrame], names: list[str]) -> list[pd.DataFrame]:
+    """The segments that both runs tested, in one order."""
+    first, second = tested
+    if evaluation.genres_of(first) != evaluation.genres_of(second):
+        raise EvaluationError(f"The runs {names[0]} and {names[1]} have different genres: they cannot be compared.")
+    same = first[[*KEYS, "genre"]].merge(second[[*KEYS, "genre"]], on=KEYS, suffixes=("_a", "_b"))
+    if same.empty:
+        raise EvaluationError(
+            f"The runs {names[0]} and {names[1]} tested no segment in common. Train them on one data set with the "
+            "same protocol, fold and seed."
+        )
+    differ = same[same["genre_a"] != same["genre_b"]]
+    if len(differ):
+        raise EvaluationError(
+            f"{differ['track_id'].iloc[0]} is {differ['genre_a'].iloc[0]} in the run {names[0]} and "
+            f"{differ['genre_b'].iloc[0]} in the run {names[1]}: with other labels they cannot be compared."
+        )
+    return [same[KEYS].merge(table, on=KEYS).sort_values(KEYS, ignore_index=True) for table in tested]
+
+
+def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], kept: int) -> list[str]:
+    """What must be read before the figures."""
+    datasets = {one["dataset"] for one in metrics}
+    texts = [report.DEMO_NOTICE if "demo" in datasets else AUDIO_NOTICE]
+    if "leaky" in {one["protocol"] for one in metrics}:
+        texts.append(report.LEAKY_NOTICE)
+    if len(metrics) == 2:
+        others = [f"{size - kept} of {name}" for name, size in zip(names, sizes, strict=True) if size > kept]
+        left_out = f"; left out: {' and '.join(others)}" if others else ""
+        texts.append(f"Two runs on the {kept} test segments that both tested{left_out}.")
+    return texts
+
+
+def both_levels(
+    segments: pd.DataFrame, tracks: pd.DataFrame, metrics: dict[str, Any], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Everything of one run, by segment and by track."""
+    tables = {"segment": segments, "track": tracks}
+    accuracy = {name: uncertainty.accuracy(table, seed) for name, table in tables.items()}
+    return {
+        name: level(table, seed) | {"sentence": report.sentence(metrics | accuracy, name)}
+        for name, table in tables.items()
+    }
+
+
+def level(table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Predictions of one run at one level, and what is computed from them.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Rows of segments or of tracks.
+    seed : int
+        Of the interval.
+
+    Returns
+    -------
+    dict
+        ``predicted`` (index of the genre) and ``p`` (row, genre) in 1/10,000, row by row; ``counts`` (true,
+        predicted); ``precision``, ``recall``, ``f1`` and ``support`` by genre; ``thresholds`` and
+        ``average_precision`` by genre; ``calibration`` and ``ece``. What is undefined is None.
+    """
+    genres = evaluation.genres_of(table)
+    by_genre = evaluation.table_one(table).drop(index=evaluation.AVERAGE)
+    curves = confidence.thresholds(table)
+    return {
+        "predicted": pd.Index(genres).get_indexer(table["predicted"]).tolist(),
+        "p": np.rint(1e4 * table[[f"p_{genre}" for genre in genres]].to_numpy()).astype(int).tolist(),
+        "counts": evaluation.confusion(table).to_numpy().tolist(),
+        **{name: by_genre[name].tolist() for name in by_genre},
+        "thresholds": [
+            {name: plain(curve[name]) for name in ("called", "precision", "recall")}
+            for curve in (curves[curves["genre"] == genre] for genre in genres)
+        ],
+        "average_precision": plain(confidence.average_precision(table).reindex(genres)),
+        "calibration": {name: plain(values) for name, values in confidence.calibration(table).items()},
+        "ece": confidence.expected_calibration_error(table, seed),
+    }
+
+
+def paired(segments: list[pd.DataFrame], tracks: list[pd.DataFrame], seed: int) -> dict[str, Any]:
+    """The second run's accuracy less the first's, at both levels, and McNemar's test of the tracks."""
+    return {
+        "segment": uncertainty.difference(segments[0], segments[1], seed),
+        "track": uncertainty.difference(tracks[0], tracks[1], seed),
+        "mcnemar": uncertainty.mcnemar(tracks[0], tracks[1]),
+    }
+
+
+def scale(params: Params) -> dict[str, Any]:
+    """Axes of the spectrogram pictures: where some frequencies lie (0 bottom, 1 top), and the range in dB."""
+    centres_hz = librosa.mel_frequencies(params.n_mels, fmin=params.fmin_hz, fmax=params.fmax_hz)
+    ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
+    heights = [(float(np.abs(centres_hz - hz).argmin()) + 0.5) / params.n_mels for hz in ticks]
+    return {"hz": [list(pair) for pair in zip(ticks, heights, strict=True)], "top_db": params.top_db}
+
+
+def plain(values: pd.Series) -> list[float | None]:
+    """Unrounded (the page rounds once, when it shows a figure), and None where undefined: what JSON can hold."""
+    return [None if pd.isna(value) else float(value) for value in values]

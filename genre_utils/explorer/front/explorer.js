@@ -1,0 +1,221 @@
+// The explorer: controls, the matrix, and what is known of the selection. `source` gives it facts and media and
+// keeps its view; a page and a notebook's widget differ in nothing else.
+
+async function start(root, source) {
+  const data = await source.facts();
+  const two = data.runs.length === 2;
+  let { view, refused } = checked(source.view(), data);
+  const parts = Object.fromEntries(["sentence", "matrix", "figures", "tab", "status"].map((name) =>
+    [name, h("div", { class: `gx-${name}` })]));
+  parts.status.setAttribute("role", "status");
+
+  const rows = (selection) => (selection === null ? [] : rowsOf(selection, view, data));
+  const remember = () => source.remember(view, segmentRows(rows(view.select), view.level, data));
+  const show = (changes) => {
+    view = { ...view, ...changes };
+    render();
+    remember();
+  };
+  const select = (selection) => {
+    const ofGenre = selection[0] === "row" || selection[0] === "column";
+    const tab = ofGenre && view.tab === "genre" ? "genre" : "clips";
+    show({ select: selection, tab, ...(ofGenre && { genre: selection[1] }) });
+    parts.status.textContent = `${named(selection, data)}: ${counted(rows(selection).length, view.level)}`;
+    parts.tab.querySelector("h3")?.scrollIntoView({ block: "nearest" }); // on a narrow screen it is far below
+  };
+  const restore = () => {
+    ({ view, refused } = checked(source.view(), data));
+    controls.sync(view);
+    render();
+    remember();
+  };
+
+  const controls = controlBar(view, two, show);
+  const tabs = tabBar(two, (tab) => show({ tab }));
+
+  function render() {
+    const run = data.runs[view.run === "b" ? 1 : 0];
+    parts.sentence.replaceChildren(...(view.run === "difference" ? data.runs : [run]).map((one) =>
+      h("p", {}, two && h("strong", {}, `${"AB"[data.runs.indexOf(one)]}, ${one.name}: `), one[view.level].sentence)));
+    renderMatrix(parts.matrix, view, data, select);
+    parts.figures.replaceChildren(...figures(view, data));
+    tabs.sync(view.tab);
+    const panels = { clips: clipsTab, genre: genreTab, trust: trustTab, runs: runsTab };
+    parts.tab.setAttribute("aria-labelledby", `${tabs.id}-${view.tab}`);
+    const focused = parts.tab.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    parts.tab.replaceChildren(...panels[view.tab]());
+    if (focused !== null) { // who works by keyboard keeps the place
+      const again = [...parts.tab.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused);
+      (again ?? parts.tab).focus({ preventScroll: true });
+    }
+    if (refused.length > 0) {
+      parts.status.textContent = `Asked for, but not to be had here: ${refused.join("; ")}.`;
+      refused = [];
+    }
+  }
+
+  function clipsTab() {
+    if (view.select === null && view.pin === null) {
+      return [h("p", {}, "Choose a cell, or the name of a genre, in the matrix: its clips come here, the most ",
+        "confidently wrong first. Arrow keys move in the matrix, Enter chooses.")];
+    }
+    const panels = [view.pin !== null && panel(view.pin, true), view.select !== null
+      && !sameSelection(view.select, view.pin) && panel(view.select, false)];
+    return [h("div", { class: "gx-panels" }, panels)];
+  }
+
+  function panel(selection, pinned) {
+    const chosen = rows(selection);
+    const save = () => {
+      const address = URL.createObjectURL(new Blob([csv(chosen, view, data)], { type: "text/csv" }));
+      h("a", { href: address, download: "selection.csv" }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 10000);
+    };
+    return h("section", { class: "gx-panel", "aria-label": `${pinned ? "Pinned: " : ""}${named(selection, data)}` },
+      h("h3", {}, pinned && h("span", { class: "gx-soft" }, "pinned: "), named(selection, data)),
+      h("p", {}, `${counted(chosen.length, view.level)}${chosen.length > 1 ? `, ${ordered(selection)}` : ""}.`),
+      h("p", { class: "gx-actions" },
+        h("button", {
+          type: "button", "data-key": JSON.stringify(selection), onclick: () => show({ pin: pinned ? null : selection }),
+        }, pinned ? "Unpin" : "Pin beside"),
+        h("button", { type: "button", onclick: save, disabled: chosen.length === 0 }, "Save as CSV"),
+        source.link && h("a", { href: `#${toQuery(view)}` }, "Link to this view")),
+      clipList(chosen, view, data, source));
+  }
+
+  function genreTab() {
+    const genre = view.genre ?? view.select?.find((name) => data.genres.includes(name)) ?? data.genres[0];
+    const run = data.runs[view.run === "a" ? 0 : data.runs.length - 1][view.level];
+    const index = data.genres.indexOf(genre);
+    const curves = run.thresholds[index];
+    const holder = h("div", {});
+    const reading = h("p", { "aria-live": "polite" });
+    const draw = () => {
+      const at = Math.round(view.threshold * (curves.recall.length - 1));
+      holder.replaceChildren(thresholdChart(curves, view.threshold, genre));
+      reading.textContent = `From ${percent(view.threshold)} on, ${counted(curves.called[at], view.level)} `
+        + `would be called ${genre}: precision ${percent(curves.precision[at], 1)}, recall `
+        + `${percent(curves.recall[at], 1)} of ${run.support[index]}.`;
+    };
+    draw();
+    const slide = (event) => {
+      view.threshold = Number(event.target.value);
+      draw();
+    };
+    return [h("h3", {}, `${genre} against the rest`, two && ` (run ${view.run === "a" ? "A" : "B"})`),
+      h("p", { class: "gx-actions" }, h("label", {}, "Genre ", h("select", { "data-key": "genre", onchange: (event) => show({ genre: event.target.value }) },
+        data.genres.map((name) => h("option", { selected: name === genre }, name)))),
+      h("label", {}, "Threshold ", h("input", { type: "range", min: 0, max: 1, step: 0.01, value: view.threshold, oninput: slide, onchange: remember }))),
+      holder,
+      h("p", { class: "gx-legend" }, h("span", { class: "gx-key gx-precision" }), "precision ",
+        h("span", { class: "gx-key gx-recall" }), "recall"),
+      reading,
+      h("p", { class: "gx-soft" }, `Average precision ${percent(run.average_precision[index], 1)}; guessing has `,
+        `${percent(run.support[index] / truths(view.level, data).length, 1)}. The matrix calls the most probable genre `,
+        "and needs no threshold.")];
+  }
+
+  function trustTab() {
+    const chosen = view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]];
+    return [h("h3", {}, "Can the probabilities be trusted?"),
+      h("p", {}, `When a network is 80 % sure, 80 % of such ${view.level}s should be right: points on the dashed line. `,
+        "Below it, the network is surer than it may be; the gap is orange. Bars show how many there are."),
+      h("div", { class: "gx-panels" }, chosen.map((run) => {
+        const { calibration, ece } = run[view.level];
+        return h("section", {}, two && h("h4", {}, run.name), reliabilityChart(calibration, view.level),
+          h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, 95 % interval ${interval(ece)} `,
+            `(${counted(ece.n, view.level)}; few rows make it larger than it is).`),
+          h("details", {}, h("summary", {}, "The figures"), h("div", { class: "gx-wide", tabindex: 0 }, h("table", { class: "gx-table" },
+            h("thead", {}, h("tr", {}, ["probability", `${view.level}s`, "mean probability", "right"].map((text) => h("th", { scope: "col" }, text)))),
+            h("tbody", {}, calibration.n.map((n, bin) => n > 0 && h("tr", {},
+              [`${percent(calibration.low[bin])} to ${percent(calibration.high[bin])}`, n,
+                percent(calibration.confidence[bin], 1), percent(calibration.accuracy[bin], 1)].map((text) => h("td", {}, String(text))))))))));
+      }))];
+  }
+
+  function runsTab() {
+    const runs = data.runs.map((run) => run[view.level]);
+    const truth = truths(view.level, data);
+    const sizes = Object.fromEntries(Object.keys(CHANGES).map((kind) => [kind, 0]));
+    for (const row of truth.keys()) sizes[change(row, truth, runs)] += 1;
+    const gain = data.paired[view.level];
+    const test = data.paired.mcnemar;
+    return [h("h3", {}, "Which clips changed"),
+      h("p", {}, h("strong", {}, "A"), ` ${data.runs[0].name}; `, h("strong", {}, "B"), ` ${data.runs[1].name}.`),
+      h("p", {}, `B less A: ${signed(gain.difference)} of ${counted(gain.n, view.level)} right, 95 % interval `,
+        `[${signed(gain.low)}, ${signed(gain.high)}], pairs resampled over ${counted(gain.clusters, gain.resampled_by)}. `,
+        view.level === "track" && `McNemar's exact test: ${test.only_second} tracks right in B alone, ${test.only_first} in A alone, `
+          + `p = ${test.p_value < 0.001 ? test.p_value.toExponential(1) : test.p_value.toFixed(3)}.`),
+      h("ul", { class: "gx-changes" }, Object.entries(CHANGES).map(([kind, text]) =>
+        h("li", {}, h("button", { type: "button", onclick: () => select(["change", kind]) },
+          h("strong", {}, sizes[kind].toLocaleString("en")), ` ${text}`))))];
+  }
+
+  root.classList.add("gx");
+  root.replaceChildren(
+    h("header", {}, h("h2", {}, data.title), data.notices.map((text) => h("p", { class: "gx-notice" }, text)), parts.sentence),
+    controls.node,
+    h("div", { class: "gx-columns" },
+      h("section", { class: "gx-left", "aria-label": "Confusion matrix" }, parts.matrix, parts.figures),
+      h("section", { class: "gx-right", "aria-label": "What is behind it" }, tabs.node, parts.tab)),
+    parts.status);
+  parts.tab.id = `${tabs.id}-panel`;
+  parts.tab.setAttribute("role", "tabpanel");
+  parts.tab.tabIndex = -1;
+  const stop = source.onview(restore);
+  restore();
+  return stop;
+}
+
+function named([kind, first, second], data) {
+  if (kind === "cell") return first === second ? `${first}, called ${second} (right)` : `${first}, called ${second}`;
+  if (kind === "row") return `all ${first}`;
+  if (kind === "column") return `all that was called ${first}`;
+  return `${CHANGES[first]} (A ${data.runs[0].name}, B ${data.runs[1].name})`;
+}
+
+// How clipList's rows are ordered, in words: of what is right there is no wrong to begin with.
+const ordered = ([kind, first, second]) =>
+  ((kind === "cell" && first === second) || (kind === "change" && first === "both")
+    ? "least sure first" : "most confidently wrong first");
+
+let counter = 0; // several widgets in one notebook must not share names
+
+function controlBar(view, two, show) {
+  const id = `gx-${counter += 1}`;
+  const group = (name, legend) => h("fieldset", {}, h("legend", {}, legend), Object.entries(CHOICES[name]).map(([value, text]) =>
+    h("label", {}, h("input", { type: "radio", name: `${id}-${name}`, value, onchange: () => show({ [name]: value }) }), h("span", {}, text))));
+  const hide = h("input", { type: "checkbox", onchange: () => show({ diagonal: hide.checked ? "hidden" : "shown" }) });
+  const node = h("div", { class: "gx-controls" },
+    two && group("run", "Run"), group("level", "Count"), group("show", "Show"), group("order", "Order by"),
+    h("fieldset", {}, h("legend", {}, "Diagonal"), h("label", {}, hide, h("span", {}, "hide"))));
+  const sync = (now) => {
+    for (const input of node.querySelectorAll("input[type=radio]")) {
+      input.checked = now[input.name.slice(id.length + 1)] === input.value;
+    }
+    hide.checked = now.diagonal === "hidden";
+  };
+  return { node, sync };
+}
+
+function tabBar(two, choose) {
+  const id = `gx-${counter += 1}`;
+  const names = Object.keys(CHOICES.tab).filter((name) => two || name !== "runs");
+  const buttons = names.map((name) => h("button", {
+    type: "button", role: "tab", id: `${id}-${name}`, "aria-controls": `${id}-panel`, onclick: () => choose(name),
+  }, CHOICES.tab[name]));
+  const move = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const next = (buttons.indexOf(event.target) + step + buttons.length) % buttons.length;
+    buttons[next].focus();
+    choose(names[next]);
+  };
+  const node = h("div", { role: "tablist", class: "gx-tabs", "aria-label": "What to look at", onkeydown: move }, buttons);
+  const sync = (now) => buttons.forEach((button, index) => {
+    button.setAttribute("aria-selected", String(names[index] === now));
+    button.tabIndex = names[index] === now ? 0 : -1;
+  });
+  return { node, sync, id };
+}

@@ -1,0 +1,137 @@
+// The matrix, and the selected cell, row and column in figures.
+
+// The matrix: a grid of buttons in which one at a time can be reached by Tab, and the others by arrow keys.
+function renderMatrix(holder, view, data, select) {
+  const key = JSON.stringify([view.run, view.level, view.show, view.order, view.diagonal]);
+  if (holder.dataset.key !== key) {
+    holder.replaceChildren(...matrix(view, data, select));
+    holder.dataset.key = key;
+  }
+  const wanted = { select: JSON.stringify(view.select), pin: JSON.stringify(view.pin) };
+  let reachable = null;
+  for (const button of holder.querySelectorAll("button")) {
+    const is = (name) => view[name] !== null && button.dataset.selection === wanted[name];
+    button.setAttribute("aria-pressed", String(is("select")));
+    button.classList.toggle("gx-pinned", is("pin"));
+    button.tabIndex = -1;
+    if (is("select")) reachable = button;
+  }
+  (reachable ?? holder.querySelector("button")).tabIndex = 0;
+}
+
+function matrix(view, data, select) {
+  const order = view.order === "similarity" ? data.similarity : [...data.genres.keys()].sort((one, other) =>
+    data.genres[one].localeCompare(data.genres[other]));
+  const tables = data.runs.map((run) => run[view.level].counts);
+  const difference = view.run === "difference";
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const sums = tables.map((counts) => ({
+    row: counts.map(sum), column: counts.map((_, column) => sum(counts.map((row) => row[column]))),
+  }));
+  const hidden = (row, column) => view.diagonal === "hidden" && row === column;
+  const inRun = (run, row, column, of) => (of === "count" ? tables[run][row][column]
+    : tables[run][row][column] / Math.max(1, sums[run][of][of === "row" ? row : column]));
+  const share = (row, column, of = view.show) => (difference
+    ? inRun(1, row, column, of) - inRun(0, row, column, of)
+    : inRun(view.run === "b" ? 1 : 0, row, column, of));
+  const cells = order.flatMap((row) => order.map((column) => [row, column])).filter((pair) => !hidden(...pair));
+  const most = Math.max(...cells.map((pair) => Math.abs(share(...pair))), 1e-9);
+  const full = difference || view.show === "count" || view.diagonal === "hidden" ? most : 1;
+  const signedCount = (count) => (count > 0 ? `+${count}` : String(count).replace("-", "−"));
+  const plain = (value, of) => (of === "count"
+    ? (difference ? signedCount(value) : String(value))
+    : [(100 * value).toFixed(0).replace("-", "−"), h("span", { class: "gx-sign" }, "%")]);
+
+  const head = (index, kind, at) => h("button", {
+    type: "button", "data-at": at, "data-selection": JSON.stringify([kind, data.genres[index]]),
+    "aria-label": kind === "row" ? `all ${data.genres[index]}` : `all that was called ${data.genres[index]}`,
+    onclick: () => select([kind, data.genres[index]]),
+  }, h("span", {}, data.genres[index]));
+  const cell = (row, column, at) => {
+    if (hidden(row, column)) return h("td", { class: "gx-hidden" });
+    const [truth, called] = [data.genres[row], data.genres[column]];
+    const count = share(row, column, "count");
+    const rate = Math.abs(share(row, column)) / full;
+    const good = row === column ? share(row, column) >= 0 : difference && share(row, column) < 0;
+    const nothing = count === 0 && share(row, column) === 0;
+    const second = view.show === "count" ? "row" : "count";
+    const words = difference
+      ? `${truth} called ${called}: ${signedCount(count)} ${view.level}s in B against A`
+      : `${truth} called ${called}: ${counted(count, view.level)}, ${percent(share(row, column, "row"))} of ${truth}, `
+        + `${percent(share(row, column, "column"))} of what was called ${called}`;
+    return h("td", {}, h("button", {
+      type: "button", "data-at": at, "data-selection": JSON.stringify(["cell", truth, called]), "aria-label": words,
+      title: words, style: shade(rate, good ? "right" : "wrong"), onclick: () => select(["cell", truth, called]),
+      class: nothing && "gx-zero",
+    }, h("b", {}, nothing ? "0" : plain(share(row, column), view.show)),
+    !nothing && !(difference && second === "row") && h("small", {}, plain(share(row, column, second), second))));
+  };
+  const table = h("table", { role: "grid", "aria-label": "True genre by called genre", onkeydown: moveInGrid },
+    h("thead", {}, h("tr", {}, h("td", { class: "gx-corner" }, h("span", {}, "true ↓ called →")),
+      order.map((column, place) => h("th", { scope: "col" }, head(column, "column", `0,${place + 1}`))))),
+    h("tbody", {}, order.map((row, place) => h("tr", {}, h("th", { scope: "row" }, head(row, "row", `${place + 1},0`)),
+      order.map((column, beside) => cell(row, column, `${place + 1},${beside + 1}`))))));
+  const top = view.show === "count" ? most.toLocaleString("en") : percent(full);
+  const ramp = (hue) => h("span", { class: "gx-swatches" }, [0, 0.25, 0.5, 0.75, 1].map((step) => h("span", { style: shade(step, hue) })));
+  const what = { count: `${view.level}s`, row: "of the true genre", column: "of the called genre" }[view.show];
+  return [h("div", { class: "gx-scroll" }, table),
+    h("p", { class: "gx-legend" }, difference ? "better" : "right", ramp("right"), difference ? "worse" : "wrong", ramp("wrong"),
+      `0 to ${top} ${what}`)];
+}
+
+function moveInGrid(event) {
+  const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+  const from = event.target.dataset.at?.split(",").map(Number);
+  if (from === undefined || (step === undefined && event.key !== "Home" && event.key !== "End")) return;
+  event.preventDefault();
+  const grid = event.currentTarget;
+  const buttons = [...grid.querySelectorAll("button")];
+  if (step === undefined) {
+    const inRow = buttons.filter((button) => button.dataset.at.startsWith(`${from[0]},`));
+    focusOn(inRow.at(event.key === "Home" ? 0 : -1), buttons);
+    return;
+  }
+  const size = Math.max(...buttons.map((button) => Number(button.dataset.at.split(",")[0])));
+  const to = [...from];
+  do { // over a hidden diagonal
+    to[0] += step[0];
+    to[1] += step[1];
+    const next = grid.querySelector(`[data-at="${to.join(",")}"]`);
+    if (next !== null) {
+      focusOn(next, buttons);
+      return;
+    }
+  } while (to.every((place) => place >= 0 && place <= size));
+}
+
+function focusOn(button, buttons) {
+  for (const other of buttons) other.tabIndex = -1;
+  button.tabIndex = 0;
+  button.focus();
+}
+
+// The selected cell, its row and its column in figures.
+function figures(view, data) {
+  if (view.select === null || view.select[0] === "change") return [];
+  const [kind, first, second = first] = view.select;
+  const [row, column] = [data.genres.indexOf(first), data.genres.indexOf(second)];
+  const chosen = view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]];
+  return chosen.map((run) => {
+    const { counts, predicted, p, precision, recall, f1, support } = run[view.level];
+    const truth = truths(view.level, data);
+    const inCell = [...truth.keys()].filter((at) => truth[at] === row && predicted[at] === column);
+    const called = predicted.filter((genre) => genre === column).length;
+    const mean = inCell.reduce((total, at) => total + p[at][column] / 10000, 0) / inCell.length;
+    const lines = {
+      cell: ["Cell", `${counted(inCell.length, view.level)}: ${percent(support[row] ? counts[row][column] / support[row] : null, 1)} of ${first}, `
+        + `${percent(called ? counts[row][column] / called : null, 1)} of what was called ${second}`
+        + (inCell.length ? `; mean probability of ${second} ${percent(mean, 1)}` : "")],
+      row: [`Row, ${first}`, `recall ${percent(recall[row], 1)} of ${counted(support[row], view.level)}; F1 ${f1[row].toFixed(2)}`],
+      column: [`Column, ${second}`, `precision ${percent(precision[column], 1)} of ${counted(called, view.level)} called so`
+        + `; F1 ${f1[column].toFixed(2)}`],
+    };
+    const wanted = kind === "cell" ? ["cell", "row", "column"] : ["row", "column"];
+    return h("dl", {}, data.runs.length === 2 && [h("dt", {}, "Run"), h("dd", {}, run.name)],
+      wanted.map((name) => [h("dt", {}, lines[name][0]), h("dd", {}, lines[name][1])]));
+  });
+}

@@ -1,0 +1,11 @@
+
+// What the page alone needs: its data lies in it, and its address holds the view.
+const held = (id) => JSON.parse(document.getElementById(id).textContent);
+start(document.getElementById("explorer"), {
+  facts: async () => held("facts"),
+  media: async (track) => held(`media-${track}`),
+  view: () => fromQuery(location.hash.slice(1)),
+  remember: (view) => history.replaceState(null, "", `#${toQuery(view)}`),
+  onview: (listener) => window.addEventListener("hashchange", listener),
+  link: true,
+});

@@ -1,0 +1,97 @@
+// Elements, figures as text, and the view: what is shown, as it stands in an address.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// Names of tracks, artists and genres are anybody's: they become text and attributes, never markup.
+function h(tag, props = {}, ...children) {
+  const node = tag.startsWith("svg:")
+    ? document.createElementNS(SVG, tag.slice(4))
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+const percent = (share, digits = 0) => (share === null ? "–" : `${(100 * share).toFixed(digits)} %`);
+const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
+const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+const interval = (value) =>
+  `[${percent(value.low, 1)}, ${percent(value.high, 1)}], over ${counted(value.clusters, value.resampled_by)}`;
+
+const CHOICES = {
+  run: { a: "A", b: "B", difference: "B − A" },
+  level: { segment: "segments", track: "tracks" },
+  show: { count: "count", row: "row %", column: "column %" },
+  order: { similarity: "similarity", alphabet: "alphabet" },
+  diagonal: { shown: "show", hidden: "hide" },
+  tab: { clips: "Clips", genre: "One genre", trust: "Reliability", runs: "Two runs" },
+};
+const DEFAULTS = {
+  run: "a", level: "segment", show: "row", order: "similarity", tab: "clips",
+  diagonal: "shown", select: null, pin: null, genre: null, threshold: 0.5,
+};
+const ARGUMENTS = { cell: 2, row: 1, column: 1, change: 1 }; // of a selection: genres, or who was right
+const CHANGES = {
+  won: "wrong in A, right in B", lost: "right in A, wrong in B",
+  both: "right in both", neither: "wrong in both",
+};
+
+const sameSelection = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+// A view that a link or Python asks for, and what of it cannot be shown.
+function checked(asked, data) {
+  const view = { ...DEFAULTS };
+  const refused = [];
+  const two = data.runs.length === 2;
+  for (const [name, value] of Object.entries(asked)) {
+    if (!Object.hasOwn(DEFAULTS, name)) refused.push(name);
+    else if (name === "threshold") {
+      if (Number(value) >= 0 && Number(value) <= 1) view.threshold = Number(value);
+      else refused.push(name);
+    } else if (name === "genre") {
+      if (value === null || data.genres.includes(value)) view.genre = value;
+      else refused.push(value);
+    } else if (name === "select" || name === "pin") {
+      if (value === null || known(value, data)) view[name] = value;
+      else refused.push([value].flat().join(", "));
+    } else if (Object.hasOwn(CHOICES[name], value) && (two || (name !== "run" && value !== "runs") || value === "a")) {
+      view[name] = value;
+    } else refused.push(`${name} ${value}`);
+  }
+  return { view, refused };
+}
+
+function known(selection, data) {
+  if (!Array.isArray(selection)) return false;
+  const [kind, ...names] = selection;
+  if (!Object.hasOwn(ARGUMENTS, kind) || names.length !== ARGUMENTS[kind]) return false;
+  if (kind === "change") return data.runs.length === 2 && Object.hasOwn(CHANGES, names[0]);
+  return names.every((name) => data.genres.includes(name));
+}
+
+function toQuery(view) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(view)) {
+    if (value === null || value === DEFAULTS[name]) continue;
+    query.set(name, Array.isArray(value) ? JSON.stringify(value) : value);
+  }
+  return query.toString();
+}
+
+function fromQuery(text) {
+  const view = {};
+  for (const [name, value] of new URLSearchParams(text)) {
+    try {
+      view[name] = name === "select" || name === "pin" ? JSON.parse(value) : value;
+    } catch {
+      view[name] = value; // refused, and said so, when it is checked
+    }
+  }
+  return view;
+}

@@ -1,0 +1,48 @@
+// A notebook's widget: asks the kernel, and tells it what is selected.
+function render({ model, el }) {
+  let last = 0;
+  const ask = (what) => new Promise((resolve) => {
+    const id = `${Date.now()}-${last += 1}-${Math.random()}`;
+    const listen = (content, buffers) => {
+      if (content.id !== id) return;
+      model.off("msg:custom", listen);
+      resolve([content, buffers]);
+    };
+    model.on("msg:custom", listen);
+    model.send({ id, ...what });
+  });
+  const root = h("div", {}, h("p", {}, "Waiting for the kernel. In a notebook that was saved and opened again, run the cell."));
+  el.append(root);
+  const made = [];
+  const heard = new Map();
+  let ours = false;
+  const address = (bytes, type) => made[made.push(URL.createObjectURL(new Blob([bytes], { type }))) - 1];
+  const carried = ([content, buffers]) => (content.fault !== undefined ? content
+    : { audio: address(buffers[0], "audio/ogg"), picture: address(buffers[1], "image/webp") });
+  const end = start(root, {
+    facts: async () => (await ask({ what: "facts" }))[0].facts,
+    media: (track) => {
+      if (!heard.has(track)) heard.set(track, ask({ what: "media", track }).then(carried)); // its segments share it
+      return heard.get(track);
+    },
+    view: () => model.get("view"),
+    remember: (view, rows) => {
+      ours = true;
+      model.set({ view, numbers: rows });
+      ours = false;
+      model.save_changes();
+    },
+    onview: (listener) => {
+      const changed = () => ours || listener(); // Python's select(), not our own
+      model.on("change:view", changed);
+      return () => model.off("change:view", changed);
+    },
+    link: false,
+  });
+  return async () => {
+    (await end)?.();
+    made.forEach((one) => URL.revokeObjectURL(one));
+  };
+}
+
+export default { render };

@@ -1,0 +1,101 @@
+"""A track's sound and picture, small enough to be carried along."""
+
+import io
+import os
+from collections.abc import Iterator
+
+import joblib
+import matplotlib
+import numpy as np
+import soundfile
+import soxr
+from PIL import Image
+
+from genre_utils import audio, features
+from genre_utils.errors import AudioError
+from genre_utils.figures import LEVEL_MAP
+from genre_utils.params import Params
+from genre_utils.progress import progress
+
+OPUS_HZ = 24_000  # the lowest of Opus' rates that holds 8 kHz, the paper's highest band
+OPUS_COMPRESSION = 0.93  # 24 kb/s: 150 tracks of 30 s stay under 25 MB, even as base64
+PICTURE_WIDTH = 800  # pixels at most; more frames are averaged
+WEBP_QUALITY = 55
+
+
+def of_track(path: str, params: Params) -> tuple[bytes, bytes]:
+    """One decoding of a file: its segments to hear and to see.
+
+    Parameters
+    ----------
+    path : str
+        The audio file.
+    params : Params
+        The features, and how many segments.
+
+    Returns
+    -------
+    tuple of bytes, bytes
+        Ogg Opus, mono, from the start of the first segment to the end of the last; and a WebP picture of the
+        log-mels side by side, as the network gets them: each in dB below its own maximum, lowest band at the
+        bottom.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be used.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    segments = features.segments(audio.load(path, params), params)  # (segment, samples)
+    return opus(segments.ravel(), params), picture(features.log_mel(segments, params), params)
+
+
+def opus(samples: np.ndarray, params: Params) -> bytes:
+    """Mono samples as Ogg Opus."""
+    file = io.BytesIO()
+    resampled = soxr.resample(samples, params.sample_rate_hz, OPUS_HZ, quality="HQ")
+    soundfile.write(file, resampled, OPUS_HZ, format="OGG", subtype="OPUS", compression_level=OPUS_COMPRESSION)
+    return file.getvalue()
+
+
+def picture(decibels: np.ndarray, params: Params) -> bytes:
+    """Log-mels (segment, mel, frame) side by side as a WebP picture in the figures' colours."""
+    whole = np.concatenate(list(decibels), axis=1)[::-1]  # (mel, frame), highest band first
+    width = min(PICTURE_WIDTH, whole.shape[1])
+    edges = np.linspace(0, whole.shape[1], width, endpoint=False).astype(int)
+    pooled = np.add.reduceat(whole, edges, axis=1) / np.diff(edges, append=whole.shape[1])
+    colours = matplotlib.colormaps[LEVEL_MAP](1 + pooled / params.top_db, bytes=True)[..., :3]
+    file = io.BytesIO()
+    Image.fromarray(colours).save(file, "WEBP", quality=WEBP_QUALITY)
+    return file.getvalue()
+
+
+def of_tracks(paths: list[str], params: Params) -> Iterator[tuple[bytes, bytes] | str]:
+    """Sound and picture of every track, in order, by parallel threads.
+
+    Parameters
+    ----------
+    paths : list of str
+        The audio files.
+    params : Params
+        The features.
+
+    Yields
+    ------
+    tuple of bytes, bytes, or str
+        As :func:`of_track` returns it; for a file that cannot be used (moved since the run, say) the reason.
+    """
+    # decoding, transform and encoding release the interpreter's lock: threads are as fast as processes here
+    workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(paths)), prefer="threads", return_as="generator")
+    yield from progress(workers(joblib.delayed(or_reason)(path, params) for path in paths), len(paths), "explorer")
+
+
+def or_reason(path: str, params: Params) -> tuple[bytes, bytes] | str:
+    """As :func:`of_track`, or why not: what a worker does."""
+    try:
+        return of_track(path, params)
+    except AudioError as error:
+        return error.reason
