@@ -6,13 +6,18 @@ PROFILE ?= demo
 DATA ?=
 BIN := .venv/bin
 
-.PHONY: run test test-real lab lint lock clean
+.PHONY: run test test-browser test-real lab lint lock clean
 
 run: .venv/installed
 	$(BIN)/python -m genre_utils run --profile $(PROFILE) $(if $(DATA),--set "dataset=$(DATA)")
 
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not real"
+	$(BIN)/python -m pytest -m "not real and not browser"
+
+# The explorer and notebook 4 in a real browser: the first Chromium or Chrome found, or the one that CHROMIUM names.
+test-browser: .venv/browser
+	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/python -m pytest -m browser
 
 # The 80 real clips or more, in the folder that GENRE_DATA_HOME names.
 test-real: .venv/installed
@@ -26,13 +31,16 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/numpydoc lint genre_utils/*.py
+	$(BIN)/numpydoc lint genre_utils/*.py genre_utils/explorer/*.py
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 # Needs uv (pip install uv); run it after a change of pyproject.toml's dependencies.
 lock:
 	uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra dev --no-header \
 		--upgrade --output-file requirements.txt pyproject.toml
+	uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra dev --extra browser --no-header \
+		--no-annotate --constraint requirements.txt pyproject.toml \
+		| grep -vxFf requirements.txt > tests/browser/requirements.txt
 
 # Everything that can be made again: environment, runs, demo music, features. Downloads stay.
 clean:
@@ -44,4 +52,8 @@ clean:
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/browser: .venv/installed tests/browser/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r tests/browser/requirements.txt
 	touch $@

@@ -17,6 +17,11 @@ settings.register_profile("tests", deadline=None, max_examples=50)  # a deadline
 settings.load_profile("tests")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("real") and not os.environ.get("GENRE_DATA_HOME"):
+        pytest.skip("GENRE_DATA_HOME is not set")
+
+
 @pytest.fixture(scope="session")
 def params() -> Params:
     """Segments of half a second at 8 kHz: everything runs in moments."""

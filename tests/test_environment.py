@@ -9,8 +9,8 @@ from packaging.requirements import Requirement
 from genre_utils.paths import PROJECT
 
 
-def locked() -> dict[str, str]:
-    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+def locked(path: str = "requirements.txt") -> dict[str, str]:
+    lines = (PROJECT / path).read_text().splitlines()
     requirements = [Requirement(line) for line in lines if line and not line.lstrip().startswith("#")]
     assert all(len(r.specifier) == 1 and next(iter(r.specifier)).operator == "==" for r in requirements)
     versions: dict[str, str] = {}
@@ -29,6 +29,13 @@ def test_every_dependency_is_locked_to_a_version_that_fits():
     for text in project()["dependencies"] + project()["optional-dependencies"]["dev"]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[requirement.name.lower()]), text
+
+
+def test_the_browser_tests_need_nothing_that_is_not_locked():
+    versions = locked("tests/browser/requirements.txt")
+    assert not versions.keys() & locked().keys(), "What is in both locks could drift."
+    for text in project()["optional-dependencies"]["browser"]:
+        assert Requirement(text).name in versions
 
 
 def test_conda_installs_the_same_versions():

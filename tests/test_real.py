@@ -1,7 +1,6 @@
 """The main job on real music: the GTZAN clips that GENRE_DATA_HOME names. Nothing of them is kept in the project."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import keras
@@ -27,11 +26,9 @@ from genre_utils.errors import SplitError
 from genre_utils.params import Params
 
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
-HOME = Path(os.environ.get("GENRE_DATA_HOME", "")) / "genres"
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not os.environ.get("GENRE_DATA_HOME"), reason="GENRE_DATA_HOME is not set"),
     pytest.mark.filterwarnings("ignore:.*holds 80 tracks:UserWarning"),
 ]
 

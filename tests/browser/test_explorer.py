@@ -1,0 +1,474 @@
+"""The page in a real browser: what a click does, what is heard, and what no name can do."""
+
+import io
+import re
+import urllib.parse
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from axe_playwright_python.sync_playwright import Axe
+from guess import run_folder
+from playwright.sync_api import expect
+from sklearn.metrics import confusion_matrix, precision_score, recall_score
+
+from genre_utils import catalog, evaluation
+from genre_utils.explorer import data
+from genre_utils.explorer import page as explorer_page
+from genre_utils.params import Params
+
+
+@pytest.fixture(scope="module")
+def tracks(genre_folder, params):
+    found = catalog.from_folder(genre_folder, params)
+    return found.assign(artist=[f"artist {number % 5}" for number in range(len(found))], title="song")
+
+
+@pytest.fixture(scope="module")
+def runs(tracks, params, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return [run_folder(folder / name, tracks, params, seed) for seed, name in enumerate(("first", "second"))]
+
+
+@pytest.fixture(scope="module")
+def one(runs):
+    return data.of_run(runs[0])
+
+
+@pytest.fixture(scope="module")
+def two(runs):
+    return data.of_run(*runs)
+
+
+@pytest.fixture(scope="module")
+def address(one, tmp_path_factory):
+    return explorer_page.write(one, tmp_path_factory.mktemp("one")).as_uri()
+
+
+@pytest.fixture(scope="module")
+def address_of_two(two, tmp_path_factory):
+    return explorer_page.write(two, tmp_path_factory.mktemp("two")).as_uri()
+
+
+def cell(page, true, called):
+    return page.get_by_role("button", name=re.compile(rf"^{re.escape(true)} called {re.escape(called)}: "))
+
+
+def shown_counts(page, genres):
+    """The matrix as a reader finds it, by the cells' names."""
+    return [
+        [int(re.search(r": ([\d,]+) ", cell(page, true, called).get_attribute("aria-label"))[1]) for called in genres]
+        for true in genres
+    ]
+
+
+def test_counts_are_scikit_learns_at_both_levels(page, address, one):
+    page.goto(address)
+    genres = one.facts["genres"]
+    for level, table in (("segments", one.rows), ("tracks", evaluation.by_track(one.rows))):
+        page.get_by_text(level, exact=True).click()
+        expected = confusion_matrix(table["genre"], table["predicted"], labels=genres)
+        assert shown_counts(page, genres) == expected.tolist()
+        for show, share in (("count", None), ("row %", 1), ("column %", 0)):
+            page.get_by_text(show, exact=True).click()
+            for i, true in enumerate(genres):
+                for j, called in enumerate(genres):
+                    text = cell(page, true, called).locator("b").inner_text()
+                    whole = expected.sum(axis=share)[i if share else j] if share is not None else 1
+                    value = expected[i, j] if share is None else 100 * expected[i, j] / max(whole, 1)
+                    assert abs(float(text.strip("%")) - value) <= 0.5
+
+
+def test_the_cell_its_row_and_its_column_in_figures(page, address, one):
+    page.goto(address)
+    cell(page, "noise", "treble").click()
+    truth, called = one.rows["genre"], one.rows["predicted"]
+    hits = one.rows[(truth == "noise") & (called == "treble")]
+    lines = page.locator(".gx-figures dd").all_inner_texts()
+    assert lines[0] == (
+        f"{len(hits)} segments: {100 * len(hits) / (truth == 'noise').sum():.1f} % of noise, "
+        f"{100 * len(hits) / (called == 'treble').sum():.1f} % of what was called treble; "
+        f"mean probability of treble {100 * hits['p_treble'].mean():.1f} %"
+    )
+    table = evaluation.table_one(one.rows)
+    assert lines[1].startswith(f"recall {100 * table.loc['noise', 'recall']:.1f} % of 32 segments; F1 ")
+    assert lines[1].endswith(f"F1 {table.loc['noise', 'f1']:.2f}")
+    assert lines[2].startswith(
+        f"precision {100 * table.loc['treble', 'precision']:.1f} % of {(called == 'treble').sum()} "
+    )
+    assert lines[2].endswith(f"F1 {table.loc['treble', 'f1']:.2f}")
+
+
+def test_genres_stand_by_similarity_or_by_alphabet(page, address, one):
+    page.goto(address)
+    heads = lambda: page.locator("table[role=grid] th[scope=col]").all_inner_texts()  # noqa: E731
+    similar = evaluation.by_similarity(evaluation.confusion(one.rows)).index.tolist()
+    assert heads() == similar and similar != sorted(similar)
+    assert page.locator("table[role=grid] th[scope=row]").all_inner_texts() == similar
+    page.get_by_text("alphabet", exact=True).click()
+    assert heads() == sorted(similar)
+
+
+def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, address, one):
+    page.goto(address)
+    wrong = one.rows[(one.rows["genre"] == "noise") & (one.rows["predicted"] == "bass")]
+    cell(page, "noise", "bass").click()
+    page.wait_for_selector(".gx-clip")
+    assert page.get_by_role("heading", name="noise, called bass").is_visible()
+    headings = page.locator(".gx-clip h4")
+    expected = wrong.sort_values("p_bass", ascending=False)["track_id"]
+    assert [text.split(" 0:")[0] for text in headings.all_text_contents()] == expected.head(20).tolist()
+    first = page.locator(".gx-clip").first
+    assert "true noise, called bass ✗ wrong" in first.inner_text()
+    best = wrong.loc[expected.index[0]]
+    sure = best[["p_bass", "p_noise", "p_treble"]].astype(float).sort_values(ascending=False)
+    assert [text.split() for text in first.locator(".gx-top li").all_inner_texts()] == [
+        [name.removeprefix("p_"), f"{100 * value:.1f}", "%"] for name, value in sure.items()
+    ]
+    assert best["artist"] in first.inner_text()
+    assert len(first.locator(".gx-timeline button").all()) == 4  # what each segment of the track was called
+
+
+def test_of_a_genre_the_wrong_come_first_and_the_least_sure_right_ones_next(page, address, one):
+    page.goto(address)
+    page.get_by_role("button", name="all noise", exact=True).click()
+    page.get_by_role("button", name="Show 12 more of 12").click()
+    rows = one.rows[one.rows["genre"] == "noise"]
+    sure = rows[[f"p_{genre}" for genre in one.facts["genres"]]].max(axis=1)
+    right = rows["genre"] == rows["predicted"]
+    order = sure.where(~right, -sure).sort_values(ascending=False).index
+    headings = page.locator(".gx-clip h4").all_text_contents()
+    assert [text.split(" 0:")[0] for text in headings] == rows.loc[order, "track_id"].tolist()
+
+
+def test_on_a_narrow_screen_a_click_brings_its_clips_into_view(page, address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(address)
+    button = cell(page, "noise", "bass")
+    button.click()
+    for part in (page.get_by_role("heading", name="noise, called bass"), page.locator(".gx-panel p").first):
+        box = part.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 844
+
+
+def test_play_is_heard_from_the_segments_start_to_its_end(page, address, one):
+    page.goto(address)
+    track = one.rows.query("genre == 'bass' and predicted == 'noise' and segment == 2")["track_id"].iloc[0]
+    cell(page, "bass", "noise").click()
+    card = page.locator(".gx-clip").filter(has_text=f"{track} 0:01 to 0:01").first
+    card.scroll_into_view_if_needed()
+    audio = card.locator("audio")
+    expect(card.locator("img.gx-image")).to_have_js_property("complete", True)
+    assert card.locator("img.gx-image").evaluate("image => image.naturalWidth") > 0
+    audio.evaluate("audio => { window.heard = []; audio.ontimeupdate = () => heard.push(audio.currentTime); }")
+    before = card.locator(".gx-playhead").bounding_box()["x"]
+    card.get_by_role("button", name="▶").click()
+    page.wait_for_function("audio => !audio.paused && audio.currentTime > 1.05", arg=audio.element_handle())
+    page.wait_for_function("audio => audio.paused", arg=audio.element_handle())
+    heard = page.evaluate("heard")
+    assert min(heard) >= 1.0 and 1.4 < audio.evaluate("audio => audio.currentTime") < 1.8
+    assert card.locator(".gx-playhead").bounding_box()["x"] > before
+
+
+def test_picture_and_timeline_are_places_to_play_from(page, address):
+    page.goto(address)
+    page.get_by_text("tracks", exact=True).click()
+    page.get_by_role("button", name="all treble", exact=True).click()
+    card = page.locator(".gx-clip").first
+    audio = card.locator("audio").element_handle()
+    page.wait_for_function("audio => audio.readyState > 0", arg=audio)
+    audio.evaluate("audio => { window.heard = []; audio.ontimeupdate = () => heard.push(audio.currentTime); }")
+    card.locator(".gx-timeline button").nth(1).click()  # its second segment, of half a second
+    page.wait_for_function("audio => audio.paused && audio.currentTime > 0.9", arg=audio)
+    heard = page.evaluate("heard")
+    assert min(filter(None, heard)) >= 0.5 and max(heard) < 1.3  # it stands at 0 before
+    picture = card.locator(".gx-picture")
+    box = picture.bounding_box()
+    picture.click(position={"x": 0.25 * box["width"], "y": 20})
+    page.wait_for_function("audio => !audio.paused && 0.5 < audio.currentTime && audio.currentTime < 1", arg=audio)
+    page.wait_for_function("audio => audio.ended", arg=audio)  # to the end of the sound, not of a segment
+    assert card.locator(".gx-playhead").bounding_box()["x"] == pytest.approx(box["x"] + box["width"], abs=3)
+
+
+def test_the_pictures_axes_have_units(page, address, params):
+    page.goto(address)
+    page.get_by_role("button", name="all treble", exact=True).click()
+    card = page.locator(".gx-clip").first
+    assert card.locator(".gx-hz span").all_inner_texts() == ["Hz", "300", "1k", "3k"]
+    low, high = (card.locator(".gx-hz").get_by_text(text, exact=True).bounding_box()["y"] for text in ("300", "3k"))
+    assert low > high
+    assert card.locator(".gx-seconds span").all_inner_texts() == ["0", "0.5", "1", "1.5", "2 s"]
+    assert card.locator(".gx-db").inner_text().split("\n") == ["0 dB", f"−{params.top_db:g}"]
+
+
+def test_what_is_known_of_a_track_stands_on_its_card(page, address, tracks):
+    page.goto(address + "#level=track")
+    page.get_by_role("button", name="all treble", exact=True).click()
+    card = page.locator(".gx-clip", has=page.get_by_role("heading", name="treble/treble.00000.wav"))
+    artist = tracks.set_index("track_id").loc["treble/treble.00000.wav", "artist"]
+    assert card.locator(".gx-by").text_content() == f"{artist} – song"
+    others = tracks[(tracks["artist"] == artist) & (tracks["track_id"] != "treble/treble.00000.wav")]
+    expected = {f"repeat: same artist and title as {other}" for other in others["track_id"]}
+    expected |= {
+        f"label in doubt: same artist and title as {other.track_id}, which is labelled {other.genre}"
+        for other in others.itertuples() if other.genre != "treble"
+    }  # fmt: skip
+    assert len(expected) > 4 and set(card.locator(".gx-badges li").all_text_contents()) == expected
+
+
+def test_one_clip_is_heard_at_a_time(page, address):
+    page.goto(address)
+    page.get_by_text("tracks", exact=True).click()
+    page.get_by_role("button", name="all bass", exact=True).click()
+    sounds = [page.locator("audio").nth(place) for place in (0, 1)]
+    for sound in sounds:
+        sound.scroll_into_view_if_needed()
+        page.wait_for_function("audio => audio.readyState > 0", arg=sound.element_handle())
+        sound.evaluate("audio => { audio.loop = true; return audio.play(); }")
+    page.wait_for_function("audio => audio.paused", arg=sounds[0].element_handle())
+    assert not sounds[1].evaluate("audio => audio.paused")
+
+
+def test_the_keyboard_reaches_every_cell_and_chooses(page, address):
+    page.goto(address + "#order=alphabet")
+    page.wait_for_selector("table[role=grid]")
+    grid = page.locator("table[role=grid]")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if grid.evaluate("grid => grid.contains(document.activeElement)"):
+            break
+    focused = lambda: page.evaluate("document.activeElement.getAttribute('aria-label')")  # noqa: E731
+    assert focused() == "all that was called bass"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    path = {"ArrowDown": "bass called bass", "ArrowRight": "bass called noise", "ArrowUp": "all that was called noise"}
+    path |= {"Home": "all that was called bass", "End": "all that was called treble"}
+    for key, name in path.items():
+        page.keyboard.press(key)
+        assert focused().split(":")[0] == name
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector(".gx-clip")
+    assert page.get_by_role("heading", name="noise, called treble").is_visible()
+    assert focused().startswith("noise called treble"), "Choosing must not lose the place in the matrix."
+    page.keyboard.press("Tab")
+    assert not grid.evaluate("grid => grid.contains(document.activeElement)"), "One Tab leaves the matrix."
+
+
+def test_the_keyboard_keeps_its_place(page, address):
+    page.goto(address + "#tab=genre&genre=bass")
+    for _ in range(3):
+        page.get_by_role("slider", name="Threshold").press("ArrowRight")
+        assert page.evaluate("document.activeElement.type") == "range"
+    assert "threshold=0.53" in page.url
+    page.get_by_role("combobox").press("ArrowDown")
+    expect(page.locator("[role=tabpanel] h3")).to_have_text("noise against the rest")
+    assert page.evaluate("document.activeElement.tagName") == "SELECT"
+    cell(page, "noise", "bass").click()
+    page.get_by_role("button", name="Pin beside").press("Enter")
+    assert page.evaluate("document.activeElement.innerText") == "Unpin"
+    cell(page, "noise", "noise").click()
+    page.get_by_role("button", name="Unpin").press("Enter")
+    assert page.evaluate("document.activeElement.role") == "tabpanel"
+
+
+def test_arrows_step_over_a_hidden_diagonal(page, address):
+    page.goto(address + "#order=alphabet&diagonal=hidden")
+    cell(page, "noise", "bass").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("noise called treble")
+    assert page.locator("td.gx-hidden").count() == 3
+
+
+def saved(page, panel):
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="Save as CSV").click()
+    return pd.read_csv(io.StringIO(download.value.path().read_text(encoding="utf-8")), keep_default_na=False)
+
+
+def test_the_selection_is_saved_as_it_stands_in_the_predictions(page, address, one):
+    page.goto(address)
+    cell(page, "bass", "treble").click()
+    table = saved(page, page.locator(".gx-panel")).sort_values(["track_id", "segment"], ignore_index=True)
+    expected = one.rows.query("genre == 'bass' and predicted == 'treble'").reset_index(drop=True)
+    columns = ["track_id", "segment", "start_seconds", "genre", "predicted", "artist"]
+    pd.testing.assert_frame_equal(table[columns], expected[columns])
+    assert np.abs(table["p_noise"] - expected["p_noise"]).max() <= 0.5e-4
+
+
+def test_a_link_restores_the_view(page, address):
+    page.goto(address)
+    for choice in ("tracks", "column %", "alphabet", "hide"):
+        page.get_by_text(choice, exact=True).click()
+    page.get_by_role("button", name="all noise", exact=True).click()
+    page.get_by_role("button", name="Pin beside").click()
+    cell(page, "bass", "noise").click()
+    parts = page.locator(".gx > :not([role=status])")  # what is said once is not said again
+    seen = parts.all_inner_texts()
+    link = page.get_by_role("link", name="Link to this view").first.evaluate("link => link.href")
+    assert link == page.url
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_selector(".gx-panel")
+    assert parts.all_inner_texts() == seen
+    assert page.locator(".gx-panel").count() == 2
+
+
+def test_a_link_to_what_is_not_there_says_so(page, address):
+    of_two_runs = urllib.parse.urlencode({"select": '["change","won"]'})
+    page.goto(f"{address}#{of_two_runs}")
+    expect(page.get_by_role("status")).to_have_text("Asked for, but not to be had here: change, won.")
+    wanted = urllib.parse.urlencode(
+        {
+            "select": '["cell","salsa","bass"]',
+            "level": "album",
+            "show": "toString",
+            "constructor": "1",
+            "order": "alphabet",
+        }
+    )
+    page.goto(f"{address}#{wanted}")
+    page.wait_for_selector("table[role=grid]")
+    said = page.get_by_role("status").inner_text()
+    assert said == ("Asked for, but not to be had here: cell, salsa, bass; level album; show toString; constructor.")
+    assert page.locator("table[role=grid] th[scope=col]").all_inner_texts() == ["bass", "noise", "treble"]
+
+
+def test_one_genre_against_the_rest_reads_as_scikit_learn(page, address, one):
+    page.goto(f"{address}#tab=genre&genre=noise&threshold=0.35")
+    called, truth = one.rows["p_noise"] >= 0.35, one.rows["genre"] == "noise"
+    text = page.locator("[aria-live]").inner_text()
+    assert f"{called.sum()} segments would be called noise" in text
+    assert f"precision {100 * precision_score(truth, called):.1f} %" in text
+    assert f"recall {100 * recall_score(truth, called):.1f} % of {truth.sum()}" in text
+    page.get_by_role("slider", name="Threshold").fill("0.8")
+    called = one.rows["p_noise"] >= 0.8
+    expect(page.locator("[aria-live]")).to_contain_text(f"{called.sum()} segment")
+
+
+def test_reliability_says_the_error_and_its_interval(page, address, one):
+    page.goto(f"{address}#tab=trust")
+    for level, rows in (("segment", one.rows), ("track", evaluation.by_track(one.rows))):
+        page.get_by_text(f"{level}s", exact=True).first.click()
+        ece, low, high = (f"{100 * one.facts['runs'][0][level]['ece'][name]:.1f} %" for name in ("ece", "low", "high"))
+        expect(page.locator("[role=tabpanel]")).to_contain_text(
+            f"error {ece}, 95 % interval [{low}, {high}], over 5 art"
+        )
+        page.get_by_text("The figures").click()
+        counts = page.locator(".gx-table tbody tr td:nth-child(2)").all_inner_texts()
+        assert sum(map(int, counts)) == len(rows)
+    assert ece != low
+
+
+def test_two_runs_which_clips_changed(page, address_of_two, two):
+    page.goto(f"{address_of_two}#tab=runs")
+    first, second = (np.array(run["segment"]["predicted"]) for run in two.facts["runs"])
+    truth = np.array([two.facts["tracks"][track]["genre"] for track in two.facts["segments"]["track"]])
+    won = int(((first != truth) & (second == truth)).sum())
+    gain = two.facts["paired"]["segment"]
+    difference, low, high = (f"{100 * gain[name]:+.1f} %".replace("-", "−") for name in ("difference", "low", "high"))
+    text = page.locator("[role=tabpanel]").inner_text()
+    assert f"B less A: {difference} of 96 segments right, 95 % interval [{low}, {high}]" in text
+    page.get_by_role("button", name=f"{won} wrong in A, right in B").click()
+    assert f"{won} segments" in page.locator(".gx-panel").inner_text()
+    called = page.locator(".gx-clip").first.locator(".gx-called p").all_inner_texts()
+    assert called[0].startswith("A: ") and called[0].endswith("✗ wrong") and called[1].endswith("✓ right")
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    assert f"{won} segments" in page.locator(".gx-panel").inner_text()
+
+    page.get_by_text("B − A", exact=True).click()
+    page.get_by_text("count", exact=True).click()
+    genres = two.facts["genres"]
+    change = np.subtract(two.facts["runs"][1]["segment"]["counts"], two.facts["runs"][0]["segment"]["counts"])
+    for i, true in enumerate(genres):
+        for j, called in enumerate(genres):
+            shown = cell(page, true, called).locator("b").inner_text()
+            assert shown == (f"{change[i, j]:+d}".replace("-", "−") if change[i, j] else "0")
+
+
+def test_without_network_and_from_one_file(page, one, tmp_path):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    lonely = tmp_path / "alone.html"
+    explorer_page.write(one, tmp_path / "page", single_file=True).rename(lonely)
+    page.goto(lonely.as_uri())
+    cell(page, "noise", "bass").click()
+    audio = page.locator("audio").first
+    page.wait_for_function("audio => audio.readyState > 0", arg=audio.element_handle())
+    audio.evaluate("audio => audio.play()")
+    page.wait_for_function("audio => audio.currentTime > 0.1", arg=audio.element_handle())
+    assert {urllib.parse.urlparse(url).scheme for url in asked} <= {"file", "data", "blob"}
+    assert [url for url in asked if url.startswith("file:")] == [lonely.as_uri()]
+
+
+def test_a_track_without_sound_says_why(page, one, tmp_path):
+    gone = data.Exploration(one.rows, ["/gone.wav"] * len(one.paths), one.params, one.facts)
+    page.goto(explorer_page.write(gone, tmp_path / "page").as_uri())
+    cell(page, "noise", "bass").click()
+    expect(page.locator(".gx-waiting").first).to_contain_text("the file cannot be read as audio")
+
+
+def test_hostile_names_do_nothing(page, params, tmp_path):
+    """Real files of such names, through the catalog into the page."""
+    genres = ["<svg onload=alert(1)>", "'\"><b id=owned>", "__proto__"]
+    rng = np.random.default_rng(0)
+    for genre in genres:
+        for name in ("<img src=x onerror=alert(1)>", "<script>alert(1)<:script>", "${alert(1)}"):
+            (tmp_path / genre).mkdir(exist_ok=True)
+            soundfile.write(tmp_path / genre / f"{name}.wav", rng.normal(0, 0.1, 10_000), params.sample_rate_hz)
+    tracks = catalog.from_folder(tmp_path, params).assign(
+        artist="<img src=x onerror=alert(2)>", title='"</li>", <iframe>'
+    )
+    page.on("dialog", lambda dialog: pytest.fail(f"a name ran: {dialog.message}"))
+    run = run_folder(tmp_path / "run", tracks, params)
+    run.write_metrics(run.metrics() | {"dataset": "<img src=x onerror=alert(3)>"})
+    page.goto(explorer_page.write(data.of_run(run, run), tmp_path / "page").as_uri())
+    for genre in genres:
+        page.get_by_role("button", name=f"all {genre}", exact=True).click()
+        page.wait_for_selector(".gx-clip")
+    for tab in ("One genre", "Reliability", "Two runs", "Clips"):
+        page.get_by_role("tab", name=tab).click()
+    assert "<img src=x onerror=alert(1)>.wav" in page.locator(".gx-clip h4").all_inner_texts()[0] + "".join(
+        page.locator(".gx-clip h4").all_inner_texts()
+    )
+    sources = page.locator(".gx img").evaluate_all("images => images.map(image => image.getAttribute('src'))")
+    assert all(source is None or re.fullmatch(r"media/\d{5}\.webp", source) for source in sources)
+    assert page.locator("#owned, .gx iframe, .gx svg[onload], .gx script").count() == 0
+    table = saved(page, page.locator(".gx-panel"))
+    assert set(table["artist"]) == set(tracks["artist"]) and set(table["title"]) == set(tracks["title"])
+    assert set(table["genre"]) == {"__proto__"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_no_serious_violation_and_nothing_sticks_out(page, address_of_two, scheme, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    chosen = {"select": '["cell","noise","bass"]'}
+    views = [{"tab": tab} for tab in ("clips", "genre", "trust", "runs")]
+    views += [chosen | {"run": "difference"}, chosen | {"pin": '["row","noise"]', "level": "track"}]
+    for view in views:
+        page.goto("about:blank")
+        page.goto(f"{address_of_two}#{urllib.parse.urlencode(view)}")
+        page.wait_for_selector("table[role=grid]")
+        found = Axe().run(page).response["violations"]
+        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+        assert serious == [], view
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, f"{view} sticks out at {width} px"
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*holds 80 tracks:UserWarning")
+def test_real_music_is_heard(page, tmp_path):
+    params = Params(dataset="gtzan-mini")
+    run = run_folder(tmp_path / "run", catalog.load(params), params)
+    page.goto(explorer_page.write(data.of_run(run), tmp_path / "page").as_uri())
+    page.get_by_text("tracks", exact=True).click()
+    page.get_by_role("button", name="all blues", exact=True).click()
+    audio = page.locator("audio").first
+    page.wait_for_function("audio => audio.readyState > 0", arg=audio.element_handle())
+    assert audio.evaluate("audio => audio.duration") == pytest.approx(30, abs=0.1)
+    audio.evaluate("audio => audio.play()")
+    page.wait_for_function("audio => audio.currentTime > 1", arg=audio.element_handle())
