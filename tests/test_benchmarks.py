@@ -209,3 +209,16 @@ def test_the_readme_says_what_the_audit_found(data, name):
     assert (cells[4] == "0") == (ratios["precision"] == 1)
     expected = [f"{ratios[key]:.3f}" for key in ("lowest_true", "threshold", "highest_different")]
     assert [cells[5], f"{float(cells[6]):.3f}", cells[7]] == expected
+
+
+@pytest.mark.parametrize(("data", "name"), [("demo", "explorer_demo"), ("real GTZAN clips", "explorer_gtzan_mini")])
+def test_the_readme_says_what_the_explorer_weighs(data, name):
+    large, *pages = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"]
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    for row in pages:
+        figures = f"| {row['size_mb']:.1f} MB | {row['median_open_ms']:.0f} ms | |"
+        assert f"| {row['tracks']} tracks of 30 s, {data}, {row['page']} {figures}" in readme
+    if data == "demo":
+        figures = f"{large['size_mb']:.1f} MB | {large['median_open_ms']:.0f} ms | {large['slowest_ms']:.0f} ms |"
+        assert f"| {large['segments']:,} segments, without sound | {figures}" in readme
+        assert f"{large['clicks']} clicks" in readme
