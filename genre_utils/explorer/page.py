@@ -20,7 +20,7 @@ from genre_utils.figures import LEVEL_MAP
 FRONT = Path(__file__).parent / "front"
 MEDIA = "media"  # the folder beside the page
 UNFINISHED = ".writing-"  # how the names of folders begin that a killed writing may leave
-MARK = '<meta name="generator" content="genre_utils explorer">'  # in the template too
+MARK = '<meta name="generator" content="genre_utils explorer">'  # tells an older page from anybody's
 SCRIPTS = ("view.js", "charts.js", "clips.js", "matrix.js", "explorer.js")  # one module: each uses those before it
 
 
@@ -135,6 +135,7 @@ def html(facts: dict[str, Any], carried: list[dict[str, str]]) -> str:
     )
     code = script("page.js")
     return environment.get_template("page.html.j2").render(
+        mark=Markup(MARK),
         title=facts["title"],
         style=Markup(style()),
         code=Markup(code),

@@ -145,11 +145,13 @@ def test_of_a_genre_the_wrong_come_first_and_the_least_sure_right_ones_next(page
 def test_on_a_narrow_screen_a_click_brings_its_clips_into_view(page, address):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(address)
-    button = cell(page, "noise", "bass")
-    button.click()
-    for part in (page.get_by_role("heading", name="noise, called bass"), page.locator(".gx-panel p").first):
-        box = part.bounding_box()
-        assert box["y"] >= 0 and box["y"] + box["height"] <= 844
+    for true, called in (("noise", "bass"), ("bass", "noise")):
+        cell(page, true, called).click()
+        panel = page.get_by_role("region", name=f"{true}, called {called}", exact=True)
+        for part in (panel.get_by_role("heading", level=3), panel.locator("p").first):
+            box = part.bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= 844
+        panel.get_by_role("button", name="Pin beside").click()  # the second one lies below it
 
 
 def test_play_is_heard_from_the_segments_start_to_its_end(page, address, one):

@@ -4,7 +4,8 @@
 async function start(root, source) {
   const data = await source.facts();
   const two = data.runs.length === 2;
-  let { view, refused } = checked(source.view(), data);
+  let view = null; // by restore()
+  let refused = [];
   const parts = Object.fromEntries(["sentence", "matrix", "figures", "tab", "status"].map((name) =>
     [name, h("div", { class: `gx-${name}` })]));
   parts.status.setAttribute("role", "status");
@@ -21,7 +22,7 @@ async function start(root, source) {
     const tab = ofGenre && view.tab === "genre" ? "genre" : "clips";
     show({ select: selection, tab, ...(ofGenre && { genre: selection[1] }) });
     parts.status.textContent = `${named(selection, data)}: ${counted(rows(selection).length, view.level)}`;
-    parts.tab.querySelector("h3")?.scrollIntoView({ block: "nearest" }); // on a narrow screen it is far below
+    parts.tab.querySelector("h3").scrollIntoView({ block: "nearest" }); // on a narrow screen it is far below
   };
   const restore = () => {
     ({ view, refused } = checked(source.view(), data));
@@ -30,7 +31,7 @@ async function start(root, source) {
     remember();
   };
 
-  const controls = controlBar(view, two, show);
+  const controls = controlBar(two, show);
   const tabs = tabBar(two, (tab) => show({ tab }));
 
   function render() {
@@ -59,8 +60,8 @@ async function start(root, source) {
       return [h("p", {}, "Choose a cell, or the name of a genre, in the matrix: its clips come here, the most ",
         "confidently wrong first. Arrow keys move in the matrix, Enter chooses.")];
     }
-    const panels = [view.pin !== null && panel(view.pin, true), view.select !== null
-      && !sameSelection(view.select, view.pin) && panel(view.select, false)];
+    const panels = [view.select !== null && !sameSelection(view.select, view.pin) && panel(view.select, false),
+      view.pin !== null && panel(view.pin, true)];
     return [h("div", { class: "gx-panels" }, panels)];
   }
 
@@ -181,7 +182,7 @@ const ordered = ([kind, first, second]) =>
 
 let counter = 0; // several widgets in one notebook must not share names
 
-function controlBar(view, two, show) {
+function controlBar(two, show) {
   const id = `gx-${counter += 1}`;
   const group = (name, legend) => h("fieldset", {}, h("legend", {}, legend), Object.entries(CHOICES[name]).map(([value, text]) =>
     h("label", {}, h("input", { type: "radio", name: `${id}-${name}`, value, onchange: () => show({ [name]: value }) }), h("span", {}, text))));
