@@ -121,7 +121,8 @@ def test_two_runs_are_compared_on_what_both_tested(built_with, predictions):
     tracks = [evaluation.by_track(table) for table in both]
     assert made.facts["paired"]["track"] == uncertainty.difference(*tracks)
     assert made.facts["paired"]["mcnemar"] == uncertainty.mcnemar(*tracks)
-    assert f"on the {len(both[0])} test segments that both tested; left out: 6 of first" in made.facts["notices"][-1]
+    assert f"on the {len(both[0])} test segments that both tested; left out: 6 of first" in made.facts["notices"][-2]
+    assert made.facts["notices"][-1].endswith("of the training of first.")
 
 
 def test_runs_that_cannot_be_compared_say_why(built_with, predictions):

@@ -181,6 +181,7 @@ def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], k
         others = [f"{size - kept} of {name}" for name, size in zip(names, sizes, strict=True) if size > kept]
         left_out = f"; left out: {' and '.join(others)}" if others else ""
         texts.append(f"Two runs on the {kept} test segments that both tested{left_out}.")
+        texts.append(f"What is said of a track and training is of the training of {names[0]}.")
     return texts
 
 

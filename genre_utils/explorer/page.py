@@ -10,7 +10,6 @@ from typing import Any
 
 import jinja2
 import matplotlib
-from markupsafe import Markup
 
 from genre_utils.errors import RunError
 from genre_utils.explorer import media
@@ -133,22 +132,22 @@ def html(facts: dict[str, Any], carried: list[dict[str, str]]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FRONT), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    code = script("page.js")
+    code, sheet = script("page.js"), style()
     return environment.get_template("page.html.j2").render(
-        mark=Markup(MARK),
+        mark=MARK,
         title=facts["title"],
-        style=Markup(style()),
-        code=Markup(code),
-        style_hash=digest(style()),
+        style=sheet,
+        code=code,
+        style_hash=digest(sheet),
         code_hash=digest(code),
         facts=as_json(facts),
         carried=[as_json(one) for one in carried],
     )
 
 
-def as_json(value: Any) -> Markup:
+def as_json(value: Any) -> str:
     """JSON that cannot end the script element which holds it."""
-    return Markup(json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"))
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def digest(text: str) -> str:

@@ -63,7 +63,7 @@ function reliabilityChart(bins, noun) {
   const label = `Share of right ${noun}s against the mean probability of the called genre`;
   return chart(label, "mean probability of the called genre", `share of ${noun}s right`, (x, y) => [
     bins.n.map((n, index) => h("svg:rect", {
-      class: "gx-bar", x: x(bins.low[index]) + 1, width: x(0.1) - x(0) - 2,
+      class: "gx-bar", x: x(bins.low[index]) + 1, width: x(bins.high[index]) - x(bins.low[index]) - 2,
       y: y(0.25 * n / most), height: y(0) - y(0.25 * n / most),
     })),
     h("svg:line", { class: "gx-ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),

@@ -6,7 +6,7 @@ const AT_ONCE = 20;
 function rowsOf(selection, view, data) {
   const [kind, first, second] = selection;
   const runs = data.runs.map((run) => run[view.level]);
-  const shown = runs[view.run === "a" ? 0 : runs.length - 1];
+  const shown = shownRuns(view, data).at(-1)[view.level];
   const truth = truths(view.level, data);
   const [a, b] = [data.genres.indexOf(first), data.genres.indexOf(second)];
   const tests = {
@@ -43,10 +43,9 @@ function segmentRows(rows, level, data) {
 function csv(rows, view, data) {
   const probabilities = data.genres.map((genre) => `p_${genre}`);
   const segment = view.level === "segment";
-  const runs = view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]];
   const lines = [["run", "track_id", ...(segment ? ["segment", "start_seconds"] : []), "genre", "predicted",
     ...probabilities, "artist", "title"]];
-  for (const run of runs) {
+  for (const run of shownRuns(view, data)) {
     for (const row of rows) {
       const track = data.tracks[segment ? data.segments.track[row] : row];
       const number = data.segments.number[row];
@@ -202,7 +201,7 @@ function listen(number, start, stop, view, data, source) {
 
 // What each segment of the track was called, under the picture and on its axis.
 function timeline(number, view, data, share, play) {
-  const run = data.runs[view.run === "a" ? 0 : data.runs.length - 1].segment;
+  const run = shownRuns(view, data).at(-1).segment;
   const truth = data.tracks[number].genre;
   const rows = [...data.segments.track.keys()].filter((row) => data.segments.track[row] === number);
   return h("div", { class: "gx-timeline", role: "group", "aria-label": "What each segment was called" },

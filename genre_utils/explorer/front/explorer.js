@@ -35,8 +35,7 @@ async function start(root, source) {
   const tabs = tabBar(two, (tab) => show({ tab }));
 
   function render() {
-    const run = data.runs[view.run === "b" ? 1 : 0];
-    parts.sentence.replaceChildren(...(view.run === "difference" ? data.runs : [run]).map((one) =>
+    parts.sentence.replaceChildren(...shownRuns(view, data).map((one) =>
       h("p", {}, two && h("strong", {}, `${"AB"[data.runs.indexOf(one)]}, ${one.name}: `), one[view.level].sentence)));
     renderMatrix(parts.matrix, view, data, select);
     parts.figures.replaceChildren(...figures(view, data));
@@ -86,7 +85,7 @@ async function start(root, source) {
 
   function genreTab() {
     const genre = view.genre ?? view.select?.find((name) => data.genres.includes(name)) ?? data.genres[0];
-    const run = data.runs[view.run === "a" ? 0 : data.runs.length - 1][view.level];
+    const run = shownRuns(view, data).at(-1)[view.level];
     const index = data.genres.indexOf(genre);
     const curves = run.thresholds[index];
     const holder = h("div", {});
@@ -117,11 +116,10 @@ async function start(root, source) {
   }
 
   function trustTab() {
-    const chosen = view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]];
     return [h("h3", {}, "Can the probabilities be trusted?"),
       h("p", {}, `When a network is 80 % sure, 80 % of such ${view.level}s should be right: points on the dashed line. `,
         "Below it, the network is surer than it may be; the gap is orange. Bars show how many there are."),
-      h("div", { class: "gx-panels" }, chosen.map((run) => {
+      h("div", { class: "gx-panels" }, shownRuns(view, data).map((run) => {
         const { calibration, ece } = run[view.level];
         return h("section", {}, two && h("h4", {}, run.name), reliabilityChart(calibration, view.level),
           h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, 95 % interval ${interval(ece)} `,

@@ -115,8 +115,7 @@ function figures(view, data) {
   if (view.select === null || view.select[0] === "change") return [];
   const [kind, first, second = first] = view.select;
   const [row, column] = [data.genres.indexOf(first), data.genres.indexOf(second)];
-  const chosen = view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]];
-  return chosen.map((run) => {
+  return shownRuns(view, data).map((run) => {
     const { counts, predicted, p, precision, recall, f1, support } = run[view.level];
     const truth = truths(view.level, data);
     const inCell = [...truth.keys()].filter((at) => truth[at] === row && predicted[at] === column);

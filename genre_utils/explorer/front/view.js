@@ -42,6 +42,9 @@ const CHANGES = {
   both: "right in both", neither: "wrong in both",
 };
 
+// The chosen run, or A and B; where one must speak for both, it is the last, B.
+const shownRuns = (view, data) => (view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]]);
+
 const sameSelection = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 // A view that a link or Python asks for, and what of it cannot be shown.

@@ -1,8 +1,7 @@
 // A notebook's widget: asks the kernel, and tells it what is selected.
 function render({ model, el }) {
-  let last = 0;
   const ask = (what) => new Promise((resolve) => {
-    const id = `${Date.now()}-${last += 1}-${Math.random()}`;
+    const id = String(Math.random()); // several views of one widget hear each other's answers
     const listen = (content, buffers) => {
       if (content.id !== id) return;
       model.off("msg:custom", listen);
