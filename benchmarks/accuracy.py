@@ -17,6 +17,7 @@ A killed run goes on where it stopped: finished trainings stand in the JSON, the
 import argparse
 import dataclasses
 import json
+import math
 import os
 import platform
 import sys
@@ -27,16 +28,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
-from genre_utils import evaluation, gtzan, leaks, models, splits, uncertainty
-from genre_utils.errors import CatalogError, GenreUtilsError, SplitError
-from genre_utils.params import SPLITS, Params
+from genre_utils import augment, evaluation, gtzan, leaks, models, recipe, splits, uncertainty
+from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError, SplitError
+from genre_utils.params import Params
 from genre_utils.run_folder import device
 
 import keras  # isort: skip  (after genre_utils.models, which keeps it quiet)
 
 SEGMENTS, COLUMNS = 6, 64  # of 77.5 ms: 4.96 s, the paper's 5 s
 SECONDS_PER_COLUMN = 0.0775
+BY_HAND = ("svm", "boosting")  # classical.KINDS
+ARRAYS = {"hop_length": 1_709, "fmin_hz": 0.0, "fmax_hz": 11_025.0}  # at 22,050 Hz; a column every 1,709 samples
 
 
 def read_arrays(paths: list[Path]) -> tuple[pd.Index, np.ndarray]:
@@ -122,15 +126,57 @@ def divided(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, str]:
     return assignment, f"published validation list (no test clip is in the arrays; {part})"
 
 
-def train(
-    arrays: dict[str, tuple[np.ndarray, np.ndarray]], genres: int, params: Params
-) -> tuple[keras.Model, dict[str, Any]]:
-    """Train by the paper's recipe and keep the epoch with the best validation accuracy.
+class Batches(keras.utils.PyDataset):
+    """Training batches: shuffled whole, augmented anew in every epoch, as the package's own pipeline does.
 
     Parameters
     ----------
-    arrays : dict
-        For train and validation: segments (n, mel, column) float32 and labels (n,).
+    segments, following : np.ndarray [shape=(n, mel, column), dtype=uint8]
+        Segments, and those that come after them in their clips.
+    targets : np.ndarray [shape=(n,) or (n, genre)]
+        Labels or shares.
+    params : Params
+        Batch size, seed and augmentation.
+    """
+
+    def __init__(self, segments: np.ndarray, following: np.ndarray, targets: np.ndarray, params: Params):
+        super().__init__()
+        self.arrays = segments, following, targets
+        self.params = params
+        self.epoch = 0
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        """Another order."""
+        self.order = np.random.default_rng([self.params.seed, self.epoch]).permutation(len(self.arrays[0]))
+        self.epoch += 1
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.order) / self.params.batch_size)
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        index = self.order[step * self.params.batch_size :][: self.params.batch_size]
+        segments, following, targets = (array[index] for array in self.arrays)
+        rng = np.random.default_rng([self.params.seed, self.epoch, step])
+        return augment.augmented(in_db(segments), in_db(following), targets, self.params, rng)
+
+
+def in_db(segments: np.ndarray) -> np.ndarray:
+    """8-bit values as decibels, if a clip's floor is at -80: right for most, and near enough for augmentation."""
+    return segments.astype(np.float32) * (Params().top_db / 255) - Params().top_db
+
+
+def trained(
+    batches: Batches, validation: tuple[np.ndarray, np.ndarray], genres: int, params: Params
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Train by the recipe; keep the epoch with the best validation accuracy, under a cosine schedule the last.
+
+    Parameters
+    ----------
+    batches : Batches
+        Training segments.
+    validation : tuple of np.ndarray
+        Log-mels (n, mel, column) float32 and targets.
     genres : int
         Number of classes.
     params : Params
@@ -139,34 +185,29 @@ def train(
     Returns
     -------
     model : keras.Model
-        With the weights of the best epoch.
+        With the weights that were kept.
     facts : dict
         ``epochs`` trained, ``best_epoch``, its ``validation_accuracy``, ``train_seconds``, ``parameters``.
     """
-    x, y = arrays["train"]
-    model = models.build(params, genres, frames=x.shape[2])
-    model.compile(keras.optimizers.Adam(params.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model = recipe.compiled(models.build(params, genres, frames=validation[0].shape[2]), params)
     with tempfile.TemporaryDirectory() as folder:
         best = str(Path(folder) / "best.weights.h5")
-        callbacks = [
-            keras.callbacks.ModelCheckpoint(best, "val_accuracy", save_best_only=True, save_weights_only=True),
-            keras.callbacks.ReduceLROnPlateau(
-                "val_loss", factor=params.plateau_factor, patience=params.plateau_patience
-            ),
-            keras.callbacks.EarlyStopping("val_loss", patience=params.early_stopping_patience),
-        ]
+        checkpoint = keras.callbacks.ModelCheckpoint(
+            best, "val_accuracy", mode="max", save_best_only=params.schedule == "plateau", save_weights_only=True
+        )
         started = time.monotonic()
         history = model.fit(
-            x, y, validation_data=arrays["validation"], batch_size=params.batch_size, epochs=params.max_epochs,
-            callbacks=callbacks, verbose=2,
+            batches, validation_data=validation, epochs=params.max_epochs, shuffle=False, verbose=2,
+            callbacks=[*recipe.monitors(params), checkpoint],
         ).history  # fmt: skip
         seconds = time.monotonic() - started
         model.load_weights(best)
     reached = history["val_accuracy"]
+    kept = len(reached) - 1 if params.schedule == "cosine" else int(np.argmax(reached))
     facts = {
         "epochs": len(reached),
-        "best_epoch": int(np.argmax(reached)) + 1,
-        "validation_accuracy": float(max(reached)),
+        "best_epoch": kept + 1,
+        "validation_accuracy": float(reached[kept]),
         "train_seconds": round(seconds, 1),
         "parameters": model.count_params(),
     }
@@ -178,29 +219,59 @@ def one(tracks: pd.DataFrame, segments: np.ndarray, genres: list[str], params: P
     assignment, tested_on = divided(tracks, params)
     table = assignment.merge(tracks[["track_id", "genre", "artist"]], on="track_id")
     clip = pd.Index(tracks["track_id"]).get_indexer(table["track_id"])
-    label = pd.Index(genres).get_indexer(table["genre"])
-    arrays = {}
-    for split in SPLITS:
-        rows = (table["split"] == split).to_numpy()
-        arrays[split] = segments[clip[rows], table["segment"].to_numpy(int)[rows]].astype(np.float32), label[rows]
-    model, facts = train(arrays, len(genres), params)
-    started = time.monotonic()
-    probabilities = model.predict(arrays["test"][0], batch_size=params.batch_size, verbose=0)
-    test = table[table["split"] == "test"].reset_index(drop=True)
-    test = test.assign(
-        start_seconds=test["segment"] * COLUMNS * SECONDS_PER_COLUMN,
-        predicted=np.array(genres)[probabilities.argmax(axis=1)],
-        fold=params.fold,
-        seed=params.seed,
-        **{f"p_{genre}": column for genre, column in zip(genres, probabilities.T, strict=True)},
-    )
+    place = table["segment"].to_numpy(int)
+    x = segments[clip, place]  # (row, mel, column)
+    table["start_seconds"] = place * COLUMNS * SECONDS_PER_COLUMN
+    if params.model in BY_HAND:
+        predictions, facts = by_hand(x, table, genres, params)
+    else:
+        following = segments[clip, np.minimum(place + 1, SEGMENTS - 1)]  # a clip is whole on one side
+        predictions, facts = by_network(x, following, table, genres, params)
+    predictions = predictions.assign(fold=params.fold, seed=params.seed)
+    test = predictions[predictions["split"] == "test"]
     clips = leaks.of_tracks(assignment)["split"].value_counts().to_dict()
     row = {
         "protocol": params.protocol, "model": params.model, "fold": params.fold, "seed": params.seed,
         "image": [params.image_height, params.image_width], "tested_on": tested_on, "clips": clips, **facts,
-        "evaluate_seconds": round(time.monotonic() - started, 1), "leaks": leaked(assignment, tracks), **scores(test),
+        "leaks": leaked(assignment, tracks), "validation_tracks": right(predictions), **scores(test),
     }  # fmt: skip
-    return row, test
+    return row, predictions
+
+
+def by_network(
+    x: np.ndarray, following: np.ndarray, table: pd.DataFrame, genres: list[str], params: Params
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Predictions of validation and test by a network, and what its training took."""
+    label = pd.Index(genres).get_indexer(table["genre"])
+    wanted = np.eye(len(genres), dtype=np.float32)[label] if recipe.takes_shares(params) else label
+    train, validation = ((table["split"] == split).to_numpy() for split in ("train", "validation"))
+    batches = Batches(x[train], following[train], wanted[train], params)
+    model, facts = trained(batches, (in_db(x[validation]), wanted[validation]), len(genres), params)
+    started = time.monotonic()
+    probabilities = model.predict(in_db(x[~train]), batch_size=params.batch_size, verbose=0)
+    columns = {f"p_{genre}": column for genre, column in zip(genres, probabilities.T, strict=True)}
+    guess = np.array(genres)[probabilities.argmax(axis=1)]
+    facts["evaluate_seconds"] = round(time.monotonic() - started, 1)
+    return table[~train].assign(predicted=guess, **columns), facts
+
+
+def by_hand(
+    x: np.ndarray, table: pd.DataFrame, genres: list[str], params: Params
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The same by features made by hand and a classifier of scikit-learn."""
+    from genre_utils import classical  # needs the libraries for audio, which a machine for training may lack
+
+    started = time.monotonic()
+    features = classical.of_log_mel(in_db(x), params)
+    predictions = classical.fit_predict(features, table, params.model, genres, params.seed)
+    seconds = round(time.monotonic() - started, 1)
+    return predictions, {"epochs": 0, "train_seconds": seconds, "parameters": features.shape[1]}
+
+
+def right(predictions: pd.DataFrame) -> dict[str, int]:
+    """How many tracks there are, and how many of them are right: what a recipe is chosen by, on validation clips."""
+    tracks = evaluation.by_track(predictions[predictions["split"] == "validation"])
+    return {"right": int((tracks["genre"] == tracks["predicted"]).sum()), "of": len(tracks)}
 
 
 def leaked(assignment: pd.DataFrame, tracks: pd.DataFrame) -> dict[str, float]:
@@ -240,13 +311,17 @@ def gpu_names() -> list[str]:
 
 def summary(predictions: pd.DataFrame, rows: list[dict], missing: dict[str, int]) -> dict[str, Any]:
     """All folds and seeds together: pooled accuracy, spread over seeds, Table I, absent clips."""
+    predictions = predictions[predictions["split"] == "test"]
     by_seed = [scores(group) for _, group in predictions.groupby("seed")]
+    chosen_by = pd.DataFrame([row["validation_tracks"] for row in rows]).sum().to_dict()
     return {
         "protocol": rows[0]["protocol"], "model": rows[0]["model"], "image": rows[0]["image"],
         "parameters": rows[0]["parameters"], "tested_on": rows[0]["tested_on"],
         "folds": sorted({row["fold"] for row in rows}), "seeds": sorted({row["seed"] for row in rows}),
         "leaks": pd.DataFrame([row["leaks"] for row in rows]).mean().round(4).to_dict(),
-        "absent_clips": missing, "seconds": round(sum(row["train_seconds"] for row in rows), 1), **scores(predictions),
+        "absent_clips": missing, "seconds": round(sum(row["train_seconds"] for row in rows), 1),
+        "validation_tracks": chosen_by | {"accuracy": chosen_by["right"] / chosen_by["of"]},
+        **scores(predictions),
         "over_seeds": {
             level: uncertainty.over_seeds([score[level]["accuracy"] for score in by_seed])
             for level in ("segment", "track")
@@ -269,8 +344,10 @@ def report(pooled: dict[str, Any], predictions: pd.DataFrame, device_name: str) 
         print(f"{level}s right: {said(pooled[level])}")
         if spread["seeds"] > 1:
             print(f"  over {spread['seeds']} seeds {100 * spread['mean']:.1f} ± {100 * spread['sd']:.1f} %")
+    chosen_by = pooled["validation_tracks"]
+    print(f"validation tracks right, all trainings: {100 * chosen_by['accuracy']:.1f} % of {chosen_by['of']}")
     print("\nTable I, segments:")
-    print(evaluation.table_one(predictions).round(2).to_string())
+    print(evaluation.table_one(predictions.query("split == 'test'")).round(2).to_string())
 
 
 def compare(other: Path, predictions: pd.DataFrame) -> dict[str, Any]:
@@ -279,7 +356,8 @@ def compare(other: Path, predictions: pd.DataFrame) -> dict[str, Any]:
     Segments and tracks are paired seed by seed. McNemar's test needs one verdict a track: the mean of its
     probabilities over segments and seeds.
     """
-    theirs = pd.read_parquet(other.with_suffix(".parquet"))
+    theirs = pd.read_parquet(other.with_suffix(".parquet")).query("split == 'test'")
+    predictions = predictions.query("split == 'test'")
     tables = {"segment": (theirs, predictions)}
     tables["track"] = (evaluation.by_track(theirs), evaluation.by_track(predictions))
     gains = {level: uncertainty.difference(*pair) for level, pair in tables.items()}
@@ -313,13 +391,15 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--logmel", type=Path, nargs="+", required=True, help="one or more .npz files")
     parser.add_argument("--lists", type=Path, required=True, help="folder with index.txt and *_filtered.txt")
     parser.add_argument("--protocol", choices=("filtered", "artist", "paper"), required=True)
-    parser.add_argument("--model", choices=sorted(models.MODELS), required=True)
+    parser.add_argument("--model", choices=sorted([*models.MODELS, *BY_HAND]), required=True)
     parser.add_argument("--folds", type=int, default=5, help="of the protocol artist; every clip is tested once")
     parser.add_argument("--only-folds", type=int, nargs="+", help="a part of the folds, where time is short")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each fold: seeds 0, 1, …")
-    parser.add_argument("--epochs", type=int, default=Params().max_epochs, help="at most")
-    parser.add_argument("--image", type=int, nargs=2, metavar=("MEL", "TIME"), help="default: as the arrays are")
-    parser.add_argument("--batch-size", type=int, default=Params().batch_size)
+    parser.add_argument("--epochs", type=int, default=Params().max_epochs, help="at most; a recipe has its own")
+    parser.add_argument("--recipe", choices=sorted(recipe.RECIPES), default="paper", help="how it is trained")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters that win over the recipe"
+    )
     parser.add_argument("--against", type=Path, help="the JSON of an earlier run on the same clips, folds and seeds")
     parser.add_argument("--json", type=Path, required=True, help="results; predictions go beside it as .parquet")
     return parser.parse_args(argv)
@@ -331,13 +411,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     clips, segments = read_arrays(args.logmel)
     tracks = catalog_of(clips, args.lists)
     genres = sorted(tracks["genre"].unique())
-    height, width = args.image or segments.shape[2:]
-    base = Params(
-        protocol=args.protocol, model=args.model, n_mels=segments.shape[2], image_height=height, image_width=width,
-        folds=args.folds, max_epochs=args.epochs, batch_size=args.batch_size,
-    )  # fmt: skip
+    height, width = segments.shape[2:]
+    named = recipe.RECIPES[args.recipe] | dict(setting(text) for text in args.set)
+    fixed = {"protocol": args.protocol, "model": args.model, "n_mels": height, "folds": args.folds, **ARRAYS}
+    base = Params.from_mapping(
+        {"image_height": height, "image_width": width, "max_epochs": args.epochs} | named | fixed
+    )
     folds = (args.only_folds or range(args.folds)) if args.protocol == "artist" else [0]
-    settings = base.to_mapping() | {"clips": len(clips)}
+    settings = base.to_mapping() | {"clips": len(clips), "recipe": args.recipe, "set": args.set}
     saved, beside = args.json, args.json.with_suffix(".parquet")
     rows, tables = [], []
     if saved.exists():
@@ -371,6 +452,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         result["against"] = compare(args.against, predictions)
         write(result, predictions, saved, beside)
     return result
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """A parameter's name and value."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ParamsError(f"--set needs NAME=VALUE. Received: {text!r}.")
+    return name, yaml.safe_load(value)
 
 
 def write(result: dict[str, Any], predictions: pd.DataFrame, saved: Path, beside: Path) -> None:

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     look.add_argument("--single-file", action="store_true", help="sound and pictures inside the page, to hand it on")
     look.add_argument("--out", type=Path, metavar="DIR", help="of the page (default: in the run folder)")
     fetch = commands.add_parser("fetch", help="fetch or make a data set, and say what is in it")
-    fetch.add_argument("dataset", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    fetch.add_argument("dataset", help="demo, demo-mixed, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "run":

@@ -9,9 +9,11 @@ import pandas as pd
 
 from genre_utils import audio, demo, download, gtzan
 from genre_utils.errors import AudioError, CatalogError, DownloadError
+from genre_utils.labels import SEPARATOR, in_order
 from genre_utils.params import Params
 from genre_utils.paths import CACHE, PROJECT
 
+DEMOS = ("demo", "demo-mixed")
 COLUMNS = ["track_id", "path", "genre", "artist", "title", "published_split", "fault", "duration_seconds"]
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 FOLDERS_IN_A_HOME = ("genres", "genres_original", "Data/genres_original")  # the author's tar, Kaggle's copy
@@ -23,15 +25,16 @@ def load(params: Params) -> pd.DataFrame:
     Parameters
     ----------
     params : Params
-        ``dataset`` is ``demo``, ``gtzan-mini``, ``gtzan``, the path of a folder with one folder a genre, or
-        the path of a CSV with the columns ``path`` and ``genre``.
+        ``dataset`` is ``demo``, ``demo-mixed`` (half of its tracks in two genres), ``gtzan-mini``, ``gtzan``, the
+        path of a folder with one folder a genre, or the path of a CSV with the columns ``path`` and ``genre``.
 
     Returns
     -------
     pd.DataFrame
         ``track_id, path, genre, artist, title, published_split, fault, duration_seconds``, sorted by
         ``track_id``, which is the path below the data set's folder. A bad file stays in it, with its ``fault``
-        filled in; unknown texts are "". GTZAN's artists, titles and split are joined from published lists.
+        filled in; unknown texts are "". A track of several genres has them in order, as ``blues|rock``. GTZAN's
+        artists, titles and split are joined from published lists.
 
     Raises
     ------
@@ -42,10 +45,12 @@ def load(params: Params) -> pd.DataFrame:
 
     References
     ----------
-    Paper, II.A. Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits.
+    Paper, II.A. Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits,
+    06_beyond_the_paper.
     """
-    if params.dataset == "demo":
-        tracks = from_csv(demo.render(CACHE / "demo") / "tracks.csv", params)
+    if params.dataset in DEMOS:
+        folder = demo.render(CACHE / params.dataset, mixed=params.dataset == DEMOS[1])
+        tracks = from_csv(folder / "tracks.csv", params)
     elif params.dataset in download.REMOTES:
         tracks = from_remote(download.REMOTES[params.dataset], params)
     else:
@@ -56,13 +61,11 @@ def load(params: Params) -> pd.DataFrame:
             tracks = from_csv(path, params)
         else:
             raise CatalogError(
-                f"No data set {params.dataset!r}. It must be demo, {', '.join(download.REMOTES)}, an existing "
-                f"folder that holds one folder a genre, or an existing .csv. Looked at: {path}"
+                f"No data set {params.dataset!r}. It must be {', '.join([*DEMOS, *download.REMOTES])}, an "
+                f"existing folder that holds one folder a genre, or an existing .csv. Looked at: {path}"
             )
-    if tracks["genre"].nunique() < 2:
-        raise CatalogError(
-            f"{params.dataset} holds the genres {sorted(tracks['genre'].unique())}; a classifier needs two or more."
-        )
+    if len(genres_of(tracks)) < 2:
+        raise CatalogError(f"{params.dataset} holds the genres {genres_of(tracks)}; a classifier needs two or more.")
     return tracks
 
 
@@ -172,7 +175,8 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
     ----------
     path : Path
         UTF-8, with the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known
-        ``artist``, ``title``, ``published_split`` and ``track_id``; others are ignored.
+        ``artist``, ``title``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track
+        are separated by ``|``; blanks around them, their order and repetitions do not matter.
     params : Params
         Says how short is too short.
 
@@ -184,7 +188,7 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
     Raises
     ------
     CatalogError
-        If it cannot be parsed, lacks a column, leaves a path or genre empty, or names a track twice.
+        If it cannot be parsed, lacks a column, leaves a path or a genre empty, or names a track twice.
     """
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
@@ -196,7 +200,15 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
         empty = rows.index[rows[column].str.strip() == ""]
         if len(empty):
             raise CatalogError(f"{path}, line {empty[0] + 2}: {column} is empty. Fill it in or remove the line.")
-    rows = rows.assign(track_id=rows.get("track_id", rows["path"]), path=[path.parent / p for p in rows["path"]])
+    ordered = rows["genre"].map(in_order)
+    nameless = rows.index[ordered == ""]
+    if len(nameless):
+        raise CatalogError(
+            f"{path}, line {nameless[0] + 2}: one of the genres {rows['genre'][nameless[0]]!r} is empty. "
+            "Separate several as blues|rock, without a | at either end."
+        )
+    rows = rows.assign(track_id=rows.get("track_id", rows["path"]), genre=ordered)
+    rows["path"] = [path.parent / file for file in rows["path"]]
     twice = rows.index[rows["track_id"].duplicated()]
     if len(twice):
         raise CatalogError(
@@ -234,6 +246,26 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
 
 
+def genres_of(tracks: pd.DataFrame) -> list[str]:
+    """The genres of a catalog, each by itself.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        With ``genre``; several of one track are separated by ``|``.
+
+    Returns
+    -------
+    list of str
+        In the order of the alphabet, none twice: the classes of a network.
+
+    References
+    ----------
+    Notebook: 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    """
+    return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR)})
+
+
 def usable(tracks: pd.DataFrame) -> pd.DataFrame:
     """The tracks without a fault.
 
@@ -249,7 +281,7 @@ def usable(tracks: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits.
+    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
     """
     return tracks[tracks["fault"] == ""].reset_index(drop=True)
 

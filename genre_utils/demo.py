@@ -1,4 +1,4 @@
-"""The embedded data set: ten genres of short pieces, composed and synthesised from one table, offline."""
+"""The embedded data sets: ten genres of short pieces, composed and synthesised from one table, offline."""
 
 import csv
 import dataclasses
@@ -20,6 +20,7 @@ from genre_utils.demo_styles import (
     LAST,
     MOOD,
     NO_DRUMS,
+    PARTNER,
     SCALES,
     SECTIONS,
     STYLES,
@@ -41,7 +42,7 @@ VERSION = 2  # to be raised whenever a sample changes: older sets are then rende
 BORROW = 0.12
 
 
-def arrange(genre: str, artist: int, track: int, seed: int) -> Style:
+def arrange(genre: str, artist: int, track: int, seed: int, mixed: bool = False) -> Style:
     """The style that a track is played in: its genre's, some parts borrowed, the tempo settled.
 
     Parameters
@@ -50,6 +51,9 @@ def arrange(genre: str, artist: int, track: int, seed: int) -> Style:
         One of ``GENRES``.
     artist, track, seed : int
         As for `compose`.
+    mixed : bool
+        In two genres: feel, drums and bass are one's, accompaniment, tune and harmony the other's, and nothing is
+        borrowed. Which is which changes from artist to artist.
 
     Returns
     -------
@@ -59,7 +63,11 @@ def arrange(genre: str, artist: int, track: int, seed: int) -> Style:
     style = STYLES[genre]
     by_artist = np.random.default_rng([seed, GENRES.index(genre), artist, 0, 2])
     by_track = np.random.default_rng([seed, GENRES.index(genre), artist, track, 3])
-    for rng in (by_artist, by_track):
+    if mixed:
+        other = STYLES[PARTNER[genre]]
+        rhythm, tune = (style, other) if (GENRES.index(genre) + artist) % 2 else (other, style)
+        style = dataclasses.replace(rhythm, comp=tune.comp, lead=tune.lead, harmony=tune.harmony)
+    for rng in () if mixed else (by_artist, by_track):
         for part in ("feel", "drums", "bass", "comp", "lead", "harmony"):
             lender = STYLES[str(rng.choice(style.neighbours))]
             if rng.random() < BORROW and not (part == "drums" and style.drums is NO_DRUMS):
@@ -160,17 +168,19 @@ class Take:
             self.add(bar, step % 16, wave, level * lead.level)
 
 
-def compose(genre: str, artist: int, track: int, seed: int) -> np.ndarray:
+def compose(genre: str, artist: int, track: int, seed: int, mixed: bool = False) -> np.ndarray:
     """Compose, play, record and master one track.
 
     Parameters
     ----------
     genre : str
-        One of ``GENRES``.
+        One of ``GENRES``: the artist's.
     artist, track : int
         Who plays, and which of their pieces.
     seed : int
         Another seed is another world of artists.
+    mixed : bool
+        In two genres, the artist's and its ``PARTNER``, as :func:`arrange` says.
 
     Returns
     -------
@@ -178,7 +188,7 @@ def compose(genre: str, artist: int, track: int, seed: int) -> np.ndarray:
         30 s at 22,050 Hz, mono, at most 0.95 in magnitude, without DC.
     """
     rng = np.random.default_rng([seed, GENRES.index(genre), artist, track])
-    style, who = arrange(genre, artist, track, seed), persona(genre, artist, seed)
+    style, who = arrange(genre, artist, track, seed, mixed), persona(genre, artist, seed)
     take = Take(style, who, rng)
     bars = int(np.ceil(30 / take.bar_seconds))
     form = style.feel.form
@@ -195,34 +205,41 @@ def compose(genre: str, artist: int, track: int, seed: int) -> np.ndarray:
     return master(take.mix[:SAMPLES], who, rng)
 
 
-def write_track(folder: Path, row: dict[str, str], artist: int, track: int, seed: int) -> None:
-    """Compose one track into its file."""
+def write_track(folder: Path, row: dict[str, str], genre: str, artist: int, track: int, seed: int) -> None:
+    """Compose one track into its file; the genre is the artist's, the row's may be two."""
     path = folder / row["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, compose(row["genre"], artist, track, seed), SAMPLE_RATE_HZ, subtype="PCM_16")
+    sound = compose(genre, artist, track, seed, mixed=row["genre"] != genre)
+    soundfile.write(path, sound, SAMPLE_RATE_HZ, subtype="PCM_16")
 
 
-def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int) -> list[dict[str, str]]:
+def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int, mixed: bool = False) -> list[dict[str, str]]:
     """The rows of ``tracks.csv``; no name is used twice, and each genre's last artists are not for training."""
     sides = {1: "test", 2: "validation"} if artists_per_genre >= len(SPLITS) else {}
     rng = np.random.default_rng([seed, 3])
     artists = rng.permutation([f"{first} {last}" for first in FIRST.split() for last in LAST.split()])
     titles = rng.permutation([f"{mood} {thing}" for mood in MOOD.split() for thing in THING.split()])
-    return [
-        {
-            "path": f"{genre}/{genre}.{track:05d}.wav",
-            "genre": genre,
-            "artist": str(artists[place * artists_per_genre + track % artists_per_genre]),
-            "title": str(titles[(place * tracks_per_genre + track) % len(titles)]),
-            "published_split": sides.get(artists_per_genre - track % artists_per_genre, "train"),
-        }
-        for place, genre in enumerate(GENRES)
-        for track in range(tracks_per_genre)
-    ]
+    rows = []
+    for place, genre in enumerate(GENRES):
+        for track in range(tracks_per_genre):
+            turn, artist = divmod(track, artists_per_genre)
+            labels = sorted({genre, PARTNER[genre]}) if mixed and turn % 2 else [genre]
+            rows.append(
+                {
+                    "path": f"{'-'.join(labels)}/{'-'.join(labels)}.{track:05d}.wav",
+                    "genre": "|".join(labels),
+                    "artist": str(artists[place * artists_per_genre + artist]),
+                    "title": str(titles[(place * tracks_per_genre + track) % len(titles)]),
+                    "published_split": sides.get(artists_per_genre - artist, "train"),
+                }
+            )
+    return rows
 
 
-def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, seed: int = 0) -> Path:
-    """Fill a folder with the demo data set; one that already holds it is left as it is.
+def render(
+    folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, seed: int = 0, mixed: bool = False
+) -> Path:
+    """Fill a folder with a demo data set; one that already holds it is left as it is.
 
     Parameters
     ----------
@@ -235,6 +252,9 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
         Who play them in turn.
     seed : int
         Same seed, same bytes, on the same machine.
+    mixed : bool
+        Every second track of an artist is in two genres, its own and their ``PARTNER``; both are in the column
+        genre, as ``blues|rock``. The other tracks are the same recordings as without.
 
     Returns
     -------
@@ -260,7 +280,8 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
         )
     folder = Path(folder).absolute()
     made = {"version": VERSION, "tracks": tracks_per_genre, "artists": artists_per_genre, "seed": seed}
-    rows = track_list(tracks_per_genre, artists_per_genre, seed)
+    made |= {"mixed": True} if mixed else {}
+    rows = track_list(tracks_per_genre, artists_per_genre, seed, mixed)
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
@@ -274,10 +295,8 @@ def render(folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, 
         for leftover in (partial, old):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         jobs = (
-            joblib.delayed(write_track)(
-                partial, row, count % tracks_per_genre % artists_per_genre, count % tracks_per_genre, seed
-            )
-            for count, row in enumerate(rows)
+            joblib.delayed(write_track)(partial, row, genre, track % artists_per_genre, track, seed)
+            for row, (genre, track) in zip(rows, itertools.product(GENRES, range(tracks_per_genre)), strict=True)
         )
         played = joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator")(jobs)
         for _ in progress(played, total=len(rows), description="composing"):

@@ -202,6 +202,11 @@ STYLES = {
     ),
 }
 GENRES = tuple(STYLES)
+# What each genre's artists also play in the data set demo-mixed. A ring: every genre is in two of its ten pairs.
+PARTNER = {
+    "blues": "rock", "rock": "metal", "metal": "classical", "classical": "jazz", "jazz": "hiphop",
+    "hiphop": "reggae", "reggae": "disco", "disco": "pop", "pop": "country", "country": "blues",
+}  # fmt: skip
 
 # kick Hz, then decays in 1/s: kick, snare, hat, cymbal; last the snare's tone Hz
 KITS = {

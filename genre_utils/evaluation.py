@@ -95,7 +95,7 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 04_evaluation, 05_honest_splits.
+    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
     """
     genres = genres_of(predictions)
     probabilities = [f"p_{genre}" for genre in genres]

@@ -162,13 +162,57 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: Path = CAC
 
 def tested(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
     """One trial of :func:`run`."""
+    with tempfile.TemporaryDirectory() as folder:
+        predictions, _ = trained(trial, store, genres, Path(folder), cache)
+    return predictions[predictions["split"] == "test"].assign(protocol=trial.protocol)
+
+
+def trained(
+    trial: Trial, store: Store, genres: list[str], folder: Path, cache: Path = CACHE
+) -> tuple[pd.DataFrame, float]:
+    """Train one network into a folder; its predictions of validation and test, and how many seconds it took."""
     from genre_utils import models, training  # TensorFlow
 
-    with tempfile.TemporaryDirectory() as folder:
-        training.train(store, trial.assignment, genres, trial.params, Path(folder), cache, quiet=True)
-        network = models.load(Path(folder) / "model.keras")
+    history = training.train(store, trial.assignment, genres, trial.params, folder, cache, quiet=True)
+    network = models.load(folder / "model.keras")
     predictions = evaluation.predict(network, store, trial.assignment, genres, trial.params)
-    return predictions[predictions["split"] == "test"].assign(protocol=trial.protocol)
+    return predictions, float(history["seconds"].sum())
+
+
+def most_honest(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> Trial:
+    """The split with the fewest leaks that a catalog allows: filtered, else artist, else paper.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+    params : Params
+        Of the splits.
+    pairs : pd.DataFrame, optional
+        Near-duplicates, as ``audit.duplicates`` returns them.
+
+    Returns
+    -------
+    Trial
+        With all training tracks.
+
+    Raises
+    ------
+    SplitError
+        If none of the three is possible.
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    refused = {}
+    for protocol in reversed(ORDER[1:]):
+        own = dataclasses.replace(params, protocol=protocol)
+        try:
+            return Trial(own, *splits.assign(tracks, own, pairs))
+        except SplitError as error:
+            refused[protocol] = str(error)
+    raise SplitError(f"No honest protocol fits this catalog. {' '.join(refused.values())}")
 
 
 def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> pd.DataFrame:

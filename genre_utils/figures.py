@@ -134,7 +134,7 @@ def log_mels(decibels: dict[str, np.ndarray], params: Params, title: str, save: 
 
     References
     ----------
-    Notebook: 01_eda, 02_feature_extraction.
+    Notebook: 01_eda, 02_feature_extraction, 06_beyond_the_paper.
     """
     figure, grid = panels(len(decibels), height=1.9)
     for axes, (name, segment) in zip(grid, decibels.items(), strict=False):

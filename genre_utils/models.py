@@ -1,5 +1,6 @@
 """The networks. They take plain log-mel: resize and standardisation are layers inside them."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from genre_utils.quiet import quiet_stderr
 
 with quiet_stderr():
     import keras
-    from keras import layers
+    from keras import layers, tree
 
 PAPER_FILTERS = (32, 64, 128, 256)
 PAPER_DROPOUT = (0.2, 0.3, 0.3, 0.4)
-COMPACT_FILTERS = (16, 32, 64, 128)
+COMPACT_FILTERS = (32, 48, 96, 128)
+COMPACT_HZ = 14.0  # frames a second that the compact networks work at: a sixteenth note at 210 bpm
 
 
 def build(params: Params, genres: int, frames: int | None = None) -> keras.Model:
@@ -28,7 +30,7 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
     genres : int
         Number of outputs.
     frames : int, optional
-        Frames of a log-mel; without it, those of one segment.
+        Frames of a log-mel; without it, those of one segment. Networks in ``ANY_LENGTH`` take any number.
 
     Returns
     -------
@@ -43,12 +45,13 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
 
     References
     ----------
-    Notebook: 02_feature_extraction, 03_training.
+    Notebook: 02_feature_extraction, 03_training, 06_beyond_the_paper.
     """
     if params.model not in MODELS:
         raise ParamsError(unknown_name(params.model, MODELS).replace("parameter", "model"))
     keras.utils.set_random_seed(params.seed)
-    log_mel = keras.Input((params.n_mels, frames or params.frames_per_segment), name="log_mel")
+    length = None if params.model in ANY_LENGTH else frames or params.frames_per_segment
+    log_mel = keras.Input((params.n_mels, length), name="log_mel")
     return keras.Model(log_mel, MODELS[params.model](log_mel, params, genres), name=params.model)
 
 
@@ -66,7 +69,7 @@ def load(path: Path) -> keras.Model:
 
     References
     ----------
-    Notebook: 03_training, 04_evaluation.
+    Notebook: 03_training, 04_evaluation, 06_beyond_the_paper.
     """
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
@@ -94,6 +97,39 @@ def image_of(network: keras.Model, decibels: np.ndarray) -> np.ndarray:
     return keras.ops.convert_to_numpy(head(decibels))[..., 0]
 
 
+def multiply_adds(network: keras.Model, frames: int) -> int:
+    """What one log-mel costs: multiply-adds of convolutions, recurrent and dense layers.
+
+    Parameters
+    ----------
+    network : keras.Model
+        As :func:`build` makes it.
+    frames : int
+        Frames of the log-mel.
+
+    Returns
+    -------
+    int
+        A multiplication and an addition count as one; normalisation, pooling and activations are left out.
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    total = 0
+    shapes = {network.input.name: (1, *network.input.shape[1:-1], frames)}
+    for layer in network.layers:
+        if isinstance(layer, layers.InputLayer):
+            continue
+        entering = [shapes[tensor.name] for tensor in tree.flatten(layer.input)]
+        leaving = layer.compute_output_shape(entering[0] if len(entering) == 1 else entering)
+        shapes[layer.output.name] = leaving
+        matrices = [weight for weight in layer.trainable_weights if len(weight.shape) > 1]
+        times = entering[0][1] if isinstance(layer, layers.Bidirectional) else math.prod(leaving[1:-1])
+        total += times * sum(math.prod(matrix.shape) for matrix in matrices)
+    return total
+
+
 def standardised_image(log_mel: keras.KerasTensor, params: Params) -> keras.KerasTensor:
     """Resize a log-mel to the network's image, then standardise each segment on its own.
 
@@ -115,7 +151,11 @@ def standardised_image(log_mel: keras.KerasTensor, params: Params) -> keras.Kera
     """
     x = layers.Reshape((*log_mel.shape[1:], 1), name="channel")(log_mel)
     x = layers.Resizing(params.image_height, params.image_width, name="resize")(x)
-    # Layer normalisation over the whole image, without weights, is per-segment standardisation.
+    return standardised(x)
+
+
+def standardised(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Mean 0 and standard deviation 1 over each segment: layer normalisation over the whole image, weightless."""
     return layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-6, center=False, scale=False, name="standardise")(x)
 
 
@@ -150,21 +190,50 @@ def paper_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.
     x = layers.Dense(512, activation="relu", name="dense")(x)
     x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
     x = layers.Dropout(0.5)(x)
-    return layers.Dense(genres, activation="softmax", name="probabilities")(x)
+    return layers.Dense(genres, activation=params.output, name="probabilities")(x)
 
 
-def compact_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
-    """A small network for experiments that need many trainings: four blocks, then the mean over the image.
+def compact_features(log_mel: keras.KerasTensor, params: Params) -> keras.KerasTensor:
+    """What the compact networks have in common: standardise, then four convolutions that end 8 bands high.
 
-    Batch normalisation comes before the activation and no dropout before it, so that its running averages
-    settle within a few dozen steps.
+    No image is made larger. Frames are averaged down to about ``COMPACT_HZ`` a second, and the first convolution
+    takes every second band. Batch normalisation comes before the activation and no dropout before it, so that its
+    running averages settle within a few dozen steps.
 
     Parameters
     ----------
     log_mel : KerasTensor [shape=(batch, mel, frame)]
-        Decibels.
+        Decibels, any number of frames.
     params : Params
-        Image size, ``padding`` and ``bn_momentum``.
+        ``sample_rate_hz``, ``hop_length`` and ``bn_momentum``.
+
+    Returns
+    -------
+    KerasTensor [shape=(batch, mel / 16, time, 128)]
+        ``time`` is about 1.8 a second.
+    """
+    frames = max(1, round(params.sample_rate_hz / params.hop_length / COMPACT_HZ))
+    x = layers.Reshape((params.n_mels, -1, 1), name="channel")(log_mel)
+    x = layers.AveragePooling2D((1, frames), name="frames")(x) if frames > 1 else x
+    x = standardised(x)
+    for number, filters in enumerate(COMPACT_FILTERS):
+        first = number == 0
+        x = layers.Conv2D(filters, 5 if first else 3, strides=(2, 1) if first else 1, padding="same", use_bias=False)(x)
+        x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
+        x = layers.ReLU(name="features" if filters is COMPACT_FILTERS[-1] else None)(x)
+        x = layers.MaxPooling2D(2)(x) if number < len(COMPACT_FILTERS) - 1 else x
+    return x
+
+
+def compact_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
+    """The network that we recommend: the compact features, then their mean over frequency and time.
+
+    Parameters
+    ----------
+    log_mel : KerasTensor [shape=(batch, mel, frame)]
+        Decibels, any number of frames.
+    params : Params
+        As :func:`compact_features`.
     genres : int
         Number of outputs.
 
@@ -175,20 +244,82 @@ def compact_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> kera
 
     References
     ----------
-    M. Lin, Q. Chen and S. Yan, Network in network (2014), for the global average. Notebook: 05_honest_splits.
+    M. Lin, Q. Chen and S. Yan, Network in network (2014), for the global average. Notebook: 05_honest_splits,
+    06_beyond_the_paper.
     """
-    x = standardised_image(log_mel, params)
-    for filters in COMPACT_FILTERS:
-        x = layers.Conv2D(filters, 3, padding=params.padding, use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
-        x = layers.ReLU()(x)
-        x = layers.MaxPooling2D(2)(x)
-    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.GlobalAveragePooling2D()(compact_features(log_mel, params))
     x = layers.Dropout(0.3)(x)
-    return layers.Dense(genres, activation="softmax", name="probabilities")(x)
+    return layers.Dense(genres, activation=params.output, name="probabilities")(x)
+
+
+def crnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
+    """Recurrent: the compact features read by a gated recurrent unit in both directions, its last states decide.
+
+    Parameters
+    ----------
+    log_mel : KerasTensor [shape=(batch, mel, frame)]
+        Decibels, any number of frames.
+    params : Params
+        As :func:`compact_features`.
+    genres : int
+        Number of outputs.
+
+    Returns
+    -------
+    KerasTensor [shape=(batch, genres)]
+        Probabilities.
+
+    References
+    ----------
+    Paper, IV.2 and its reference 4: Choi et al., Convolutional recurrent neural networks for music
+    classification (2017). Notebook: 06_beyond_the_paper.
+    """
+    x = over_frequency(compact_features(log_mel, params))
+    x = layers.Bidirectional(layers.GRU(64), name="gru")(x)  # (batch, 128)
+    x = layers.Dropout(0.3)(x)
+    return layers.Dense(genres, activation=params.output, name="probabilities")(x)
+
+
+def attention(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
+    """Attention: the compact features, averaged over time by weights that the network gives each moment.
+
+    Parameters
+    ----------
+    log_mel : KerasTensor [shape=(batch, mel, frame)]
+        Decibels, any number of frames.
+    params : Params
+        As :func:`compact_features`.
+    genres : int
+        Number of outputs.
+
+    Returns
+    -------
+    KerasTensor [shape=(batch, genres)]
+        Probabilities. The layer ``attention`` gives the weights (batch, time, 1), which sum to 1 over time.
+
+    References
+    ----------
+    Paper, IV.2. Ilse, Tomczak and Welling, Attention-based deep multiple instance learning (2018), without its
+    gate. Notebook: 06_beyond_the_paper.
+    """
+    x = over_frequency(compact_features(log_mel, params))
+    scores = layers.Dense(1)(layers.Dense(64, activation="tanh")(x))  # (batch, time, 1)
+    weights = layers.Softmax(axis=1, name="attention")(scores)
+    x = layers.Flatten()(layers.Dot(axes=1)([weights, x]))  # (batch, 128)
+    x = layers.Dropout(0.3)(x)
+    return layers.Dense(genres, activation=params.output, name="probabilities")(x)
+
+
+def over_frequency(x: keras.KerasTensor) -> keras.KerasTensor:
+    """The mean over frequency: (batch, mel, time, channel) to (batch, time, channel)."""
+    x = layers.AveragePooling2D((x.shape[1], 1))(x)
+    return layers.Reshape((-1, x.shape[-1]))(x)
 
 
 MODELS: dict[str, Callable[[keras.KerasTensor, Params, int], keras.KerasTensor]] = {
     "paper_cnn": paper_cnn,
     "compact_cnn": compact_cnn,
+    "crnn": crnn,
+    "attention": attention,
 }
+ANY_LENGTH = ("compact_cnn", "crnn", "attention")

@@ -28,7 +28,7 @@ class Params:
     Paper, II.A to II.D. A comment beside a value gives the reason where the paper gives none.
     """
 
-    dataset: str = "gtzan"  # demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV
+    dataset: str = "gtzan"  # demo, demo-mixed, gtzan-mini, gtzan, a folder of genre folders, or a CSV
     seed: int = 0  # splits, weights, shuffling, dropout, intervals
 
     # II.B.1 and II.B.2: segments and log-mel
@@ -63,6 +63,25 @@ class Params:
     early_stopping_patience: int = 5
     plateau_factor: float = 0.5
     plateau_patience: int = 2  # must act before early stopping does, and leave it time to help
+
+    # IV, what the paper left for later; every default is "not at all"
+    # Augmentation of the sound: one more version of every track for each that is not 0; trained on, never tested on
+    pitch_semitones: float = 0.0  # widest shift, up or down
+    stretch_share: float = 0.0  # widest change of tempo: 0.1 is 10 % slower to 10 % faster
+    noise_snr_db: float = 0.0  # white noise so far below the music; 0 is none
+    # Augmentation of log-mels, new in every batch, training alone
+    mask_bands: int = 0  # SpecAugment: widest masked stripe of mel bands
+    mask_seconds: float = 0.0  # SpecAugment: longest masked stretch of time
+    equalise_db: float = 0.0  # standard deviation of a random, smooth gain over frequency
+    shift_bands: int = 0  # widest shift of the whole spectrogram, up or down
+    crop: bool = False  # a segment begins anywhere in its track, not only at its own start
+    mixup_alpha: float = 0.0  # of the beta distribution that mixes two segments and their genres; 0 is no MixUp
+    # Training
+    schedule: str = "plateau"  # or cosine: all max_epochs, the rate ends near 0 and the last epoch is kept
+    weight_decay: float = 0.0  # decoupled, of AdamW
+    ema_decay: float = 0.0  # of an average of the weights over the steps, which is what is evaluated; 0 is none
+    # Several genres a track
+    output: str = "softmax"  # or sigmoid: each genre has a yes or no of its own
 
     def __post_init__(self) -> None:
         rules = {
@@ -99,6 +118,18 @@ class Params:
             "early_stopping_patience": (self.early_stopping_patience >= 1, "must be 1 or more"),
             "plateau_factor": (0 < self.plateau_factor < 1, "must be in (0, 1)"),
             "plateau_patience": (self.plateau_patience >= 1, "must be 1 or more"),
+            "pitch_semitones": (0 <= self.pitch_semitones <= 12, "must be in [0, 12]"),
+            "stretch_share": (0 <= self.stretch_share <= 0.5, "must be in [0, 0.5]"),
+            "noise_snr_db": (self.noise_snr_db >= 0, "must be 0 (none) or more"),
+            "mask_bands": (0 <= self.mask_bands < self.n_mels, "must be in [0, n_mels)"),
+            "mask_seconds": (0 <= self.mask_seconds < self.segment_seconds, "must be in [0, segment_seconds)"),
+            "equalise_db": (self.equalise_db >= 0, "must be 0 or more"),
+            "shift_bands": (0 <= self.shift_bands < self.n_mels, "must be in [0, n_mels)"),
+            "mixup_alpha": (self.mixup_alpha >= 0, "must be 0 (none) or more"),
+            "schedule": (self.schedule in ("plateau", "cosine"), "must be 'plateau' or 'cosine'"),
+            "weight_decay": (self.weight_decay >= 0, "must be 0 or more"),
+            "ema_decay": (0 <= self.ema_decay < 1, "must be in [0, 1)"),
+            "output": (self.output in ("softmax", "sigmoid"), "must be 'softmax' or 'sigmoid'"),
         }
         for name, (holds, rule) in rules.items():
             if not holds:
@@ -173,6 +204,8 @@ FEATURE_NAMES = (
     "fmax_hz",
     "top_db",
 )
+# Versions of the sound: they name the feature store too, but only where there are any.
+SOUND_NAMES = ("pitch_semitones", "stretch_share", "noise_snr_db")
 
 
 def unknown_name(name: str, known: typing.Iterable[str]) -> str:

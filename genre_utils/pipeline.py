@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from genre_utils import augment
 from genre_utils.params import Params
 from genre_utils.quiet import quiet_stderr
 from genre_utils.store import Store
@@ -30,21 +31,27 @@ def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[st
     Returns
     -------
     pd.DataFrame
-        The store's ``segments`` of that split in order of ``row``, with ``genre`` and ``label`` (its index).
+        The store's ``segments`` of that split in order of ``row``, with ``genre``, ``label`` (its index; -1 for a
+        track of several genres) and ``next_row``, the segment that comes after it in its track (the last one has
+        itself). Versions of the sound (``augmentation`` is not "") are there for train alone.
 
     References
     ----------
-    Notebook: 03_training.
+    Notebook: 03_training, 06_beyond_the_paper.
     """
     chosen = assignment.loc[assignment["split"] == split, ["track_id", "segment"]]
-    table = store.segments.merge(chosen, on=["track_id", "segment"]).merge(
-        store.tracks[["track_id", "genre"]], on="track_id"
-    )
-    table["label"] = table["genre"].map({genre: label for label, genre in enumerate(genres)})
-    return table.sort_values("row", ignore_index=True)
+    rows = store.segments if split == "train" else store.segments[store.segments["augmentation"] == ""]
+    table = rows.merge(chosen, on=["track_id", "segment"]).merge(store.tracks[["track_id", "genre"]], on="track_id")
+    label_of = {genre: label for label, genre in enumerate(genres)}
+    table["label"] = table["genre"].map(label_of).fillna(-1).astype(int)
+    table = table.sort_values("row", ignore_index=True)
+    following = table.groupby(["track_id", "augmentation"])[["row", "segment"]].shift(-1)
+    adjacent = following["segment"] == table["segment"] + 1  # under leaky the next segment may be on another side
+    table["next_row"] = following["row"].where(adjacent, table["row"]).astype(int)
+    return table
 
 
-def in_order(store: Store, table: pd.DataFrame, params: Params) -> tf.data.Dataset:
+def in_order(store: Store, table: pd.DataFrame, params: Params, targets: np.ndarray | None = None) -> tf.data.Dataset:
     """Each segment once, in the order of the table: for validation and test.
 
     Parameters
@@ -55,25 +62,30 @@ def in_order(store: Store, table: pd.DataFrame, params: Params) -> tf.data.Datas
         As :func:`examples` returns it.
     params : Params
         ``batch_size``.
+    targets : np.ndarray [shape=(n, genre)], optional
+        In place of the table's labels; see ``labels.targets``.
 
     Returns
     -------
     tf.data.Dataset
-        Pairs of log-mel ``(batch, mel, frame)`` float32 in dB and labels ``(batch,)`` int32; the last batch
-        may be smaller.
+        Pairs of log-mel ``(batch, mel, frame)`` float32 in dB and labels ``(batch,)`` int32, or targets
+        ``(batch, genre)`` float32; the last batch may be smaller. Nothing is augmented.
 
     References
     ----------
-    Notebook: 03_training.
+    Notebook: 03_training, 06_beyond_the_paper.
     """
-    return batches(store, table, tf.data.Dataset.range(len(table)), params)
+    plain = tf.constant(-1, tf.int64)
+    return batches(store, table, tf.data.Dataset.range(len(table)), plain, params, targets)
 
 
-def shuffled(store: Store, table: pd.DataFrame, params: Params, first_epoch: int = 0) -> tf.data.Dataset:
+def shuffled(
+    store: Store, table: pd.DataFrame, params: Params, first_epoch: int = 0, targets: np.ndarray | None = None
+) -> tf.data.Dataset:
     """Epoch after epoch without end, each a permutation of all segments: for training.
 
-    The permutation of an epoch follows from ``params.seed`` and the epoch's number alone, so that a training
-    resumed at epoch ``k`` sees what an undisturbed one sees.
+    The permutation of an epoch and its augmentation follow from ``params.seed`` and the epoch's number alone, so
+    that a training resumed at epoch ``k`` sees what an undisturbed one sees.
 
     Parameters
     ----------
@@ -82,9 +94,11 @@ def shuffled(store: Store, table: pd.DataFrame, params: Params, first_epoch: int
     table : pd.DataFrame
         As :func:`examples` returns it.
     params : Params
-        ``batch_size`` and ``seed``.
+        ``batch_size``, ``seed``, and what ``augment.augmented`` takes.
     first_epoch : int
         Epochs already trained.
+    targets : np.ndarray [shape=(n, genre)], optional
+        In place of the table's labels; MixUp needs them.
 
     Returns
     -------
@@ -93,31 +107,46 @@ def shuffled(store: Store, table: pd.DataFrame, params: Params, first_epoch: int
 
     References
     ----------
-    Paper, II.D. Notebook: 03_training.
+    Paper, II.D and IV.1. Notebook: 03_training, 06_beyond_the_paper.
     """
 
     def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
             tf.range(len(table), dtype=tf.int64), seed=tf.stack([tf.constant(params.seed, tf.int64), epoch])
         )
-        return batches(store, table, tf.data.Dataset.from_tensor_slices(order), params)
+        return batches(store, table, tf.data.Dataset.from_tensor_slices(order), epoch, params, targets)
 
     return tf.data.Dataset.counter(first_epoch).flat_map(epoch_order).prefetch(tf.data.AUTOTUNE)
 
 
-def batches(store: Store, table: pd.DataFrame, order: tf.data.Dataset, params: Params) -> tf.data.Dataset:
-    """Gather batches from the memory map in the given order of the table's lines."""
-    rows, labels = table["row"].to_numpy(), table["label"].to_numpy(np.int32)
+def batches(
+    store: Store,
+    table: pd.DataFrame,
+    order: tf.data.Dataset,
+    epoch: tf.Tensor,
+    params: Params,
+    targets: np.ndarray | None,
+) -> tf.data.Dataset:
+    """Gather batches from the memory map in the given order of the table's lines; an epoch of -1 is left plain."""
+    rows, next_rows = table["row"].to_numpy(), table["next_row"].to_numpy()
+    wanted = table["label"].to_numpy(np.int32) if targets is None else targets
+    kind = tf.as_dtype(wanted.dtype)
     _, mels, frames = store.features.shape
 
-    def gather(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return store.features[rows[index]].astype(np.float32), labels[index]
+    def gather(index: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        decibels, target = store.features[rows[index]].astype(np.float32), wanted[index]
+        if epoch < 0:
+            return decibels, target
+        following = store.features[next_rows[index]].astype(np.float32) if params.crop else decibels
+        rng = np.random.default_rng([params.seed, epoch, step])
+        return augment.augmented(decibels, following, target, params, rng)
 
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        decibels, label = tf.numpy_function(gather, [index], (tf.float32, tf.int32), stateful=False)
-        return tf.ensure_shape(decibels, (None, mels, frames)), tf.ensure_shape(label, (None,))
+    def load(step: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        decibels, target = tf.numpy_function(gather, [index, epoch, step], (tf.float32, kind), stateful=False)
+        return tf.ensure_shape(decibels, (None, mels, frames)), tf.ensure_shape(target, (None, *wanted.shape[1:]))
 
-    return order.batch(params.batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    steps = order.batch(params.batch_size).enumerate()
+    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def gpus() -> list[str]:

@@ -103,7 +103,7 @@ def write(run: RunFolder, profile: str) -> Path:
         metrics=metrics,
         sentences=[sentence(metrics, "segment"), sentence(metrics, "track")],
         notices=[
-            *([DEMO_NOTICE] if metrics["dataset"] == "demo" else []),
+            *([DEMO_NOTICE] if metrics["dataset"] in catalog.DEMOS else []),
             *([LEAKY_NOTICE] if metrics["protocol"] == "leaky" else []),
         ],
         departures=departures(params),

@@ -9,6 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from genre_utils import leaks
 from genre_utils.errors import SplitError
+from genre_utils.labels import rarest
 from genre_utils.params import SPLITS, Params
 
 DESCRIPTIONS = {
@@ -17,6 +18,7 @@ DESCRIPTIONS = {
     "artist": "no artist and no song on two sides",
     "leaky": "LEAKY: segments of one file on both sides",
 }
+ONE_OF_SEVERAL = "A track of several genres counts for its rarest."
 
 
 def assign(
@@ -48,7 +50,7 @@ def assign(
 
     References
     ----------
-    Paper, II.B.5. Notebook: 03_training, 05_honest_splits.
+    Paper, II.B.5. Notebook: 03_training, 05_honest_splits, 06_beyond_the_paper.
     """
     split = functools.partial(artist, pairs=pairs) if params.protocol == "artist" else PROTOCOL_OF[params.protocol]
     assignment = split(tracks, params)
@@ -56,7 +58,7 @@ def assign(
 
 
 def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """The paper's split: by file, 70/15/15, stratified by genre, seeded.
+    """The paper's split: by file, 70/15/15, stratified by genre (of several, by :func:`labels.rarest`), seeded.
 
     All segments of a file land on one side. Artists do not: in GTZAN most test files share an artist with
     training, so that a figure under this protocol says little about artists never heard.
@@ -83,7 +85,7 @@ def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     Paper, II.B.5.
     """
     chosen = usable(tracks)
-    return of_segments(chosen, stratified(chosen["genre"], params, "track"), params)
+    return of_segments(chosen, stratified(rarest(chosen["genre"]), params, "track"), params)
 
 
 def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -113,7 +115,7 @@ def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
         )
     table = of_segments(usable(tracks), "", params)
     genre = table["track_id"].map(tracks.set_index("track_id")["genre"])
-    return table.assign(split=stratified(genre, params, "segment"))
+    return table.assign(split=stratified(rarest(genre), params, "segment"))
 
 
 def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -170,7 +172,8 @@ def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = No
     Returns
     -------
     pd.DataFrame [columns=track_id, segment, split]
-        One row a segment of each usable track, stratified by genre as well as the groups allow.
+        One row a segment of each usable track, stratified by genre (of several, by
+        :func:`labels.rarest`) as well as the groups allow.
 
     Raises
     ------
@@ -184,15 +187,16 @@ def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = No
     """
     chosen = usable(tracks)
     group = pd.Series(leaks.groups(chosen, pairs), index=chosen.index)
-    counts = group.groupby(chosen["genre"]).nunique()
+    genre = rarest(chosen["genre"])
+    counts = group.groupby(genre).nunique()
     if len(counts) == 0 or counts.min() < params.folds:
         few = ", ".join(f"{genre} {count}" for genre, count in counts[counts < params.folds].items())
         raise SplitError(
             f"Each of folds={params.folds} parts needs an artist of every genre. Received: {few or 'no usable track'}. "
-            "Lower folds (3 or more), add artists, or leave the genre out."
+            f"Lower folds (3 or more), add artists, or leave the genre out. {ONE_OF_SEVERAL}"
         )
     folds = StratifiedGroupKFold(params.folds, shuffle=True, random_state=params.seed)
-    parts = [part for _, part in folds.split(chosen, chosen["genre"], group)]
+    parts = [part for _, part in folds.split(chosen, genre, group)]
     split = np.full(len(chosen), "train", dtype=object)
     split[parts[params.fold]] = "test"
     split[parts[(params.fold + 1) % params.folds]] = "validation"
@@ -227,7 +231,7 @@ def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
         few = ", ".join(f"{name} {count}" for name, count in counts[counts < len(SPLITS)].items())
         raise SplitError(
             f"Every genre needs {len(SPLITS)} usable {unit}s, one for each of {', '.join(SPLITS)}. "
-            f"Received: {few or f'no usable {unit}'}. Add tracks, or leave the genre out."
+            f"Received: {few or f'no usable {unit}'}. Add tracks, or leave the genre out. {ONE_OF_SEVERAL}"
         )
     assignment = pd.Series("train", index=genre.index, name="split")
     rest = genre.index

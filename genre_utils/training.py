@@ -1,4 +1,4 @@
-"""Training as the paper describes it, resumable after a kill at the last whole epoch."""
+"""Training by a recipe, resumable after a kill at the last whole epoch."""
 
 import hashlib
 import json
@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from genre_utils import models, pipeline
+from genre_utils import labels, models, pipeline, recipe
+from genre_utils.errors import ParamsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
 from genre_utils.progress import HEADLESS
@@ -24,7 +25,8 @@ with quiet_stderr():
     import keras
 
 SECONDS_BETWEEN_SAVES = 30.0  # a kill costs little more than this; a save can take seconds on a busy disk
-STATE_OF_CALLBACKS = ("best", "wait", "cooldown_counter")  # what Keras' callbacks forget when a process dies
+# What Keras' callbacks forget when a process dies.
+STATE_OF_CALLBACKS = ("best", "wait", "cooldown_counter", "_ema_weights_in_model")
 
 
 def train(
@@ -36,7 +38,9 @@ def train(
     cache: Path = CACHE,
     quiet: bool = False,
 ) -> pd.DataFrame:
-    """Train the network, keep the epoch with the best validation accuracy, write model and history.
+    """Train the network, keep one epoch's weights, write model and history.
+
+    Kept is the epoch with the best validation accuracy, as in the paper; under a cosine schedule the last one.
 
     After an epoch, but at most every 30 s, the whole state is saved under ``cache``. When the process is
     killed, the next call with the same data and parameters goes on from there, and ends as an undisturbed one.
@@ -61,23 +65,37 @@ def train(
     Returns
     -------
     pd.DataFrame [columns=epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds]
-        One row an epoch, the first is 1; accuracies are of segments, the training one under dropout.
+        One row an epoch, the first is 1; accuracies are of segments, the training one under dropout and
+        augmentation.
+
+    Raises
+    ------
+    ParamsError
+        If a track has several genres and the network gives one answer.
 
     References
     ----------
-    Paper, II.D. Notebook: 03_training.
+    Paper, II.D. Notebook: 03_training, 06_beyond_the_paper.
     """
     examples = pipeline.examples(store, assignment, "train", genres)
     held_out = pipeline.examples(store, assignment, "validation", genres)
+    several = examples.loc[examples["label"] < 0, "track_id"]
+    if len(several) and params.output == "softmax":
+        raise ParamsError(
+            f"{several.iloc[0]} has several genres, and softmax gives one answer. Set output to sigmoid, as "
+            "notebook 6 does, or give the track one genre."
+        )
+    dense = recipe.takes_shares(params)
+    targets = [labels.targets(table["genre"], genres) if dense else None for table in (examples, held_out)]
     root = cache / "training" / fingerprint(store, assignment, genres, params)
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_suffix(".lock")):
-        model = compiled(models.build(params, len(genres)), params)
+        model = recipe.compiled(models.build(params, len(genres)), params)
         state = State(root, model, params)
         if not state.stopped and len(state.history) < params.max_epochs:
             model.fit(
-                pipeline.shuffled(store, examples, params, first_epoch=len(state.history)),
-                validation_data=pipeline.in_order(store, held_out, params),
+                pipeline.shuffled(store, examples, params, len(state.history), targets[0]),
+                validation_data=pipeline.in_order(store, held_out, params, targets[1]),
                 initial_epoch=len(state.history),
                 epochs=params.max_epochs,
                 steps_per_epoch=math.ceil(len(examples) / params.batch_size),
@@ -95,32 +113,10 @@ def train(
     return history
 
 
-def compiled(model: keras.Model, params: Params) -> keras.Model:
-    """The network with the paper's loss and optimizer.
-
-    Parameters
-    ----------
-    model : keras.Model
-        With probabilities as outputs.
-    params : Params
-        ``learning_rate``.
-
-    Returns
-    -------
-    keras.Model
-        The same one.
-
-    References
-    ----------
-    Paper, II.D.
-    """
-    model.compile(keras.optimizers.Adam(params.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
 def fingerprint(store: Store, assignment: pd.DataFrame, genres: list[str], params: Params) -> str:
     """Name of a training's state: a hash of everything that decides its result."""
-    facts = [keras.__version__, store.folder.name, assignment.to_dict("records"), genres, params.to_mapping()]
+    versions = sorted(store.segments["augmentation"].unique())
+    facts = [keras.__version__, store.folder.name, versions, assignment.to_dict("records"), genres, params.to_mapping()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -134,7 +130,7 @@ class State(keras.callbacks.Callback):
     model : keras.Model
         Compiled, with fresh weights.
     params : Params
-        The two patiences.
+        Say which callbacks there are, and which epoch is kept.
 
     Attributes
     ----------
@@ -143,18 +139,14 @@ class State(keras.callbacks.Callback):
     stopped : bool
         Whether early stopping has ended the training.
     monitors : list of keras.callbacks.Callback
-        Early stopping, then the scheduler; they must come before this callback.
+        As ``recipe.monitors`` makes them; they must come before this callback.
     """
 
     def __init__(self, root: Path, model: keras.Model, params: Params):
         super().__init__()
         self.root = root
-        self.monitors = [
-            keras.callbacks.EarlyStopping("val_loss", patience=params.early_stopping_patience),
-            keras.callbacks.ReduceLROnPlateau(
-                "val_loss", factor=params.plateau_factor, patience=params.plateau_patience
-            ),
-        ]
+        self.monitors = recipe.monitors(params)
+        self.keep_last = params.schedule == "cosine"
         whole = sorted(root.glob("epoch-????"))
         self.folder = whole[-1] if whole else None
         saved = json.loads((self.folder / "state.json").read_text()) if self.folder else {}
@@ -181,7 +173,7 @@ class State(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Note the epoch, keep the best weights, and save if the last save is old."""
         row = {"epoch": epoch + 1, **(logs or {}), "seconds": round(time.monotonic() - self.started, 3)}
-        if all(row["val_accuracy"] > earlier["val_accuracy"] for earlier in self.history):
+        if self.keep_last or all(row["val_accuracy"] > earlier["val_accuracy"] for earlier in self.history):
             self.best = self.model.get_weights()
         self.history.append(row)
         if time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from genre_utils import gtzan, models
+from genre_utils import classical, gtzan, models
 from genre_utils.errors import CatalogError, SplitError
 from genre_utils.paths import PROJECT
 
@@ -62,7 +62,7 @@ def run(arrays, lists, tmp_path, monkeypatch):
 
     def run(*arguments):
         words = ["--logmel", *map(str, arrays), "--lists", str(lists), "--model", "bands", "--epochs", "6"]
-        return accuracy.main([*words, "--batch-size", "4", "--json", str(tmp_path / "out" / "a.json"), *arguments])
+        return accuracy.main([*words, "--set", "batch_size=4", "--json", str(tmp_path / "out" / "a.json"), *arguments])
 
     return run
 
@@ -81,7 +81,8 @@ def test_folds_test_every_clip_once_and_the_json_says_all_that_belongs_to_a_figu
     assert set(result) == {"machine", "settings", "ratios", "pooled", "rows"}
     assert [(row["fold"], row["seed"]) for row in result["rows"]] == [(fold, 0) for fold in range(3)]
     predictions = pd.read_parquet(tmp_path / "out" / "a.parquet")
-    assert predictions.groupby(["seed", "track_id"]).size().eq(6).all()
+    assert predictions.groupby(["split", "seed", "track_id"]).size().eq(6).all()
+    predictions = predictions.query("split == 'test'")
     assert predictions["track_id"].nunique() == 24
     pooled = result["pooled"]
     assert pooled["segment"]["accuracy"] == pytest.approx((predictions["genre"] == predictions["predicted"]).mean())
@@ -160,6 +161,15 @@ def test_arrays_of_another_form_are_refused(tmp_path, lists, arrays):
         accuracy.catalog_of(pd.Index(["mine"]), lists)
 
 
+def test_features_made_by_hand_are_a_model_like_any_other(run, tmp_path):
+    assert classical.KINDS == accuracy.BY_HAND
+    result = run("--protocol", "artist", "--folds", "3", "--model", "svm")
+    assert result["pooled"]["track"]["accuracy"] > 0.6
+    predictions = pd.read_parquet(tmp_path / "out" / "a.parquet")
+    assert predictions.groupby(["split", "seed", "track_id"]).size().eq(6).all()
+    np.testing.assert_allclose(predictions.filter(like="p_").sum(axis=1), 1, atol=1e-6)
+
+
 def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
     """Where only Keras and JAX are, its imports must still work."""
     script = (
@@ -173,6 +183,7 @@ def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
         "import types; sys.modules['keras'] = types.ModuleType('keras')\n"
         "keras = sys.modules['keras']; keras.layers = types.ModuleType('layers')\n"
         "keras.Model = keras.KerasTensor = object\n"
+        "keras.tree = keras.callbacks = keras.utils = types.SimpleNamespace(Callback=object, PyDataset=object)\n"
         "keras.__version__ = ''\n"
         "sys.argv = ['accuracy.py', '--help']\n"
         "import runpy; runpy.run_path('benchmarks/accuracy.py', run_name='__main__')\n"

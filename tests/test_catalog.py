@@ -82,6 +82,9 @@ def test_a_csv_names_tracks_relative_to_itself(genre_folder, params, tmp_path):
     [
         ("file,genre\na.wav,x\n", "needs the columns path and genre. Received: file, genre."),
         ("path,genre\na.wav,x\nb.wav, \n", "line 3: genre is empty"),
+        ("path,genre\na.wav,x|y\nb.wav,x|\n", "line 3: one of the genres 'x|' is empty"),
+        ("path,genre\na.wav,x| |y\n", "line 2: one of the genres 'x| |y' is empty"),
+        ("path,genre\na.wav,x\nb.wav,y\nc.wav,|\n", "line 4: one of the genres '|' is empty"),
         ("path,genre\na.wav,x\na.wav,y\n", "line 3: the track 'a.wav' stands there twice"),
         ("", "is not a UTF-8 CSV"),
         ('path,genre\n"a.wav,x\n', "is not a UTF-8 CSV"),
@@ -109,12 +112,28 @@ def test_load_takes_a_path_and_refuses_the_rest(genre_folder, params, tmp_path):
     import dataclasses
 
     assert len(catalog.load(dataclasses.replace(params, dataset=str(genre_folder)))) == 24
-    with pytest.raises(CatalogError, match="It must be demo, gtzan-mini, gtzan"):
+    with pytest.raises(CatalogError, match="It must be demo, demo-mixed, gtzan-mini, gtzan"):
         catalog.load(dataclasses.replace(params, dataset="gtzam"))
     shutil.copytree(genre_folder, tmp_path / "music")
     one = csv(tmp_path, "path,genre\nmusic/bass/bass.00000.wav,bass\n")
     with pytest.raises(CatalogError, match="two or more"):
         catalog.load(dataclasses.replace(params, dataset=str(one)))
+    two = csv(tmp_path, "path,genre\nmusic/bass/bass.00000.wav,low|bass\n")
+    assert catalog.genres_of(catalog.load(dataclasses.replace(params, dataset=str(two)))) == ["bass", "low"]
+
+
+def test_several_genres_are_read_in_any_order(params, tmp_path):
+    genres = ["rock|blues", " blues | rock ", "blues|rock|blues", "rock", " rock", "hip hop|rock", "Rock|rock"]
+    rows = "".join(f"{place}.wav,{genre}\n" for place, genre in enumerate(genres))
+    with_genres = catalog.from_csv(csv(tmp_path, "path,genre\n" + rows), params)
+    expected = ["blues|rock", "blues|rock", "blues|rock", "rock", "rock", "hip hop|rock", "Rock|rock"]
+    assert with_genres["genre"].tolist() == expected
+    assert catalog.genres_of(with_genres) == ["Rock", "blues", "hip hop", "rock"]
+
+
+def test_the_genres_of_a_catalog_with_one_each_are_its_genres(genre_folder, params):
+    tracks = catalog.from_folder(genre_folder, params)
+    assert catalog.genres_of(tracks) == sorted(tracks["genre"].unique())
 
 
 @pytest.mark.parametrize("inner", ["gtzan-mini/main/genres", "genres", "genres_original", "Data/genres_original"])
@@ -134,12 +153,14 @@ def test_what_is_not_there_is_fetched(genre_folder, params, tmp_path, monkeypatc
         assert len(catalog.from_remote(download.REMOTES["gtzan"], params)) == 24
 
 
-def test_the_demo_comes_with_its_artists(params, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("dataset", "genres"), [("demo", ["a", "b"]), ("demo-mixed", ["a|b", "b"])])
+def test_a_demo_comes_with_its_artists(params, tmp_path, monkeypatch, dataset, genres):
     import dataclasses
 
-    def render(folder):
+    def render(folder, mixed):
         folder.mkdir(parents=True)
-        rows = [{"path": f"{g}.wav", "genre": g, "artist": f"The {g}", "title": "One"} for g in ("a", "b")]
+        names = ("a|b", "b") if mixed else ("a", "b")
+        rows = [{"path": f"{g[0]}.wav", "genre": g, "artist": f"The {g[0]}", "title": "One"} for g in names]
         for row in rows:
             soundfile.write(folder / row["path"], np.ones(20_000) / 2, 8_000)
         pd.DataFrame(rows).to_csv(folder / "tracks.csv", index=False)
@@ -147,5 +168,7 @@ def test_the_demo_comes_with_its_artists(params, tmp_path, monkeypatch):
 
     monkeypatch.setattr(catalog, "CACHE", tmp_path)
     monkeypatch.setattr(demo, "render", render)
-    tracks = catalog.load(dataclasses.replace(params, dataset="demo"))
+    tracks = catalog.load(dataclasses.replace(params, dataset=dataset))
     assert tracks["artist"].tolist() == ["The a", "The b"]
+    assert tracks["genre"].tolist() == genres
+    assert (tmp_path / dataset / "tracks.csv").is_file()  # each keeps to its own folder

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 def quick(monkeypatch):
     """Silence for music: for what is about folders."""
 
-    def write(folder, row, _artist, _track, seed):
+    def write(folder, row, _genre, _artist, _track, seed):
         path = folder / row["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes([seed]))
@@ -176,6 +176,56 @@ def test_an_orchestra_has_no_drummer(pieces):
     assert percussive_share(pieces["classical"][ten:]) < 0.5 * percussive_share(pieces["disco"][ten:])
 
 
+PAIRS = [{genre, partner} for genre, partner in demo_styles.PARTNER.items()]
+
+
+def test_every_genre_is_in_two_of_ten_pairs():
+    assert len({frozenset(pair) for pair in PAIRS}) == 10
+    for genre in demo_styles.GENRES:
+        assert sum(genre in pair for pair in PAIRS) == 2
+        assert demo_styles.PARTNER[genre] != genre
+
+
+@pytest.mark.parametrize("genre", demo_styles.GENRES)
+def test_a_mixed_track_has_the_rhythm_of_one_genre_and_the_tune_of_the_other(genre):
+    both = {genre, demo_styles.PARTNER[genre]}
+    of_rhythm = set()
+    for artist in range(4):
+        played = demo.arrange(genre, artist, 4 + artist, seed=0, mixed=True)
+
+        def players(part, played=played):
+            return {name for name in both if getattr(demo_styles.STYLES[name], part) == getattr(played, part)}
+
+        rhythm, tune = players("drums"), players("lead")
+        assert len(rhythm) == len(tune) == 1
+        assert rhythm | tune == both
+        assert players("bass") == rhythm
+        assert players("comp") == players("harmony") == tune
+        feel = demo_styles.STYLES[min(rhythm)].feel
+        assert (played.feel.swing, played.feel.form) == (feel.swing, feel.form)
+        assert played.feel.bpm == pytest.approx(feel.bpm, rel=0.15)
+        of_rhythm |= rhythm
+    assert of_rhythm == both, "each genre gives the rhythm to some artists"
+
+
+def test_a_mixed_track_is_other_music_and_the_same_each_time(pieces):
+    mixed = demo.compose("jazz", artist=1, track=1, seed=0, mixed=True)
+    np.testing.assert_array_equal(mixed, demo.compose("jazz", artist=1, track=1, seed=0, mixed=True))
+    assert abs(np.corrcoef(mixed, pieces["jazz"])[0, 1]) < 0.5
+    assert np.isfinite(mixed).all()
+    assert np.abs(mixed).max() <= 0.95
+    for segment in mixed.reshape(SEGMENTS, -1):
+        assert 20 * np.log10(segment.std()) > -40, "no segment may be silent"
+
+
+def test_what_the_row_says_is_what_is_played(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(demo, "compose", lambda *what, **how: asked.append((what, how)) or np.zeros(9, np.float32))
+    for genre in ("rock", "metal|rock"):
+        demo.write_track(tmp_path, {"path": f"{len(genre)}/a.wav", "genre": genre}, "rock", 1, 5, 0)
+    assert asked == [(("rock", 1, 5, 0), {"mixed": False}), (("rock", 1, 5, 0), {"mixed": True})]
+
+
 def test_a_twelve_bar_blues_has_twelve_bars():
     assert len(demo_styles.STYLES["blues"].harmony.verse.split()) == 12
 
@@ -231,6 +281,21 @@ def test_artists_have_one_genre_and_names_of_their_own():
     assert tracks.title.is_unique
 
 
+def test_half_of_the_mixed_tracks_have_two_genres_and_the_rest_is_as_it_was():
+    plain, mixed = (pd.DataFrame(demo.track_list(8, 4, seed=0, mixed=mixed)) for mixed in (False, True))
+    two = mixed.genre.str.contains("|", regex=False)
+    assert two.sum() == 40
+    assert mixed[~two].equals(plain[~two])
+    columns = ["artist", "title", "published_split"]
+    assert mixed[columns].equals(plain[columns])
+    assert {frozenset(genre.split("|")) for genre in mixed.genre[two]} == set(map(frozenset, PAIRS))
+    each = mixed.assign(genre=mixed.genre.str.split("|")).explode("genre")
+    sides = pd.crosstab(each.genre, each.published_split)
+    assert (sides[["test", "train", "validation"]] == [3, 6, 3]).all(axis=None)
+    assert (mixed.groupby("artist").genre.nunique() == 2).all(), "an artist plays alone and with the partner's genre"
+    assert mixed.path.is_unique
+
+
 def test_two_renders_have_the_same_bytes(folder, tmp_path):
     again = demo.render(tmp_path / "set", tracks_per_genre=1, artists_per_genre=2)
     for path in again.rglob("*.wav"):
@@ -260,13 +325,24 @@ def test_a_killed_render_is_not_taken_for_whole(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("change", [{"seed": 1}, {"tracks_per_genre": 1}, {"artists_per_genre": 1}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"tracks_per_genre": 1}, {"artists_per_genre": 1}, {"mixed": True}])
 def test_changed_arguments_render_anew(tmp_path, change):
     first = {"tracks_per_genre": 2, "artists_per_genre": 2, "seed": 0}
     before = contents(demo.render(tmp_path / "set", **first))
     after = contents(demo.render(tmp_path / "set", **first | change))
     assert len(list((tmp_path / "set").rglob("*.wav"))) == 10 * (first | change)["tracks_per_genre"]
     assert all(after[path] != before[path] for path in after)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_mixed_set_is_named_by_both_genres(tmp_path):
+    folder = demo.render(tmp_path / "set", tracks_per_genre=2, artists_per_genre=1, mixed=True)
+    tracks = pd.read_csv(folder / "tracks.csv")
+    assert tracks[["path", "genre"]].head(2).to_numpy().tolist() == [
+        ["blues/blues.00000.wav", "blues"],
+        ["blues-rock/blues-rock.00001.wav", "blues|rock"],
+    ]
+    assert sorted(tracks.path) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.wav"))
 
 
 @pytest.mark.usefixtures("quick")

@@ -135,3 +135,25 @@ def test_trials_are_trained_and_tested(built, assignment, params, tmp_path):
     first, second = (predictions[predictions["seed"] == seed].drop(columns="seed") for seed in (0, 1))
     pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))  # same seed, same result
     assert set(assignment["split"]) == set(SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "protocol"),
+    [({}, "filtered"), ({"published_split": ""}, "artist"), ({"published_split": "", "artist": ""}, "paper")],
+)
+def test_the_most_honest_split_that_a_catalog_allows(tracks, changes, protocol):
+    own = tracks.assign(**changes)
+    if protocol == "paper":
+        own["artist"] = "everybody"  # one artist plays all: no split without common artists
+    trial = experiment.most_honest(own, Params(folds=4))
+    assert trial.protocol == trial.params.protocol == protocol
+    sides = leaks.of_tracks(trial.assignment)
+    assert sides["track_id"].is_unique and set(sides["split"]) == set(SPLITS)
+    report = trial.shared.set_index(["between", "what"])["tracks"].xs("train – test")
+    assert report["file"] == 0
+
+
+def test_without_any_honest_split_each_says_why(tracks):
+    few = tracks.assign(published_split="").groupby("genre").head(2)
+    with pytest.raises(SplitError, match=r"No honest protocol fits this catalog.*published.*artist.*Every genre needs"):
+        experiment.most_honest(few, Params(folds=4))

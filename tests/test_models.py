@@ -97,3 +97,65 @@ def test_a_saved_network_loads_without_this_package(params, rng, tmp_path):
     np.testing.assert_allclose(
         models.load(tmp_path / "model.keras").predict(decibels, verbose=0), np.load(tmp_path / "out.npy"), atol=1e-5
     )
+
+
+@pytest.fixture(scope="module", params=models.ANY_LENGTH)
+def any_length(request, params):
+    return models.build(dataclasses.replace(params, model=request.param), 3)
+
+
+def test_any_length_goes_in_and_level_does_not_matter(any_length, params, rng):
+    for frames in (64, 200):
+        decibels = rng.normal(-40, 10, (2, params.n_mels, frames)).astype(np.float32)
+        probabilities = any_length.predict(decibels, verbose=0)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(any_length.predict(decibels[:1], verbose=0), probabilities[:1], atol=1e-5)
+        np.testing.assert_allclose(any_length.predict(0.5 * decibels - 30, verbose=0), probabilities, atol=1e-3)
+    silence = np.zeros((1, params.n_mels, 64), np.float32)
+    assert np.isfinite(any_length.predict(silence, verbose=0)).all()
+
+
+@pytest.fixture(scope="module", params=models.ANY_LENGTH)
+def compact(request):
+    return models.build(Params(model=request.param), 10)
+
+
+def test_the_compact_networks_are_small(compact, paper_network, tmp_path):
+    assert compact.count_params() < 1_000_000
+    compact.save(tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").stat().st_size < 5_000_000
+    assert not [layer for layer in compact.layers if isinstance(layer, keras.layers.Resizing)]
+    frames = Params().frames_per_segment
+    assert models.multiply_adds(compact, frames) <= models.multiply_adds(paper_network, frames) / 20
+
+
+def test_multiply_adds_are_those_of_the_layers_by_hand():
+    x = keras.Input((8, None))
+    y = keras.layers.Reshape((8, -1, 1))(x)
+    y = keras.layers.Conv2D(4, (5, 3), strides=(2, 1), padding="same")(y)  # (4, 10, 4)
+    y = keras.layers.GlobalAveragePooling2D()(y)
+    network = keras.Model(x, keras.layers.Dense(7)(y))
+    assert models.multiply_adds(network, 10) == 4 * 10 * 4 * 5 * 3 + 4 * 7
+
+
+def test_the_compact_networks_work_at_about_fourteen_frames_a_second():
+    def frames_averaged(hop_length):
+        network = models.build(Params(model="compact_cnn", hop_length=hop_length), 10)
+        names = [layer.name for layer in network.layers]
+        return network.get_layer("frames").pool_size[1] if "frames" in names else 1
+
+    assert [frames_averaged(hop) for hop in (256, 512, 1_024, 1_709)] == [6, 3, 2, 1]
+
+
+def test_attention_weighs_time_and_sums_to_one(params, rng):
+    network = models.build(dataclasses.replace(params, model="attention"), 3)
+    head = keras.Model(network.input, network.get_layer("attention").output)
+    weights = keras.ops.convert_to_numpy(head(rng.normal(-40, 10, (2, params.n_mels, 96)).astype(np.float32)))
+    assert weights.shape[0] == 2 and weights.shape[1] > 1 and weights.shape[2] == 1
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_sigmoid_answers_each_genre_on_its_own(params):
+    for name in ("paper_cnn", *models.ANY_LENGTH):
+        network = models.build(dataclasses.replace(params, model=name, output="sigmoid"), 3)
+        assert network.layers[-1].activation.__name__ == "sigmoid"

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from genre_utils import pipeline, splits
+from genre_utils import labels, pipeline, splits
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -58,3 +58,76 @@ def test_order_follows_from_seed_and_epoch_alone(built, assignment, params):
     other = dataclasses.replace(params, seed=1)
     assert (epoch(built, table, params, 0)[0] != epoch(built, table, other, 0)[0]).any()
     assert (epoch(built, table, params, 0)[0] != epoch(built, table, params, 1)[0]).any()
+
+
+AUGMENTED = {
+    "crop": True,
+    "shift_bands": 2,
+    "equalise_db": 3.0,
+    "mask_bands": 8,
+    "mask_seconds": 0.1,
+    "mixup_alpha": 1.0,
+}
+
+
+def test_validation_and_test_are_untouched_by_augmentation(built, assignment, params):
+    augmented = dataclasses.replace(params, **AUGMENTED)
+    for split in ("validation", "test"):
+        table = pipeline.examples(built, assignment, split, GENRES)
+        decibels, targets = gathered(pipeline.in_order(built, table, augmented, labels.targets(table["genre"], GENRES)))
+        np.testing.assert_array_equal(decibels, built.features[table["row"]].astype(np.float32))
+        np.testing.assert_array_equal(targets.argmax(axis=1), table["label"])
+        assert (np.sort(targets, axis=1) == [0, 0, 1]).all()
+
+
+def test_an_augmented_epoch_follows_from_seed_and_epoch_alone(built, assignment, params):
+    augmented = dataclasses.replace(params, **AUGMENTED)
+    table = pipeline.examples(built, assignment, "train", GENRES)
+    targets = labels.targets(table["genre"], GENRES)
+    steps = -(-len(table) // params.batch_size)
+
+    def epochs(first, count):
+        return gathered(pipeline.shuffled(built, table, augmented, first, targets).take(count * steps))
+
+    whole, last, again = epochs(0, 3), epochs(2, 1), epochs(2, 1)
+    for all_three, one, same in zip(whole, last, again, strict=True):
+        np.testing.assert_array_equal(all_three[2 * len(table) :], one)
+        np.testing.assert_array_equal(one, same)
+    plain = built.features[table["row"]].astype(np.float32)
+    assert not any((segment == plain).all(axis=(1, 2)).any() for segment in whole[0])  # each is new
+    assert (whole[0][: len(table)] != whole[0][len(table) : 2 * len(table)]).any()
+
+
+def test_crops_stay_in_their_track(built, assignment):
+    table = pipeline.examples(built, assignment, "train", GENRES)
+    rows = built.segments.set_index("row")
+    here, there = rows.loc[table["row"]], rows.loc[table["next_row"]]
+    assert (here["track_id"].to_numpy() == there["track_id"].to_numpy()).all()
+    step = there["segment"].to_numpy() - here["segment"].to_numpy()
+    last = here["segment"].to_numpy() == here.groupby("track_id")["segment"].transform("max").to_numpy()
+    np.testing.assert_array_equal(step, np.where(last, 0, 1))
+
+
+def test_crops_do_not_reach_into_another_side(built, params):
+    leaky = splits.leaky(built.tracks, dataclasses.replace(params, protocol="leaky"))
+    table = pipeline.examples(built, leaky, "train", GENRES)
+    assert set(table["next_row"]) <= set(table["row"])
+
+
+def test_versions_of_the_sound_are_for_training_alone(built, assignment):
+    extra = built.segments.assign(augmentation="pitch +1.0")
+    wide = dataclasses.replace(built, segments=pd.concat([built.segments, extra], ignore_index=True))
+    for split in splits.SPLITS:
+        count = len(pipeline.examples(built, assignment, split, GENRES))
+        versions = pipeline.examples(wide, assignment, split, GENRES)["augmentation"].value_counts()
+        assert versions.to_dict() == {"": count} | ({"pitch +1.0": count} if split == "train" else {})
+
+
+def test_a_track_of_two_genres_has_two_targets(built, assignment):
+    tracks = built.tracks.assign(genre=built.tracks["genre"].replace("bass", "noise|bass"))
+    table = pipeline.examples(dataclasses.replace(built, tracks=tracks), assignment, "train", GENRES)
+    targets = labels.targets(table["genre"], GENRES)
+    both = table["track_id"].str.startswith("bass").to_numpy()
+    assert (table.loc[both, "label"] == -1).all() and (table.loc[~both, "label"] >= 0).all()
+    assert (targets[both] == [1, 1, 0]).all()
+    np.testing.assert_array_equal(targets[~both].argmax(axis=1), table.loc[~both, "label"])

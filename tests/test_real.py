@@ -18,6 +18,7 @@ from genre_utils import (
     gtzan,
     leaks,
     models,
+    recipe,
     splits,
     store,
     training,
@@ -119,7 +120,7 @@ def test_a_short_training_and_its_evaluation(built, params, tmp_path):
 
 def test_the_paper_network_takes_a_step_on_real_music_at_256_by_256(built):
     paper = dataclasses.replace(Params(), dataset="gtzan-mini")
-    network = training.compiled(models.build(paper, 10), paper)
+    network = recipe.compiled(models.build(paper, 10), paper)
     batch, labels = built.features[:8].astype(np.float32), np.arange(8)
     first = network.train_on_batch(batch, labels)[0]
     for _ in range(3):

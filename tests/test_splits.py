@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genre_utils import leaks, splits
+from genre_utils import labels, leaks, splits
 from genre_utils.errors import ParamsError, SplitError
 from genre_utils.params import PROTOCOLS, SPLITS, Params
 
@@ -231,3 +231,49 @@ def test_leaky_shuffles_segments_and_not_tracks():
     assert assignment["split"].value_counts().to_dict() == {"train": 420, "test": 90, "validation": 90}
     per_track = assignment[assignment["split"] == "test"].groupby("track_id").size()
     assert np.median(per_track) <= 2  # not six at a time
+
+
+def several(rng, count=120):
+    """Tracks of one to three genres, rock in most of them; each by an artist of two tracks."""
+    names = np.array(["blues", "country", "metal", "rock"])
+    own = rng.random((count, 4)) < [0.15, 0.2, 0.25, 0.7]
+    own[~own.any(axis=1), 3] = True
+    tracks = catalog_of({"any": count}, artists=count // 2).assign(duration_seconds=5.0)  # one segment each
+    return tracks.assign(genre=["|".join(names[row]) for row in own])
+
+
+@settings(max_examples=15)
+@given(genres=st.lists(st.sampled_from(["blues", "rock", "hip hop", "a.b"]), max_size=30))
+def test_where_every_track_has_one_genre_it_is_what_is_stratified(genres):
+    genre = pd.Series(genres, dtype=str, name="genre", index=range(1, len(genres) + 1))
+    pd.testing.assert_series_equal(labels.rarest(genre), genre)
+
+
+def test_of_several_genres_the_rarest_is_stratified():
+    genre = pd.Series(["rock", "rock", "blues|rock", "blues|metal|rock", "country|metal", "blues|country"])
+    # rock 4, blues 3, metal and country 2
+    assert labels.rarest(genre).tolist() == ["rock", "rock", "blues", "metal", "country", "country"]
+
+
+@pytest.mark.parametrize("protocol", ["paper", "artist", "leaky"])
+def test_tracks_of_several_genres_are_split_in_proportion(protocol, rng):
+    tracks = several(rng)
+    assert tracks["genre"].value_counts().min() == 1  # such a combination could not be stratified
+    assignment, shared = splits.assign(tracks, named(protocol))
+    assert assignment["track_id"].nunique() == len(tracks)
+    if protocol == "artist":
+        assert (shared["shared"] == 0).all()
+    table = assignment.merge(tracks.assign(genre=tracks["genre"].str.split("|")), on="track_id").explode("genre")
+    sides = pd.crosstab(table["genre"], table["split"], normalize="index")
+    expected = 1 / 5 if protocol == "artist" else 0.15
+    assert ((sides["test"] - expected).abs() < 0.1).all()
+    assert ((sides["validation"] - expected).abs() < 0.1).all()
+
+
+def test_a_genre_that_is_too_rare_says_how_several_are_counted(rng):
+    tracks = several(rng)
+    tracks.loc[tracks.index[:2], "genre"] = "polka|rock"
+    with pytest.raises(SplitError, match=r"Received: polka 2\. .*A track of several genres counts for its rarest\."):
+        splits.paper(tracks, Params())
+    with pytest.raises(SplitError, match=r"Received: polka 2\. .*A track of several genres counts for its rarest\."):
+        splits.artist(tracks, named("artist"))

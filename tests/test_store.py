@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -12,14 +13,27 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
+from conftest import tone
 
-from genre_utils import audio, catalog, features, store, survey
+from genre_utils import audio, catalog, extraction, features, store, survey, waveform
 from genre_utils.errors import CatalogError
+from genre_utils.params import FEATURE_NAMES
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tracks(genre_folder, params):
     return catalog.from_folder(genre_folder, params)
+
+
+@pytest.fixture(scope="module")
+def loud(params):
+    """Three versions of every track besides itself."""
+    return dataclasses.replace(params, pitch_semitones=2.0, stretch_share=0.2, noise_snr_db=20.0)
+
+
+@pytest.fixture(scope="module")
+def versioned(tracks, loud, tmp_path_factory):
+    return store.build(tracks, loud, tmp_path_factory.mktemp("versioned"))
 
 
 def test_the_store_holds_what_features_computes(tracks, params, tmp_path):
@@ -91,49 +105,208 @@ def test_no_usable_track_is_an_error_with_the_reasons(params, tmp_path):
         store.build(catalog.from_folder(tmp_path, params), params, tmp_path / "cache")
 
 
+def test_without_versions_a_store_keeps_the_name_it_always_had(tracks, params):
+    files = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, tracks["path"])]
+    table = tracks[["track_id", "fault", "duration_seconds"]].to_dict("records")
+    facts = [1, {name: getattr(params, name) for name in FEATURE_NAMES}, files, table]
+    name = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+    assert store.fingerprint(tracks, params) == name
+    assert store.fingerprint(tracks, dataclasses.replace(params, seed=1)) == name
+
+
+def test_versions_and_their_seed_name_the_store(tracks, params):
+    chosen = [params]
+    for name in ("pitch_semitones", "stretch_share", "noise_snr_db"):
+        chosen += [dataclasses.replace(params, **{name: amount}) for amount in (0.1, 0.2)]
+        chosen.append(dataclasses.replace(chosen[-1], seed=1))
+    assert len({store.fingerprint(tracks, one) for one in chosen}) == 10
+
+
+def test_versions_follow_the_originals_and_change_nothing_in_them(built, versioned):
+    assert versioned.features[:96].tobytes() == built.features.tobytes()
+    pd.testing.assert_frame_equal(versioned.segments[:96], built.segments)
+    assert (versioned.segments["augmentation"][96:] != "").all()
+    pd.testing.assert_frame_equal(versioned.tracks, built.tracks)
+    assert len(built.versions) == built.augment_seconds == 0
+    assert not (built.folder / "versions.parquet").exists()
+
+
+def test_the_rows_of_a_version_are_the_log_mels_of_its_sound(tracks, versioned, loud):
+    rows = versioned.segments.set_index(["track_id", "augmentation"])
+    for track_id, path in zip(tracks["track_id"], tracks["path"], strict=True):
+        for version in waveform.versions(track_id, loud):
+            samples = audio.load(path, loud, seconds=2.0 * max(1.0, version.rate))
+            sound = waveform.render(samples, version, track_id, loud)
+            expected = features.log_mel(features.segments(sound, loud), loud)
+            found = rows.loc[[(track_id, str(version))]]
+            # 2.2 s played more than a tenth faster are less than four segments
+            assert len(found) == len(expected) == loud.segments_in(2.2 / version.rate) == 3 + (version.rate <= 1.1)
+            assert found["segment"].tolist() == list(range(len(found)))
+            assert found["start_seconds"].tolist() == [0.0, 0.5, 1.0, 1.5][: len(found)]
+            np.testing.assert_allclose(versioned.features[found["row"]], expected, atol=0.04)
+    assert versioned.segments["row"].is_monotonic_increasing
+    assert versioned.segments["row"].tolist() == list(range(len(versioned.features)))
+    assert len(versioned.segments) < 4 * 96  # some are faster than that
+
+
+def test_the_store_says_what_its_versions_are_and_cost(tracks, versioned, loud):
+    facts = json.loads((versioned.folder / "params.json").read_text())
+    assert {name: facts[name] for name in ("pitch_semitones", "stretch_share", "noise_snr_db", "seed")} == {
+        "pitch_semitones": 2.0, "stretch_share": 0.2, "noise_snr_db": 20.0, "seed": 0,
+    }  # fmt: skip
+    drawn = [(track_id, str(one)) for track_id in tracks["track_id"] for one in waveform.versions(track_id, loud)]
+    assert list(zip(versioned.versions["track_id"], versioned.versions["augmentation"], strict=True)) == drawn
+    assert versioned.versions["segments"].sum() == (versioned.segments["augmentation"] != "").sum()
+    assert (versioned.versions["fault"] == "").all()
+    assert (versioned.versions["seconds"] > 0).all()
+    assert versioned.augment_seconds == facts["augment_seconds"] == pytest.approx(versioned.versions["seconds"].sum())
+
+
+def test_neither_workers_nor_the_order_of_tracks_change_a_version(tracks, versioned, loud, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    alone = store.build(tracks[::-1], loud, tmp_path)
+    keys = ["track_id", "augmentation", "segment"]
+    first, second = (one.segments.sort_values(keys, ignore_index=True) for one in (alone, versioned))
+    pd.testing.assert_frame_equal(first[keys], second[keys])
+    assert first["row"].tolist() != second["row"].tolist()
+    assert alone.features[first["row"]].tobytes() == versioned.features[second["row"]].tobytes()
+
+
+def test_a_version_shorter_than_a_segment_is_told_and_its_track_kept(params, tmp_path):
+    for genre in ("a", "b"):
+        (tmp_path / genre).mkdir()
+        for number in range(4):
+            soundfile.write(tmp_path / genre / f"{number}.wav", tone(440, 0.55, 8_000), 8_000)
+    soundfile.write(tmp_path / "a" / "nan.wav", np.full(20_000, np.nan), 8_000, subtype="FLOAT")
+    stretching = dataclasses.replace(params, stretch_share=0.3)
+    with pytest.warns(
+        UserWarning, match=r"of 8 versions of tracks gave no segment.*: [ab]/\d.wav, stretch 1\.\d+: holds"
+    ):
+        built = store.build(catalog.from_folder(tmp_path, params), stretching, tmp_path / "cache")
+    rates = {
+        f"{genre}/{n}.wav": waveform.versions(f"{genre}/{n}.wav", stretching)[0].rate
+        for genre in "ab"
+        for n in range(4)
+    }
+    fast = {track_id for track_id, rate in rates.items() if rate > 1.1}
+    assert 0 < len(fast) < 8
+    versions = built.versions.set_index("track_id")
+    assert set(versions.index) == set(rates)  # what cannot be decoded is told once, in tracks
+    assert set(versions.index[versions["fault"] != ""]) == set(versions.index[versions["segments"] == 0]) == fast
+    assert versions["fault"][min(fast)] == audio.too_short(0.55 / rates[min(fast)], params)
+    segments = built.segments.groupby("augmentation")["track_id"].apply(set)
+    assert segments.pop("") == set(rates)
+    assert set.union(*segments) == set(rates) - fast
+
+
+def test_a_faster_version_takes_more_of_a_longer_track(tracks, params, tmp_path):
+    stretching = dataclasses.replace(params, stretch_share=0.3, max_segments=2)
+    built = store.build(tracks[:8], stretching, tmp_path)
+    assert (built.versions["segments"] == 2).all()
+    assert len(built.features) == 32
+
+
+def test_a_version_that_goes_wrong_is_a_fault_and_no_end(tracks, params, tmp_path, monkeypatch):
+    monkeypatch.setattr(waveform, "render", lambda samples, *_: samples * np.float32(np.inf))
+    block = extraction.plan(tracks[:1], dataclasses.replace(params, noise_snr_db=20.0))[-1]
+    outcome = extraction.extract_track(block, tmp_path / "features.npy", params)
+    assert outcome[:3] == ("bass/bass.00000.wav", "noise 20 dB", 0)
+    assert "finite" in outcome.fault
+    done = {(block.track_id, ""): outcome._replace(augmentation="", segments=4, fault="")}
+    told = extraction.explain(
+        tracks[:1], done | {(block.track_id, "noise 20 dB"): outcome}
+    )  # as a resumed extraction does
+    assert told["fault"].tolist() == [""]
+
+
+def test_a_track_longer_than_its_header_says_keeps_to_its_own_rows(tracks, params, tmp_path):
+    mapped = np.lib.format.open_memmap(tmp_path / "features.npy", "w+", np.float16, (4, 32, 32))
+    block = extraction.plan(tracks[:1], params)[0]._replace(room=2)
+    assert extraction.extract_track(block, tmp_path / "features.npy", params).segments == 2
+    assert (mapped != 0).any(axis=(1, 2)).tolist() == [True, True, False, False]
+
+
 EXTRACT = """
 import sys, yaml
 from pathlib import Path
-from genre_utils import catalog, store
+from genre_utils import catalog, extraction, store
 from genre_utils.params import Params
 params = Params.from_mapping(yaml.safe_load(sys.argv[1]))
-extract_track = store.extract_track
-def slow(*arguments):
+extract_track = extraction.extract_track
+def slow(block, *arguments):
     import time
-    time.sleep(0.1)
-    return extract_track(*arguments)
-store.extract_track = slow
+    time.sleep(0.1 * bool(str(block.version)))
+    return extract_track(block, *arguments)
+extraction.extract_track = slow
 store.build(catalog.from_folder(Path(sys.argv[2]), params), params, Path(sys.argv[3]))
 """
 
 
 def test_a_killed_extraction_goes_on_and_gives_the_same_bytes(genre_folder, tracks, params, tmp_path):
+    params = dataclasses.replace(params, noise_snr_db=20.0)
     undisturbed = store.build(tracks, params, tmp_path / "undisturbed")
     arguments = [sys.executable, "-c", EXTRACT, yaml.safe_dump(params.to_mapping()), str(genre_folder), str(tmp_path)]
     process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = tmp_path / "features" / undisturbed.folder.with_suffix(".partial").name / "done.jsonl"
-    while not (journal.exists() and journal.read_text().count("\n") >= 3):
+    while not (journal.exists() and journal.read_text().count("\n") >= 27):
         assert process.poll() is None, "the extraction ended before it could be killed"
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    done = [json.loads(line)[0] for line in journal.read_text().splitlines()]
-    assert 3 <= len(done) < 24
+    assert 27 <= len(extraction.read_journal(journal)) < 48
     with journal.open("a") as lines:
+        lines.write('["bass/bass.00007.wav", 4, ""]\n')  # of another layout of the journal
         lines.write('["torn')  # a kill in the middle of a line
 
     resumed = store.build(tracks, params, tmp_path)
     assert (resumed.folder / "features.npy").read_bytes() == (undisturbed.folder / "features.npy").read_bytes()
     pd.testing.assert_frame_equal(resumed.segments, undisturbed.segments)
+    pd.testing.assert_frame_equal(
+        resumed.versions.drop(columns="seconds"), undisturbed.versions.drop(columns="seconds")
+    )
 
 
-def test_resuming_does_not_repeat_what_is_done(tracks, params, tmp_path, monkeypatch):
-    built = store.build(tracks, params, tmp_path / "whole")
-    folder = tmp_path / "features" / built.folder.name
-    partial = folder.with_suffix(".partial")
-    partial.mkdir(parents=True)
-    shutil.copy(built.folder / "features.npy", partial)
-    lines = [json.dumps([track_id, 4, ""]) for track_id in tracks["track_id"]]
-    (partial / "done.jsonl").write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(store, "extract_track", lambda *_: pytest.fail("done already"))
-    assert len(store.build(tracks, params, tmp_path).segments) == 96
+@pytest.fixture
+def interrupted(tracks, versioned, loud, tmp_path):
+    """A partial store of so many finished blocks, the rows of the others still empty."""
+
+    def leave(done):
+        partial = tmp_path / "features" / f"{versioned.folder.name}.partial"
+        partial.mkdir(parents=True)
+        shutil.copy(versioned.folder / "features.npy", partial)
+        mapped = np.load(partial / "features.npy", mmap_mode="r+")
+        lines = []
+        for number, block in enumerate(extraction.plan(tracks, loud)):
+            if number < done:
+                lines.append(json.dumps([block.track_id, str(block.version), block.room, "", 10.0]))
+            else:
+                mapped[block.row : block.row + block.room] = 0
+        (partial / "done.jsonl").write_text("\n".join(lines) + "\n")
+
+    return leave
+
+
+@pytest.mark.parametrize("done", [10, 60])  # of 24 tracks and 72 versions
+def test_what_is_missing_is_made_wherever_it_stopped(interrupted, tracks, versioned, loud, tmp_path, done):
+    interrupted(done)
+    resumed = store.build(tracks, loud, tmp_path)
+    assert (resumed.folder / "features.npy").read_bytes() == (versioned.folder / "features.npy").read_bytes()
+    pd.testing.assert_frame_equal(resumed.segments, versioned.segments)
+    assert resumed.augment_seconds > 10.0 * max(0, done - 24)  # what was spent before the kill counts
+
+
+def test_resuming_does_not_repeat_what_is_done(interrupted, tracks, versioned, loud, tmp_path, monkeypatch):
+    interrupted(24 + 72)
+    monkeypatch.setattr(extraction, "extract_track", lambda *_: pytest.fail("done already"))
+    pd.testing.assert_frame_equal(store.build(tracks, loud, tmp_path).segments, versioned.segments)
+
+
+def test_a_store_can_be_read_with_some_of_its_versions(genre_folder, params, tmp_path):
+    tracks = catalog.from_folder(genre_folder, params).head(2)
+    both = dataclasses.replace(params, pitch_semitones=2.0, noise_snr_db=20.0)
+    wide = store.build(tracks, both, tmp_path)
+    for wanted, kinds in ((params, {""}), (dataclasses.replace(params, noise_snr_db=5.0), {"", "noise"}), (both, None)):
+        found = wide.with_versions(wanted).segments
+        assert set(found["augmentation"].str.partition(" ")[0]) == (kinds or {"", "pitch", "noise"})
+        rows = wide.segments["augmentation"].str.partition(" ")[0].isin(kinds or {"", "pitch", "noise"})
+        pd.testing.assert_frame_equal(found, wide.segments[rows])

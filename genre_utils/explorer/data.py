@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import confidence, evaluation, report, uncertainty
+from genre_utils.catalog import DEMOS
 from genre_utils.errors import EvaluationError
 from genre_utils.explorer import faults
 from genre_utils.figures import FREQUENCY_TICKS_HZ
@@ -174,7 +175,7 @@ def in_common(tested: list[pd.DataFrame], names: list[str]) -> list[pd.DataFrame
 def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], kept: int) -> list[str]:
     """What must be read before the figures."""
     datasets = {one["dataset"] for one in metrics}
-    texts = [report.DEMO_NOTICE if "demo" in datasets else AUDIO_NOTICE]
+    texts = [report.DEMO_NOTICE if datasets & set(DEMOS) else AUDIO_NOTICE]
     if "leaky" in {one["protocol"] for one in metrics}:
         texts.append(report.LEAKY_NOTICE)
     if len(metrics) == 2:

@@ -1,0 +1,93 @@
+"""One thing changed at a time: the same split, the same tracks, and what each change is worth."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genre_utils import evaluation, experiment, uncertainty
+from genre_utils.paths import CACHE
+from genre_utils.progress import progress
+from genre_utils.store import Store
+
+
+def variants(
+    changes: dict[str, dict[str, Any]],
+    trial: experiment.Trial,
+    store: Store,
+    genres: list[str],
+    folder: Path,
+    cache: Path = CACHE,
+) -> tuple[dict[str, pd.DataFrame], pd.Series]:
+    """Train a network for each variant of the parameters, all on one split.
+
+    Parameters
+    ----------
+    changes : dict of str to dict
+        Name of a variant to the parameters that differ. One that asks for versions of the sound
+        (``pitch_semitones``, ``stretch_share``, ``noise_snr_db``) is trained on those kinds in the store.
+    trial : experiment.Trial
+        The split, and the parameters that all variants have in common.
+    store : Store
+        The features, with every version of the sound that a variant asks for.
+    genres : list of str
+        The classes.
+    folder : Path
+        Gets a folder a variant, with ``model.keras`` and ``history.csv``.
+    cache : Path
+        Where a training's state is kept until it is done.
+
+    Returns
+    -------
+    predictions : dict of str to pd.DataFrame
+        As ``evaluation.predict`` returns them: validation and test segments.
+    seconds : pd.Series [index=variant]
+        Of training.
+
+    References
+    ----------
+    Paper, IV. Notebook: 06_beyond_the_paper.
+    """
+    predictions, seconds = {}, {}
+    for name, change in progress(changes.items(), len(changes), "training"):
+        own = dataclasses.replace(trial, params=dataclasses.replace(trial.params, **change))
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        found = experiment.trained(own, store.with_versions(own.params), genres, place, cache)
+        predictions[name], seconds[name] = found
+    return predictions, pd.Series(seconds, name="seconds").rename_axis("variant")
+
+
+def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 0) -> pd.DataFrame:
+    """Accuracy of each variant on the test tracks, and its paired difference to the first one.
+
+    Parameters
+    ----------
+    predictions : dict of str to pd.DataFrame
+        As :func:`variants` returns them.
+    seconds : pd.Series [index=variant]
+        What each took.
+    seed : int
+        Of the intervals.
+
+    Returns
+    -------
+    pd.DataFrame [index=variant]
+        ``accuracy, low, high`` of tracks; ``difference, difference_low, difference_high`` to the first variant, NaN
+        for itself; ``n`` tracks, ``resampled_by`` and ``seconds``.
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    tested = {name: evaluation.by_track(own[own["split"] == "test"]) for name, own in predictions.items()}
+    first = next(iter(tested.values()))
+    rows = {}
+    for name, tracks in tested.items():
+        right, gain = uncertainty.accuracy(tracks, seed), uncertainty.difference(first, tracks, seed)
+        rows[name] = {key: right[key] for key in ("accuracy", "low", "high", "n", "resampled_by")}
+        if tracks is not first:
+            rows[name]["difference"] = gain["difference"]
+            rows[name] |= {f"difference_{end}": gain[end] for end in ("low", "high")}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant").join(seconds)

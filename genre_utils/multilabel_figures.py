@@ -1,0 +1,48 @@
+"""The figure of several genres a track."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from genre_utils.figures import finished
+
+
+def by_genre(table: pd.DataFrame, title: str, save: Path) -> Figure:
+    """How well each genre is ranked, and what its threshold makes of that.
+
+    Parameters
+    ----------
+    table : pd.DataFrame [index=genre, columns=support, threshold, average_precision, precision, recall, f1]
+        As ``multilabel.table`` returns it; genres without rows are named as such.
+    title : str
+        Says data set, protocol, level and number of rows.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    rows = table.sort_values("average_precision", na_position="first")
+    names = [f"{genre} ({support})" if support else f"{genre} (no rows)" for genre, support in rows["support"].items()]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), sharey=True, width_ratios=(3, 2))
+    figure.suptitle(title)
+    left.hlines(names, rows["precision"], rows["recall"].fillna(rows["precision"]), color="lightgrey", linewidth=3)
+    for column, marker, size in (("precision", "<", 10), ("recall", ">", 10), ("average_precision", "D", 6)):
+        left.plot(rows[column], names, marker, markersize=size, label=column.replace("_", " "))
+    left.set(title="Ranked and decided", xlabel="share", ylabel="genre (rows of it)", xlim=(-0.03, 1.03))
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
+    right.hlines(names, 0, rows["threshold"], color="lightgrey", linewidth=3)
+    right.plot(rows["threshold"], names, "o", markersize=9, color="black")
+    right.axvline(0.5, color="grey", linestyle=":", label="0.5, yes as likely as no")
+    right.set(title="Threshold, from validation", xlabel="probability from which it is called", xlim=(-0.03, 1.03))
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
+    sns.despine(figure)
+    return finished(figure, save)

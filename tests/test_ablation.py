@@ -1,0 +1,55 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny  # noqa: F401  (registers the network that is trained here)
+
+from genre_utils import ablation, evaluation, experiment, leaks, models, uncertainty
+
+GENRES = ["bass", "noise", "treble"]
+
+
+@pytest.fixture
+def trial(built, assignment, params):
+    tiny_params = dataclasses.replace(params, model="tiny_cnn", max_epochs=1, schedule="cosine")
+    return experiment.Trial(tiny_params, assignment, leaks.between_sides(assignment, built.tracks))
+
+
+def test_variants_are_trained_on_one_split_and_each_on_its_own_sounds(built, trial, tmp_path, monkeypatch):
+    extra = built.segments.assign(augmentation="noise 20 dB")
+    wide = dataclasses.replace(built, segments=pd.concat([built.segments, extra], ignore_index=True))
+    heard, trained = {}, experiment.trained
+
+    def noted(own, sounds, *rest):
+        heard[own.params.noise_snr_db] = sorted(sounds.segments["augmentation"].unique())
+        return trained(own, sounds, *rest)
+
+    monkeypatch.setattr(experiment, "trained", noted)
+    changes = {"nothing": {}, "noise": {"noise_snr_db": 20.0}}
+    predictions, seconds = ablation.variants(changes, trial, wide, GENRES, tmp_path / "beyond", tmp_path)
+    assert heard == {0.0: [""], 20.0: ["", "noise 20 dB"]}
+    assert list(predictions) == list(seconds.index) == list(changes)
+    assert (seconds > 0).all()
+    same = [table[["track_id", "segment", "split"]] for table in predictions.values()]
+    pd.testing.assert_frame_equal(*same)
+    assert (predictions["nothing"].filter(like="p_") != predictions["noise"].filter(like="p_")).any(axis=None)
+    kept = models.load(tmp_path / "beyond" / "noise" / "model.keras")
+    again = evaluation.predict(kept, built, trial.assignment, GENRES, trial.params)
+    np.testing.assert_allclose(again.filter(like="p_"), predictions["noise"].filter(like="p_"), atol=1e-6)
+
+
+def test_the_table_compares_each_with_the_first_on_test_tracks_alone(predictions):
+    better = predictions.assign(predicted=predictions["genre"])
+    for genre in evaluation.genres_of(predictions):
+        better[f"p_{genre}"] = (better["genre"] == genre).astype(float)
+    tables = {"nothing": predictions, "same": predictions.sample(frac=1, random_state=0), "perfect": better}
+    seconds = pd.Series({"nothing": 1.0, "same": 2.0, "perfect": 3.0}, name="seconds")
+    table = ablation.table(tables, seconds, seed=1)
+    tested = evaluation.by_track(predictions.query("split == 'test'"))
+    assert table.loc["nothing", "accuracy"] == uncertainty.accuracy(tested, 1)["accuracy"]
+    assert (table["n"] == 32).all() and table["seconds"].tolist() == [1, 2, 3]
+    assert table.loc["nothing", ["difference", "difference_low", "difference_high"]].isna().all()
+    assert (table.loc["same", ["difference", "difference_low", "difference_high"]] == 0).all()
+    assert table.loc["perfect", "difference"] == pytest.approx(1 - table.loc["nothing", "accuracy"])
+    assert table.loc["perfect", "difference_high"] > 0
