@@ -42,6 +42,8 @@ ARTEFACTS = (
     "metrics.json",
     "explorer/index.html",
     "protocols.csv",
+    "ablation.csv",
+    "ensemble.csv",
 )
 
 

@@ -17,6 +17,10 @@ MAIN_FIGURES = {
     "confused_pairs.png": "The pairs of genres that are most taken for each other",
     "reliability.png": "How often the network is right when it is so sure",
     "protocols.png": "One small network under four split protocols, beside what their tests share with training",
+    "ablation.png": "What each kind of augmentation is worth, with the paired difference to none",
+    "listening.png": "Where networks listen: heat of Grad-CAM over a log-mel, and attention along it",
+    "ensemble.png": "What each further member of an ensemble adds, by the seconds it costs",
+    "several_genres.png": "Tracks of several genres: how well each genre is ranked and decided, and its threshold",
     "curves.png": "Loss, accuracy and learning rate by epoch",
     "log_mels.png": "A log-mel spectrogram of each genre",
 }
