@@ -15,7 +15,14 @@ def test_the_defaults_are_the_paper():
     for name in ("cell_timeout_seconds", "lesson_epochs", "repeats", "beyond_epochs"):  # not of the system
         del paper[name]
     assert Params.from_mapping(paper) == Params()
-    assert paper == Params().to_mapping()  # and the profile leaves nothing to the defaults
+    defaults = Params().to_mapping()
+    assert {name: defaults[name] for name in paper} == paper
+    left = {value for name, value in defaults.items() if name not in paper}
+    assert left == {
+        0,
+        "plateau",
+        "softmax",
+    }  # the profile leaves to the defaults only what the paper has not: it is off
 
 
 def test_a_segment_of_the_paper_has_216_frames():
