@@ -87,7 +87,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         raise EvaluationError(f"Members must be of one protocol. Received: {', '.join(sorted(protocols))}.")
     base = None
     if args.against:
-        base = tracks_of(pd.read_parquet(args.against.with_suffix(".parquet")).query("seed == 0"), "test")
+        base = pd.read_parquet(args.against.with_suffix(".parquet")).query("seed == 0").drop(columns="seed")
+        base = tracks_of(base, "test")
     rows = []
     for count in range(1, len(found) + 1):
         names = list(found)[:count]

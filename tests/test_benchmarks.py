@@ -10,13 +10,20 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from genre_utils import classical, gtzan, models
+from genre_utils import classical, evaluation, gtzan, models
+from genre_utils.ensemble import mean
 from genre_utils.errors import CatalogError, SplitError
 from genre_utils.paths import PROJECT
 
-spec = importlib.util.spec_from_file_location("accuracy", PROJECT / "benchmarks" / "accuracy.py")
-accuracy = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(accuracy)
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+accuracy, ensemble, tries = script("accuracy"), script("ensemble"), script("tries")
 
 GENRES = ("blues", "jazz", "rock")
 
@@ -161,13 +168,42 @@ def test_arrays_of_another_form_are_refused(tmp_path, lists, arrays):
         accuracy.catalog_of(pd.Index(["mine"]), lists)
 
 
-def test_features_made_by_hand_are_a_model_like_any_other(run, tmp_path):
+def test_members_are_averaged_one_after_the_other_and_the_page_says_what_each_gave(run, lists, tmp_path, monkeypatch):
     assert classical.KINDS == accuracy.BY_HAND
-    result = run("--protocol", "artist", "--folds", "3", "--model", "svm")
-    assert result["pooled"]["track"]["accuracy"] > 0.6
-    predictions = pd.read_parquet(tmp_path / "out" / "a.parquet")
-    assert predictions.groupby(["split", "seed", "track_id"]).size().eq(6).all()
-    np.testing.assert_allclose(predictions.filter(like="p_").sum(axis=1), 1, atol=1e-6)
+    out = tmp_path / "out"
+    results = {}
+    for model in ("bands", "svm"):
+        wanted = ("--protocol", "artist", "--folds", "3", "--model", model, "--json", str(out / f"{model}_artist.json"))
+        results[model] = run(*wanted)
+        assert results[model]["pooled"]["track"]["accuracy"] > 0.6
+        predictions = pd.read_parquet(out / f"{model}_artist.parquet")
+        assert predictions.groupby(["split", "seed", "track_id"]).size().eq(6).all()
+    listed = lists / "train_filtered.txt"
+    listed.write_text("\n".join(listed.read_text().split("\n")[1:]))  # one clip is left out for a fault
+    members, saved = [str(out / f"{model}_artist.json") for model in results], out / "ensemble_artist.json"
+    found = ensemble.main(["--members", *members, "--against", members[1], "--lists", str(lists), "--json", str(saved)])
+    assert json.loads(saved.read_text()) == found
+    assert [row["added"] for row in found["rows"]] == ["bands_artist, seed 0", "svm_artist, seed 0"]
+    first, both = found["rows"]
+    assert first["track"] == results["bands"]["pooled"]["track"]
+    tables = [pd.read_parquet(out / f"{model}_artist.parquet").drop(columns="seed") for model in results]
+    together = evaluation.by_track(mean(tables).query("split == 'test'"))
+    assert both["track"]["accuracy"] == (together["genre"] == together["predicted"]).mean()
+    assert both["alone"] == results["svm"]["pooled"]["track"]["accuracy"]
+    gain = both["track"]["accuracy"] - both["alone"]
+    assert both["against"]["difference"] == pytest.approx(gain)
+    assert [row["n"] for row in found["lost"]["lists"]] == [23, 1]
+    wrong = (together["genre"] != together["predicted"]).sum()
+    assert sum(row["n"] - round(row["n"] * row["right"]) for row in found["lost"]["genres"]) == wrong
+
+    monkeypatch.setattr(tries, "RESULTS", out)
+    monkeypatch.setattr(tries, "HERE", tmp_path)
+    tries.main()
+    page = (tmp_path / "RESULTS.md").read_text()
+    for model, result in results.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{model}`")]
+        assert f"{100 * result['pooled']['track']['accuracy']:.1f} [" in line
+    assert "## Where the rest is lost" in page and "| svm_artist, seed 0 |" in page
 
 
 def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
