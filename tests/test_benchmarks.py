@@ -180,7 +180,7 @@ def test_members_are_averaged_one_after_the_other_and_the_page_says_what_each_ga
         assert predictions.groupby(["split", "seed", "track_id"]).size().eq(6).all()
     listed = lists / "train_filtered.txt"
     listed.write_text("\n".join(listed.read_text().split("\n")[1:]))  # one clip is left out for a fault
-    members, saved = [str(out / f"{model}_artist.json") for model in results], out / "ensemble_artist.json"
+    members, saved = [str(out / f"{model}_artist.json") for model in results], out / "ensemble.json"
     found = ensemble.main(["--members", *members, "--against", members[1], "--lists", str(lists), "--json", str(saved)])
     assert json.loads(saved.read_text()) == found
     assert [row["added"] for row in found["rows"]] == ["bands_artist, seed 0", "svm_artist, seed 0"]
