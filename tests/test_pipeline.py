@@ -131,3 +131,19 @@ def test_a_track_of_two_genres_has_two_targets(built, assignment):
     assert (table.loc[both, "label"] == -1).all() and (table.loc[~both, "label"] >= 0).all()
     assert (targets[both] == [1, 1, 0]).all()
     np.testing.assert_array_equal(targets[~both].argmax(axis=1), table.loc[~both, "label"])
+
+
+def test_every_batch_of_every_epoch_has_chances_of_its_own(built, assignment, params, monkeypatch):
+    drawn = []
+
+    def noted(decibels, _, targets, own, rng):
+        drawn.append((own.seed, rng.random()))
+        return decibels, targets
+
+    monkeypatch.setattr(pipeline.augment, "augmented", noted)
+    table = pipeline.examples(built, assignment, "train", GENRES)
+    steps = -(-len(table) // params.batch_size)
+    for seed in (0, 1):
+        own = dataclasses.replace(params, seed=seed)
+        gathered(pipeline.shuffled(built, table, own).take(3 * steps))
+    assert len({value for _, value in drawn}) == len(drawn) >= 6 * steps

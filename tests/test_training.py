@@ -13,7 +13,8 @@ import pytest
 import tiny  # noqa: F401  (registers the network that these tests train)
 import yaml
 
-from genre_utils import evaluation, models, training, uncertainty
+from genre_utils import evaluation, labels, models, training, uncertainty
+from genre_utils.errors import ParamsError
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -156,3 +157,63 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(
     folder, expected = undisturbed
     pd.testing.assert_frame_equal(history.drop(columns="seconds"), expected.drop(columns="seconds"))
     assert same_weights(tmp_path, folder)
+
+
+@pytest.fixture(scope="module")
+def beyond(tiny_params):
+    """With all that the paper has not: what is kept, averaged, mixed and moved must survive a kill too."""
+    return dataclasses.replace(
+        tiny_params, schedule="cosine", max_epochs=4, weight_decay=0.01, ema_decay=0.5, crop=True, shift_bands=2,
+        equalise_db=3.0, mask_bands=8, mask_seconds=0.1, mixup_alpha=0.4,
+    )  # fmt: skip
+
+
+def test_an_interrupted_augmented_training_ends_as_an_undisturbed_one_and_keeps_its_last_epoch(
+    built, assignment, beyond, tmp_path, monkeypatch
+):
+    begin, end = training.State.on_epoch_begin, training.State.on_epoch_end
+    averaged, interrupted = {}, iter([True])
+
+    def noted(self, epoch, logs=None):
+        end(self, epoch, logs)
+        averaged[epoch] = self.model.get_weights()
+
+    def killed(self, epoch, logs=None):
+        if epoch == 2 and next(interrupted, False):
+            raise KeyboardInterrupt
+        begin(self, epoch, logs)
+
+    monkeypatch.setattr(training.State, "on_epoch_end", noted)
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    undisturbed = training.train(built, assignment, GENRES, beyond, tmp_path / "one", tmp_path / "one")
+    kept = models.load(tmp_path / "one" / "model.keras").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(kept, averaged[3], strict=True))
+    monkeypatch.setattr(training.State, "on_epoch_begin", killed)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(built, assignment, GENRES, beyond, tmp_path / "other", tmp_path / "other")
+    resumed = training.train(built, assignment, GENRES, beyond, tmp_path / "other", tmp_path / "other")
+    pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), undisturbed.drop(columns="seconds"))
+    assert same_weights(tmp_path / "one", tmp_path / "other")
+
+
+def test_two_genres_need_an_answer_for_each(built, assignment, tiny_params, tmp_path):
+    several = dataclasses.replace(
+        built, tracks=built.tracks.assign(genre=built.tracks["genre"].replace("bass", "bass|noise"))
+    )
+    with pytest.raises(ParamsError, match=r"bass/.* has several genres, and softmax gives one answer. Set output"):
+        training.train(several, assignment, GENRES, tiny_params, tmp_path, tmp_path)
+    both = dataclasses.replace(tiny_params, model="compact_cnn", output="sigmoid", schedule="cosine", max_epochs=8)
+    training.train(several, assignment, GENRES, both, tmp_path, tmp_path)
+    predictions = evaluation.predict(models.load(tmp_path / "model.keras"), several, assignment, GENRES, both)
+    truth = labels.targets(predictions["genre"], GENRES)
+    answers = predictions[[f"p_{genre}" for genre in GENRES]].to_numpy()
+    assert answers[truth == 1].mean() > answers[truth == 0].mean() + 0.2
+    assert answers[truth[:, 0] == 1].sum(axis=1).mean() > 1.2  # two genres, which a softmax could not say
+
+
+def test_a_training_on_other_versions_of_the_sound_is_another_training(built, assignment, tiny_params):
+    extra = built.segments.assign(augmentation="pitch +1.00")
+    wide = dataclasses.replace(built, segments=pd.concat([built.segments, extra], ignore_index=True))
+    names = {training.fingerprint(store, assignment, GENRES, tiny_params) for store in (built, wide)}
+    assert len(names) == 2
