@@ -39,7 +39,7 @@ import keras  # isort: skip  (after genre_utils.models, which keeps it quiet)
 
 SEGMENTS, COLUMNS = 6, 64  # of 77.5 ms: 4.96 s, the paper's 5 s
 SECONDS_PER_COLUMN = 0.0775
-BY_HAND = ("svm", "boosting")  # classical.KINDS
+BY_HAND = ("svm", "boosting")  # classifiers.KINDS
 ARRAYS = {"hop_length": 1_709, "fmin_hz": 0.0, "fmax_hz": 11_025.0}  # at 22,050 Hz; a column every 1,709 samples
 
 
@@ -259,11 +259,14 @@ def by_hand(
     x: np.ndarray, table: pd.DataFrame, genres: list[str], params: Params
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The same by features made by hand and a classifier of scikit-learn."""
-    from genre_utils import classical  # needs the libraries for audio, which a machine for training may lack
+    from genre_utils import (
+        classical,
+        classifiers,
+    )  # classical needs the libraries for audio, which a machine for training may lack
 
     started = time.monotonic()
     features = classical.of_log_mel(in_db(x), params)
-    predictions = classical.fit_predict(features, table, params.model, genres, params.seed)
+    predictions = classifiers.fit_predict(features, table, params.model, genres, params.seed)
     seconds = round(time.monotonic() - started, 1)
     return predictions, {"epochs": 0, "train_seconds": seconds, "parameters": features.shape[1]}
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from genre_utils import classical, evaluation, gtzan, models
+from genre_utils import classifiers, evaluation, gtzan, models, networks
 from genre_utils.ensemble import mean
 from genre_utils.errors import CatalogError, SplitError
 from genre_utils.paths import PROJECT
@@ -30,7 +30,7 @@ GENRES = ("blues", "jazz", "rock")
 
 def bands(log_mel, params, genres):
     """A network that hears which bands are loud, and is trained in a moment."""
-    x = models.standardised_image(log_mel, params)
+    x = networks.standardised_image(log_mel, params)
     x = layers.AveragePooling2D((1, params.image_width))(x)
     return layers.Dense(genres, activation="softmax")(layers.Flatten()(x))
 
@@ -169,7 +169,7 @@ def test_arrays_of_another_form_are_refused(tmp_path, lists, arrays):
 
 
 def test_members_are_averaged_one_after_the_other_and_the_page_says_what_each_gave(run, lists, tmp_path, monkeypatch):
-    assert classical.KINDS == accuracy.BY_HAND
+    assert classifiers.KINDS == accuracy.BY_HAND
     out = tmp_path / "out"
     results = {}
     for model in ("bands", "svm"):

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from genre_utils import catalog, classical, features
+from genre_utils import catalog, classical, classifiers, features
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError, SplitError
 from genre_utils.params import Params
 
@@ -195,7 +195,7 @@ def test_no_track_with_features_is_an_error(tracks, params, tmp_path):
 
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
-    monkeypatch.setattr(classical, "BOOSTING_ROUNDS", 5)
+    monkeypatch.setattr(classifiers, "BOOSTING_ROUNDS", 5)
 
 
 @pytest.fixture(scope="module")
@@ -217,10 +217,10 @@ def data():
     return x[mixed], segments.iloc[mixed].reset_index(drop=True)
 
 
-@pytest.mark.parametrize("kind", classical.KINDS)
+@pytest.mark.parametrize("kind", classifiers.KINDS)
 def test_fit_predict_gives_a_tidy_table_and_learns(data, kind):
     x, segments = data
-    table = classical.fit_predict(x, segments, kind, GENRES)
+    table = classifiers.fit_predict(x, segments, kind, GENRES)
     probabilities = ["p_blues", "p_country", "p_pop"]
     assert table.columns.tolist() == ["track_id", "segment", "split", "genre", "predicted", *probabilities, "artist"]
     expected = segments[segments["split"] != "train"].reset_index(drop=True)
@@ -237,25 +237,25 @@ def test_the_svm_equals_scikit_learn_s_pipeline(data):
     parts = list(StratifiedGroupKFold(3).split(x[train], y, track))
     machines = make_pipeline(StandardScaler(), OneVsRestClassifier(SVC()))
     theirs = CalibratedClassifierCV(machines, method="temperature", cv=parts, ensemble=False).fit(x[train], y)
-    ours = classical.fit_predict(x, segments, "svm", GENRES).filter(like="p_")
+    ours = classifiers.fit_predict(x, segments, "svm", GENRES).filter(like="p_")
     np.testing.assert_allclose(ours, theirs.predict_proba(x[~train]), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", classical.KINDS)
+@pytest.mark.parametrize("kind", classifiers.KINDS)
 def test_what_is_not_train_has_no_part_in_training(data, kind):
     x, segments = data
     test = (segments["split"] == "test").to_numpy()
     changed = segments.assign(genre=segments["genre"].where(~test, "pop"))
-    before = classical.fit_predict(x, segments, kind, GENRES).query("split == 'validation'")
-    after = classical.fit_predict(np.where(test[:, np.newaxis], 1e3, x), changed, kind, GENRES)
+    before = classifiers.fit_predict(x, segments, kind, GENRES).query("split == 'validation'")
+    after = classifiers.fit_predict(np.where(test[:, np.newaxis], 1e3, x), changed, kind, GENRES)
     pd.testing.assert_frame_equal(after.query("split == 'validation'"), before)
 
 
-@pytest.mark.parametrize("kind", classical.KINDS)
+@pytest.mark.parametrize("kind", classifiers.KINDS)
 def test_a_genre_without_training_tracks_is_never_predicted(data, kind):
     x, segments = data
     few = ~((segments["split"] == "train") & (segments["genre"] == "country"))  # two genres are left to train on
-    table = classical.fit_predict(x[few], segments[few], kind, GENRES)
+    table = classifiers.fit_predict(x[few], segments[few], kind, GENRES)
     assert (table["p_country"] == 0).all()
     assert set(table["predicted"]) == {"blues", "pop"}
 
@@ -264,12 +264,12 @@ def test_two_training_tracks_of_one_segment_are_enough(data):
     x, segments = data
     few = (segments["split"] == "test") | segments["track_id"].isin([str(track) for track in range(6)])
     few &= segments["segment"] == 0
-    table = classical.fit_predict(x[few], segments[few], "svm", GENRES)
+    table = classifiers.fit_predict(x[few], segments[few], "svm", GENRES)
     np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1)
 
 
 def test_a_seed_decides_boosting(data):
-    first, again, other = (classical.fit_predict(*data, "boosting", GENRES, seed) for seed in (0, 0, 1))
+    first, again, other = (classifiers.fit_predict(*data, "boosting", GENRES, seed) for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(first, again)
     assert not np.allclose(first.filter(like="p_"), other.filter(like="p_"))
 
@@ -277,7 +277,7 @@ def test_a_seed_decides_boosting(data):
 def test_what_cannot_be_trained_says_why(data):
     x, segments = data
     with pytest.raises(ParamsError, match=r"Unknown classifier 'boost'.*'boosting'"):
-        classical.fit_predict(x, segments, "boost", GENRES)
+        classifiers.fit_predict(x, segments, "boost", GENRES)
     one = segments[segments["split"] == "train"].query("genre != 'pop' or track_id == '2'")
     with pytest.raises(SplitError, match=r"two or more\. Received one of: pop"):
-        classical.fit_predict(x[one.index], one, "svm", GENRES)
+        classifiers.fit_predict(x[one.index], one, "svm", GENRES)
