@@ -469,7 +469,7 @@ def write(result: dict[str, Any], predictions: pd.DataFrame, saved: Path, beside
     """Write both files beside themselves first; the JSON, which says what is done, is moved last."""
     saved.parent.mkdir(parents=True, exist_ok=True)
     for path, write_to in (
-        (beside, lambda target: predictions.to_parquet(target, index=False)),
+        (beside, lambda target: predictions.to_parquet(target, index=False, compression="zstd")),
         (saved, lambda target: target.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")),
     ):
         partial = path.with_name(path.name + ".partial")

@@ -103,7 +103,7 @@ def main() -> None:
         )
         if "lost" in result:
             parts.append(lost(result["lost"]))
-    (HERE / "RESULTS.md").write_text("\n".join(parts))
+    (HERE / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def lost(facts: dict[str, Any]) -> str:

@@ -269,3 +269,27 @@ def test_the_readme_says_what_the_explorer_weighs(data, name):
         figures = f"{large['size_mb']:.1f} MB | {large['median_open_ms']:.0f} ms | {large['slowest_ms']:.0f} ms |"
         assert f"| {large['segments']:,} segments, without sound | {figures}" in readme
         assert f"{large['clicks']} clicks" in readme
+
+
+@pytest.mark.parametrize("name", ["paper_cnn", "compact_cnn", "attention", "crnn", "svm", "ensemble"])
+def test_the_readme_says_what_goes_beyond_the_paper(name):
+    folder = PROJECT / "benchmarks" / "results"
+    result = json.loads((folder / ("ensemble.json" if name == "ensemble" else f"{name}_artist.json")).read_text())
+    last = result["rows"][-1] if name == "ensemble" else result["pooled"] | {"against": result.get("against")}
+    lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{name}`" if name != "ensemble" else "| all of them")]
+    cells = [cell.strip() for cell in line.split("|")]
+    for cell, level in zip(cells[-4:-2], ("segment", "track"), strict=True):
+        value = last[level]
+        assert cell == f"{100 * value['accuracy']:.1f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+    if name != "paper_cnn":
+        gain = last["against"] if name == "ensemble" else last["against"]["track"]
+        said = f"{100 * gain['difference']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+        assert cells[-2] == said.replace("-", "−")
+
+
+def test_the_page_of_tries_is_made_from_the_results_in_the_tree(tmp_path, monkeypatch):
+    made = (PROJECT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(tries, "HERE", tmp_path)
+    tries.main()
+    assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == made
