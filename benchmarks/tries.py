@@ -48,7 +48,7 @@ def row_of(path: Path, title: str) -> list[str]:
     held_out = pooled["validation_tracks"]["accuracy"]
     return [
         title,
-        f"{pooled['parameters']:,}",
+        f"{pooled['parameters']:,}" + ("" if epochs else " features"),
         str(seeds),
         str(epochs) if epochs else "–",
         f"{pooled['seconds'] / seeds / len(pooled['folds']):.0f}",
@@ -85,7 +85,8 @@ def main() -> None:
         ("## Tries", sorted((RESULTS / "tries").glob("*.json"))),
     ):
         rows = sorted((row_of(path, what(path)) for path in paths), key=lambda row: float(row[5]), reverse=True)
-        parts.append(f"{title}\n\n{table(header, rows)}\n")
+        if rows:
+            parts.append(f"{title}\n\n{table(header, rows)}\n")
     for path in sorted(RESULTS.glob("ensemble*.json")):
         result = json.loads(path.read_text())
         rows = [

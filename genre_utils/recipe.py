@@ -9,7 +9,7 @@ from genre_utils.quiet import quiet_stderr
 with quiet_stderr():
     import keras
 
-# Named sets of parameters; what they do not name stays as it is. Chosen on validation clips: benchmarks/RESULTS.md.
+# Named sets of parameters; what they do not name stays as it is. What each gave: benchmarks/RESULTS.md.
 STEADY = {"schedule": "cosine", "max_epochs": 30, "learning_rate": 0.002, "weight_decay": 0.01}
 KINDS: dict[str, dict[str, Any]] = {
     "crop": {"crop": True},

@@ -271,7 +271,7 @@ def test_the_readme_says_what_the_explorer_weighs(data, name):
         assert f"{large['clicks']} clicks" in readme
 
 
-@pytest.mark.parametrize("name", ["paper_cnn", "compact_cnn", "attention", "crnn", "svm", "ensemble"])
+@pytest.mark.parametrize("name", ["paper_cnn", "compact_cnn", "attention", "svm", "ensemble"])
 def test_the_readme_says_what_goes_beyond_the_paper(name):
     folder = PROJECT / "benchmarks" / "results"
     result = json.loads((folder / ("ensemble.json" if name == "ensemble" else f"{name}_artist.json")).read_text())

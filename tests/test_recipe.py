@@ -48,7 +48,7 @@ def test_shares_of_one_genre_cost_what_labels_cost(params, rng):
     labels = rng.integers(0, 3, 8)
     losses = {}
     for name, changes in {"labels": {}, "shares": {"mixup_alpha": 0.2}, "sigmoid": {"output": "sigmoid"}}.items():
-        own = dataclasses.replace(params, model="compact_cnn", **changes)
+        own = dataclasses.replace(params, model="tiny_cnn", **changes)
         network = recipe.compiled(models.build(own, 3), own)
         targets = np.eye(3, dtype=np.float32)[labels] if recipe.takes_shares(own) else labels
         losses[name] = network.evaluate(x, targets, verbose=0)[0]
