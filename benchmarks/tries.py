@@ -23,7 +23,7 @@ differences are paired, clip by clip, with the paper's network (trained by the p
 
 Each clip is also held out for validation once. **Recipes were chosen by the validation column**, not by the test;
 still, both are of the same 709 clips, so that the best of many tries flatters itself. The published test list has not
-been looked at.
+been looked at. Seconds are of trainings that shared two cores with other work.
 """
 
 
