@@ -293,3 +293,11 @@ def test_the_page_of_tries_is_made_from_the_results_in_the_tree(tmp_path, monkey
     monkeypatch.setattr(tries, "HERE", tmp_path)
     tries.main()
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == made
+
+
+def test_the_readme_says_how_long_the_recommended_network_trains():
+    result = json.loads((PROJECT / "benchmarks" / "results" / "budget_compact_cnn.json").read_text())
+    (row,) = result["rows"]
+    assert row["clips"]["train"] >= 640 and row["train_seconds"] < 600
+    said = f"On {row['clips']['train']} of the clips its {row['epochs']} epochs took {row['train_seconds']:.0f} s"
+    assert said in (PROJECT / "README.md").read_text(encoding="utf-8")
