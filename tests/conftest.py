@@ -13,7 +13,7 @@ from genre_utils import catalog, splits, store
 from genre_utils.params import Params
 
 os.environ["MPLBACKEND"] = "Agg"
-settings.register_profile("tests", deadline=None, max_examples=50)  # a deadline would be a test of the machine
+settings.register_profile("tests", deadline=None, max_examples=40)  # a deadline would be a test of the machine
 settings.load_profile("tests")
 
 

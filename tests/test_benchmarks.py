@@ -141,7 +141,7 @@ def test_without_any_test_clip_the_validation_list_is_tested_and_chooses_nothing
 
 
 def test_finished_trainings_are_kept(run, tmp_path, monkeypatch):
-    wanted = ("--protocol", "artist", "--folds", "4", "--only-folds", "0", "--seeds", "2")
+    wanted = ("--model", "svm", "--protocol", "artist", "--folds", "4", "--only-folds", "0", "--seeds", "2")
     before = run(*wanted)
     assert before["pooled"]["over_seeds"]["track"]["seeds"] == 2
     saved = tmp_path / "out" / "a.json"
