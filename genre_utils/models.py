@@ -119,7 +119,7 @@ def multiply_adds(network: keras.Model, frames: int) -> int:
         entering = [shapes[tensor.name] for tensor in tree.flatten(layer.input)]
         leaving = layer.compute_output_shape(entering[0] if len(entering) == 1 else entering)
         shapes[layer.output.name] = leaving
-        matrices = [weight for weight in layer.trainable_weights if len(weight.shape) > 1]
+        matrices = [weight for weight in layer.trainable_weights if len(weight.shape) > 1 and weight.name != "bias"]
         times = entering[0][1] if isinstance(layer, layers.Bidirectional) else math.prod(leaving[1:-1])
         total += times * sum(math.prod(matrix.shape) for matrix in matrices)
     return total

@@ -140,6 +140,9 @@ def test_multiply_adds_are_those_of_the_layers_by_hand():
     y = keras.layers.GlobalAveragePooling2D()(y)
     network = keras.Model(x, keras.layers.Dense(7)(y))
     assert models.multiply_adds(network, 10) == 4 * 10 * 4 * 5 * 3 + 4 * 7
+    x = keras.Input((6, None))
+    recurrent = keras.Model(x, keras.layers.Bidirectional(keras.layers.GRU(4))(keras.layers.Permute((2, 1))(x)))
+    assert models.multiply_adds(recurrent, 10) == 2 * 10 * (6 + 4) * 3 * 4
 
 
 def test_the_compact_networks_work_at_about_fourteen_frames_a_second():
