@@ -259,10 +259,8 @@ def by_hand(
     x: np.ndarray, table: pd.DataFrame, genres: list[str], params: Params
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The same by features made by hand and a classifier of scikit-learn."""
-    from genre_utils import (
-        classical,
-        classifiers,
-    )  # classical needs the libraries for audio, which a machine for training may lack
+    # Here, because they need the libraries for audio, which a machine for training may lack.
+    from genre_utils import classical, classifiers
 
     started = time.monotonic()
     features = classical.of_log_mel(in_db(x), params)

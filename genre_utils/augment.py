@@ -25,7 +25,7 @@ def augmented(
     decibels : np.ndarray [shape=(n, mel, frame)]
         Log-mels in dB.
     following : np.ndarray [shape=(n, mel, frame)]
-        The five seconds after each; of use to :func:`crop` alone.
+        The segments after them; of use to :func:`crop` alone.
     targets : np.ndarray [shape=(n,) or (n, genre)]
         Labels; with ``mixup_alpha`` they must be shares of genres.
     params : Params

@@ -9,7 +9,7 @@ import pandas as pd
 
 from genre_utils import audio, demo, download, gtzan
 from genre_utils.errors import AudioError, CatalogError, DownloadError
-from genre_utils.labels import SEPARATOR, in_order
+from genre_utils.labels import genres_of, in_order
 from genre_utils.params import Params
 from genre_utils.paths import CACHE, PROJECT
 
@@ -244,26 +244,6 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
         blank = {"artist": "", "title": "", "published_split": ""}
         checked.append(blank | row | {"path": str(row["path"]), "fault": fault, "duration_seconds": seconds})
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
-
-
-def genres_of(tracks: pd.DataFrame) -> list[str]:
-    """The genres of a catalog, each by itself.
-
-    Parameters
-    ----------
-    tracks : pd.DataFrame
-        With ``genre``; several of one track are separated by ``|``.
-
-    Returns
-    -------
-    list of str
-        In the order of the alphabet, none twice: the classes of a network.
-
-    References
-    ----------
-    Notebook: 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
-    """
-    return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR)})
 
 
 def usable(tracks: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,26 @@ def in_order(genre: str) -> str:
     return SEPARATOR.join(names) if all(names) else ""
 
 
+def genres_of(tracks: pd.DataFrame) -> list[str]:
+    """The genres of a catalog, each by itself.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        With ``genre``; several of one track are separated by ``|``.
+
+    Returns
+    -------
+    list of str
+        In the order of the alphabet, none twice: the classes of a network.
+
+    References
+    ----------
+    Notebook: 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    """
+    return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR)})
+
+
 def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
     """Which genres a row is of, as 0 and 1: what a network with a yes or no for each genre learns.
 
@@ -42,7 +62,7 @@ def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
     if unknown := sorted(set(table) - set(genres)):
         raise CatalogError(
             f"Every genre must be among the classes {', '.join(genres)}. Received: {', '.join(unknown)}. "
-            "Take the classes from the whole catalog (catalog.genres_of), or leave those tracks out."
+            "Take the classes from the whole catalog (labels.genres_of), or leave those tracks out."
         )
     return table.reindex(columns=genres, fill_value=0).to_numpy(np.float32)
 

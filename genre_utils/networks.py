@@ -102,11 +102,11 @@ def compact_features(log_mel: keras.KerasTensor, params: Params) -> keras.KerasT
     x = layers.AveragePooling2D((1, frames), name="frames")(x) if frames > 1 else x
     x = standardised(x)
     for number, filters in enumerate(COMPACT_FILTERS):
-        first = number == 0
+        first, last = number == 0, number == len(COMPACT_FILTERS) - 1
         x = layers.Conv2D(filters, 5 if first else 3, strides=(2, 1) if first else 1, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
-        x = layers.ReLU(name="features" if filters is COMPACT_FILTERS[-1] else None)(x)
-        x = layers.MaxPooling2D(2)(x) if number < len(COMPACT_FILTERS) - 1 else x
+        x = layers.ReLU(name="features" if last else None)(x)
+        x = x if last else layers.MaxPooling2D(2)(x)
     return x
 
 

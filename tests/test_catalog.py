@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from genre_utils import catalog, demo, download
+from genre_utils import catalog, demo, download, labels
 from genre_utils.errors import CatalogError
 
 
@@ -119,7 +119,7 @@ def test_load_takes_a_path_and_refuses_the_rest(genre_folder, params, tmp_path):
     with pytest.raises(CatalogError, match="two or more"):
         catalog.load(dataclasses.replace(params, dataset=str(one)))
     two = csv(tmp_path, "path,genre\nmusic/bass/bass.00000.wav,low|bass\n")
-    assert catalog.genres_of(catalog.load(dataclasses.replace(params, dataset=str(two)))) == ["bass", "low"]
+    assert labels.genres_of(catalog.load(dataclasses.replace(params, dataset=str(two)))) == ["bass", "low"]
 
 
 def test_several_genres_are_read_in_any_order(params, tmp_path):
@@ -128,12 +128,12 @@ def test_several_genres_are_read_in_any_order(params, tmp_path):
     with_genres = catalog.from_csv(csv(tmp_path, "path,genre\n" + rows), params)
     expected = ["blues|rock", "blues|rock", "blues|rock", "rock", "rock", "hip hop|rock", "Rock|rock"]
     assert with_genres["genre"].tolist() == expected
-    assert catalog.genres_of(with_genres) == ["Rock", "blues", "hip hop", "rock"]
+    assert labels.genres_of(with_genres) == ["Rock", "blues", "hip hop", "rock"]
 
 
 def test_the_genres_of_a_catalog_with_one_each_are_its_genres(genre_folder, params):
     tracks = catalog.from_folder(genre_folder, params)
-    assert catalog.genres_of(tracks) == sorted(tracks["genre"].unique())
+    assert labels.genres_of(tracks) == sorted(tracks["genre"].unique())
 
 
 @pytest.mark.parametrize("inner", ["gtzan-mini/main/genres", "genres", "genres_original", "Data/genres_original"])

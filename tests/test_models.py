@@ -9,6 +9,7 @@ import pytest
 from genre_utils import models
 from genre_utils.errors import ParamsError
 from genre_utils.params import Params
+from genre_utils.paths import PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,14 @@ def test_the_compact_networks_are_small(compact, paper_network, tmp_path):
     assert not [layer for layer in compact.layers if isinstance(layer, keras.layers.Resizing)]
     frames = Params().frames_per_segment
     assert models.multiply_adds(compact, frames) <= models.multiply_adds(paper_network, frames) / 20
+
+
+def test_the_readme_says_what_the_recommended_network_costs(paper_network):
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    compact = models.build(Params(model="compact_cnn"), 10)
+    costs = [models.multiply_adds(network, Params().frames_per_segment) / 1e6 for network in (compact, paper_network)]
+    assert f"{compact.count_params():,} parameters" in readme
+    assert f"{costs[0]:.1f} million multiply-adds" in readme and f"takes {costs[1]:.1f} million" in readme
 
 
 def test_multiply_adds_are_those_of_the_layers_by_hand():
