@@ -126,7 +126,34 @@ def divided(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, str]:
     return assignment, f"published validation list (no test clip is in the arrays; {part})"
 
 
-class Batches(keras.utils.PyDataset):
+class Plain(keras.utils.PyDataset):
+    """Batches in order, as they are: for validation.
+
+    Parameters
+    ----------
+    segments : np.ndarray [shape=(n, mel, column), dtype=uint8]
+        Segments.
+    targets : np.ndarray [shape=(n,) or (n, genre)]
+        Labels or shares.
+    params : Params
+        Batch size.
+    """
+
+    def __init__(self, segments: np.ndarray, targets: np.ndarray, params: Params):
+        # Two, so that Keras switches tf.data's autotuning off: at the end of an epoch TensorFlow 2.21 waits until the
+        # autotuner's nap is over, and naps double up to a minute. That took half of the time.
+        super().__init__(workers=2)
+        self.segments, self.targets, self.params = segments, targets, params
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.segments) / self.params.batch_size)
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = slice(step * self.params.batch_size, (step + 1) * self.params.batch_size)
+        return in_db(self.segments[rows]), self.targets[rows]
+
+
+class Batches(Plain):
     """Training batches: shuffled whole, augmented anew in every epoch, as the package's own pipeline does.
 
     Parameters
@@ -140,25 +167,21 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, segments: np.ndarray, following: np.ndarray, targets: np.ndarray, params: Params):
-        super().__init__()
-        self.arrays = segments, following, targets
-        self.params = params
+        super().__init__(segments, targets, params)
+        self.following = following
         self.epoch = 0
         self.on_epoch_end()
 
     def on_epoch_end(self) -> None:
         """Another order."""
-        self.order = np.random.default_rng([self.params.seed, self.epoch]).permutation(len(self.arrays[0]))
+        self.order = np.random.default_rng([self.params.seed, self.epoch]).permutation(len(self.segments))
         self.epoch += 1
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.order) / self.params.batch_size)
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         index = self.order[step * self.params.batch_size :][: self.params.batch_size]
-        segments, following, targets = (array[index] for array in self.arrays)
+        segments, following = in_db(self.segments[index]), in_db(self.following[index])
         rng = np.random.default_rng([self.params.seed, self.epoch, step])
-        return augment.augmented(in_db(segments), in_db(following), targets, self.params, rng)
+        return augment.augmented(segments, following, self.targets[index], self.params, rng)
 
 
 def in_db(segments: np.ndarray) -> np.ndarray:
@@ -166,17 +189,15 @@ def in_db(segments: np.ndarray) -> np.ndarray:
     return segments.astype(np.float32) * (Params().top_db / 255) - Params().top_db
 
 
-def trained(
-    batches: Batches, validation: tuple[np.ndarray, np.ndarray], genres: int, params: Params
-) -> tuple[keras.Model, dict[str, Any]]:
+def trained(batches: Batches, validation: Plain, genres: int, params: Params) -> tuple[keras.Model, dict[str, Any]]:
     """Train by the recipe; keep the epoch with the best validation accuracy, under a cosine schedule the last.
 
     Parameters
     ----------
     batches : Batches
         Training segments.
-    validation : tuple of np.ndarray
-        Log-mels (n, mel, column) float32 and targets.
+    validation : Plain
+        Validation segments.
     genres : int
         Number of classes.
     params : Params
@@ -189,7 +210,7 @@ def trained(
     facts : dict
         ``epochs`` trained, ``best_epoch``, its ``validation_accuracy``, ``train_seconds``, ``parameters``.
     """
-    model = recipe.compiled(models.build(params, genres, frames=validation[0].shape[2]), params)
+    model = recipe.compiled(models.build(params, genres, frames=batches.segments.shape[2]), params)
     with tempfile.TemporaryDirectory() as folder:
         best = str(Path(folder) / "best.weights.h5")
         checkpoint = keras.callbacks.ModelCheckpoint(
@@ -246,7 +267,7 @@ def by_network(
     wanted = np.eye(len(genres), dtype=np.float32)[label] if recipe.takes_shares(params) else label
     train, validation = ((table["split"] == split).to_numpy() for split in ("train", "validation"))
     batches = Batches(x[train], following[train], wanted[train], params)
-    model, facts = trained(batches, (in_db(x[validation]), wanted[validation]), len(genres), params)
+    model, facts = trained(batches, Plain(x[validation], wanted[validation], params), len(genres), params)
     started = time.monotonic()
     probabilities = model.predict(in_db(x[~train]), batch_size=params.batch_size, verbose=0)
     columns = {f"p_{genre}": column for genre, column in zip(genres, probabilities.T, strict=True)}

@@ -13,6 +13,12 @@ with quiet_stderr():
 
 tf.get_logger().setLevel("ERROR")  # it warns of every further network in a process, as each is traced anew
 
+AHEAD = 2  # batches gathered while one is trained on: two keep up with any network here, more would only use memory
+# TensorFlow 2.21 lets an iterator go only when the nap of its autotuner is over, and naps double from 10 ms to a
+# minute: each validation and each prediction took up to twice as long.
+OPTIONS = tf.data.Options()
+OPTIONS.autotune.enabled = False
+
 
 def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[str]) -> pd.DataFrame:
     """The segments of one split, with their labels.
@@ -76,7 +82,7 @@ def in_order(store: Store, table: pd.DataFrame, params: Params, targets: np.ndar
     Notebook: 03_training, 06_beyond_the_paper.
     """
     plain = tf.constant(-1, tf.int64)
-    return batches(store, table, tf.data.Dataset.range(len(table)), plain, params, targets)
+    return batches(store, table, tf.data.Dataset.range(len(table)), plain, params, targets).with_options(OPTIONS)
 
 
 def shuffled(
@@ -116,7 +122,7 @@ def shuffled(
         )
         return batches(store, table, tf.data.Dataset.from_tensor_slices(order), epoch, params, targets)
 
-    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_order).prefetch(tf.data.AUTOTUNE)
+    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_order).prefetch(AHEAD).with_options(OPTIONS)
 
 
 def batches(
@@ -146,7 +152,7 @@ def batches(
         return tf.ensure_shape(decibels, (None, mels, frames)), tf.ensure_shape(target, (None, *wanted.shape[1:]))
 
     steps = order.batch(params.batch_size).enumerate()
-    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return steps.map(load, num_parallel_calls=AHEAD).prefetch(AHEAD)
 
 
 def gpus() -> list[str]:

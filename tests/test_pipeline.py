@@ -29,6 +29,12 @@ def test_in_order_gives_the_store_as_it_is(built, assignment, params):
     assert decibels.dtype == np.float32
 
 
+def test_no_iterator_waits_for_an_autotuner(built, assignment, params):
+    table = pipeline.examples(built, assignment, "train", GENRES)
+    for dataset in (pipeline.in_order(built, table, params), pipeline.shuffled(built, table, params)):
+        assert dataset.options().autotune.enabled is False
+
+
 def epoch(built, table, params, number):
     steps = -(-len(table) // params.batch_size)
     return gathered(pipeline.shuffled(built, table, params, first_epoch=number).take(steps))
