@@ -189,15 +189,17 @@ def in_db(segments: np.ndarray) -> np.ndarray:
     return segments.astype(np.float32) * (Params().top_db / 255) - Params().top_db
 
 
-def trained(batches: Batches, validation: Plain, genres: int, params: Params) -> tuple[keras.Model, dict[str, Any]]:
+def trained(
+    batches: Batches, validation: Plain | None, genres: int, params: Params
+) -> tuple[keras.Model, dict[str, Any]]:
     """Train by the recipe; keep the epoch with the best validation accuracy, under a cosine schedule the last.
 
     Parameters
     ----------
     batches : Batches
         Training segments.
-    validation : Plain
-        Validation segments.
+    validation : Plain or None
+        Validation segments; a recipe that chooses nothing by them can do without.
     genres : int
         Number of classes.
     params : Params
@@ -223,21 +225,26 @@ def trained(batches: Batches, validation: Plain, genres: int, params: Params) ->
         ).history  # fmt: skip
         seconds = time.monotonic() - started
         model.load_weights(best)
-    reached = history["val_accuracy"]
-    kept = len(reached) - 1 if params.schedule == "cosine" else int(np.argmax(reached))
+    reached = history.get("val_accuracy", [])
+    epochs = len(history["loss"])
+    kept = epochs - 1 if params.schedule == "cosine" else int(np.argmax(reached))
     facts = {
-        "epochs": len(reached),
+        "epochs": epochs,
         "best_epoch": kept + 1,
-        "validation_accuracy": float(reached[kept]),
+        "validation_accuracy": float(reached[kept]) if reached else None,
         "train_seconds": round(seconds, 1),
         "parameters": model.count_params(),
     }
     return model, facts
 
 
-def one(tracks: pd.DataFrame, segments: np.ndarray, genres: list[str], params: Params) -> tuple[dict, pd.DataFrame]:
+def one(
+    tracks: pd.DataFrame, segments: np.ndarray, genres: list[str], params: Params, refit: bool = False
+) -> tuple[dict, pd.DataFrame]:
     """One training and its test: a row of the JSON, and the predictions."""
     assignment, tested_on = divided(tracks, params)
+    if refit:
+        assignment["split"] = assignment["split"].replace("validation", "train")
     table = assignment.merge(tracks[["track_id", "genre", "artist"]], on="track_id")
     clip = pd.Index(tracks["track_id"]).get_indexer(table["track_id"])
     place = table["segment"].to_numpy(int)
@@ -267,7 +274,8 @@ def by_network(
     wanted = np.eye(len(genres), dtype=np.float32)[label] if recipe.takes_shares(params) else label
     train, validation = ((table["split"] == split).to_numpy() for split in ("train", "validation"))
     batches = Batches(x[train], following[train], wanted[train], params)
-    model, facts = trained(batches, Plain(x[validation], wanted[validation], params), len(genres), params)
+    held_out = Plain(x[validation], wanted[validation], params) if validation.any() else None
+    model, facts = trained(batches, held_out, len(genres), params)
     started = time.monotonic()
     probabilities = model.predict(in_db(x[~train]), batch_size=params.batch_size, verbose=0)
     columns = {f"p_{genre}": column for genre, column in zip(genres, probabilities.T, strict=True)}
@@ -336,13 +344,14 @@ def summary(predictions: pd.DataFrame, rows: list[dict], missing: dict[str, int]
     predictions = predictions[predictions["split"] == "test"]
     by_seed = [scores(group) for _, group in predictions.groupby("seed")]
     chosen_by = pd.DataFrame([row["validation_tracks"] for row in rows]).sum().to_dict()
+    chosen_by["accuracy"] = chosen_by["right"] / chosen_by["of"] if chosen_by["of"] else None
     return {
         "protocol": rows[0]["protocol"], "model": rows[0]["model"], "image": rows[0]["image"],
         "parameters": rows[0]["parameters"], "tested_on": rows[0]["tested_on"],
         "folds": sorted({row["fold"] for row in rows}), "seeds": sorted({row["seed"] for row in rows}),
         "leaks": pd.DataFrame([row["leaks"] for row in rows]).mean().round(4).to_dict(),
         "absent_clips": missing, "seconds": round(sum(row["train_seconds"] for row in rows), 1),
-        "validation_tracks": chosen_by | {"accuracy": chosen_by["right"] / chosen_by["of"]},
+        "validation_tracks": chosen_by,
         **scores(predictions),
         "over_seeds": {
             level: uncertainty.over_seeds([score[level]["accuracy"] for score in by_seed])
@@ -367,7 +376,8 @@ def report(pooled: dict[str, Any], predictions: pd.DataFrame, device_name: str) 
         if spread["seeds"] > 1:
             print(f"  over {spread['seeds']} seeds {100 * spread['mean']:.1f} ± {100 * spread['sd']:.1f} %")
     chosen_by = pooled["validation_tracks"]
-    print(f"validation tracks right, all trainings: {100 * chosen_by['accuracy']:.1f} % of {chosen_by['of']}")
+    if chosen_by["of"]:
+        print(f"validation tracks right, all trainings: {100 * chosen_by['accuracy']:.1f} % of {chosen_by['of']}")
     print("\nTable I, segments:")
     print(evaluation.table_one(predictions.query("split == 'test'")).round(2).to_string())
 
@@ -422,6 +432,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters that win over the recipe"
     )
+    parser.add_argument(
+        "--refit", action="store_true", help="train on the validation clips too, once all is chosen by them"
+    )
     parser.add_argument("--against", type=Path, help="the JSON of an earlier run on the same clips, folds and seeds")
     parser.add_argument("--json", type=Path, required=True, help="results; predictions go beside it as .parquet")
     return parser.parse_args(argv)
@@ -440,12 +453,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         {"image_height": height, "image_width": width, "max_epochs": args.epochs} | named | fixed
     )
     folds = (args.only_folds or range(args.folds)) if args.protocol == "artist" else [0]
-    settings = base.to_mapping() | {"clips": len(clips), "recipe": args.recipe, "set": args.set}
+    if args.refit and base.schedule == "plateau" and args.model not in BY_HAND:
+        raise ParamsError("--refit leaves no validation clips, by which the schedule plateau stops. Use cosine.")
+    settings = base.to_mapping() | {"clips": len(clips), "recipe": args.recipe, "set": args.set, "refit": args.refit}
     saved, beside = args.json, args.json.with_suffix(".parquet")
     rows, tables = [], []
     if saved.exists():
         before = json.loads(saved.read_text())
-        if before["settings"] != settings:
+        if {"refit": False} | before["settings"] != settings:
             raise SplitError(f"{saved} holds a run with other settings. Name another file, or move it away.")
         rows, table = before["rows"], pd.read_parquet(beside)
         done = {(row["fold"], row["seed"]) for row in rows}  # a kill between the two files leaves one training more
@@ -460,7 +475,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for fold in folds:
             if not any((row["fold"], row["seed"]) == (fold, seed) for row in rows):
                 print(f"\n{args.protocol}, fold {fold}, seed {seed}", flush=True)
-                row, table = one(tracks, segments, genres, dataclasses.replace(base, fold=fold, seed=seed))
+                row, table = one(tracks, segments, genres, dataclasses.replace(base, fold=fold, seed=seed), args.refit)
                 rows.append(row)
                 tables.append(table)
                 print(f"  segments {said(row['segment'])}\n  tracks   {said(row['track'])}", flush=True)

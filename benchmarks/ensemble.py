@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             "added": names[-1],
             "members": count,
             "seconds": round(sum(found[name][1] for name in names), 1),
-            "validation_tracks": float((held_out["genre"] == held_out["predicted"]).mean()),
+            "validation_tracks": float((held_out["genre"] == held_out["predicted"]).mean()) if len(held_out) else None,
             "alone": uncertainty.accuracy(tracks_of(found[names[-1]][0], "test"))["accuracy"],
             "track": uncertainty.accuracy(tested),
             "segment": uncertainty.accuracy(together[together["split"] == "test"]),

@@ -12,7 +12,7 @@ from keras import layers
 
 from genre_utils import classifiers, evaluation, gtzan, models, networks
 from genre_utils.ensemble import mean
-from genre_utils.errors import CatalogError, SplitError
+from genre_utils.errors import CatalogError, ParamsError, SplitError
 from genre_utils.paths import PROJECT
 
 
@@ -100,6 +100,20 @@ def test_folds_test_every_clip_once_and_the_json_says_all_that_belongs_to_a_figu
     assert pooled["leaks"] == {"file": 0.0, "song": 0.0, "artist": 0.0}
     assert pooled["table"][0]["genre"] == "blues"
     assert result["ratios"]["segment_accuracy"] == pooled["segment"]["accuracy"]
+
+
+def test_a_refit_trains_on_all_that_is_not_tested_and_needs_a_recipe_that_chooses_nothing(run, tmp_path):
+    with pytest.raises(ParamsError, match="Use cosine"):
+        run("--protocol", "artist", "--folds", "3", "--refit")
+    words = ["--protocol", "artist", "--folds", "3", "--only-folds", "0", "--refit"]
+    result = run(*words, "--set", "batch_size=4", "schedule=cosine")
+    (row,) = result["rows"]
+    assert set(row["clips"]) == {"train", "test"} and sum(row["clips"].values()) == 24
+    assert row["leaks"]["artist"] == 0 and row["validation_accuracy"] is None
+    assert result["pooled"]["validation_tracks"] == {"right": 0, "of": 0, "accuracy": None}
+    assert pd.read_parquet(tmp_path / "out" / "a.parquet")["split"].unique().tolist() == ["test"]
+    with pytest.raises(SplitError, match="other settings"):
+        run(*words[:-1], "--set", "batch_size=4", "schedule=cosine")
 
 
 def test_absent_clips_are_not_wrong_and_two_runs_are_compared_pair_by_pair(run, tmp_path, capsys):
