@@ -43,6 +43,12 @@ def percent(value: dict[str, Any]) -> str:
     return f"{100 * value['accuracy']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
 
 
+def whole(path: Path) -> bool:
+    """Whether a run has tested every fold; a stopped one goes on when it is started again."""
+    result = json.loads(path.read_text())
+    return len(result["pooled"]["folds"]) == result["settings"]["folds"]
+
+
 def share(value: float | None) -> str:
     """A share in percent; none where no clip was held out for validation."""
     return "–" if value is None else f"{100 * value:.1f}"
@@ -102,7 +108,7 @@ def main() -> None:
         "tracks less paper_cnn, points",
     ]  # fmt: skip
     parts = [HEAD]
-    found = sorted(RESULTS.glob("*_artist.json"))
+    found = [path for path in sorted(RESULTS.glob("*_artist.json")) if whole(path)]
     refits = [path for path in found if path.stem.endswith("_refit_artist")]
     for title, paths in (
         ("## Networks and classifiers", [path for path in found if path not in refits]),
