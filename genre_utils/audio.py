@@ -1,5 +1,6 @@
 """From a file to float32 mono samples at one rate."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +76,15 @@ def load(path: str | Path, params: Params, seconds: float | None = None) -> np.n
         with soundfile.SoundFile(path) as file:
             rate_hz = file.samplerate
             frames = -1 if seconds is None else round((seconds + RESAMPLING_MARGIN_SECONDS) * rate_hz)
-            samples = file.read(frames, dtype="float32", always_2d=True)  # (samples, channel)
+            # libsndfile's own conversion of 16 bits to float takes three times as long as reading and scaling.
+            dtype = "int16" if file.subtype == "PCM_16" else "float32"
+            samples = file.read(frames, dtype, always_2d=True)  # (samples, channel)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, unreadable(error)) from error
 
-    mono = samples.mean(axis=1)  # (samples,)
+    # Channel after channel: ten times as fast as a mean over each sample's own two values.
+    scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
+    mono = functools.reduce(np.add, (channel * scale for channel in samples.T))  # (samples,)
     if not np.isfinite(mono).all():
         raise AudioError(path, "holds NaN or infinity. Decode it again from its source, or leave it out.")
     if rate_hz != params.sample_rate_hz:

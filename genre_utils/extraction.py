@@ -1,7 +1,6 @@
 """Extraction: log-mels of tracks, and of other versions of them, written by parallel workers, resumable."""
 
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple, TextIO
 import joblib
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from genre_utils import audio, catalog, features, waveform
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
@@ -70,7 +70,7 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
         np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape).flush()
 
     with journal.open("a") as lines:
-        work(originals, partial / "features.npy", params, done, lines, "log-mel")
+        work(originals, partial / "features.npy", params, done, lines, "log-mel", "threads")
         seconds = time.monotonic() - started
         told = explain(tracks, done)
         if not any(done[block.track_id, ""].segments for block in originals):
@@ -79,7 +79,7 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
             )
         sound = set(catalog.usable(told)["track_id"])  # what cannot be decoded has no versions either
         versions = [block for block in blocks[len(originals) :] if block.track_id in sound]
-        work(versions, partial / "features.npy", params, done, lines, "log-mel of versions")
+        work(versions, partial / "features.npy", params, done, lines, "log-mel of versions", "processes")
 
     segment_table(originals + versions, done, params).to_parquet(partial / "segments.parquet", index=False)
     told.to_parquet(partial / "tracks.parquet", index=False)
@@ -126,8 +126,29 @@ def work(
     done: dict[tuple[str, str], Outcome],
     lines: TextIO,
     description: str,
+    prefer: str,
 ) -> None:
-    """Fill the blocks that are not done yet, in parallel, and note each in ``done`` and in the journal."""
+    """Fill the blocks that are not done yet, in parallel, and note each in ``done`` and in the journal.
+
+    Parameters
+    ----------
+    blocks : list of Block
+        What is wanted.
+    file : Path
+        ``features.npy`` of the partial store.
+    params : Params
+        The features.
+    done : dict of (str, str) to Outcome
+        By track and version; grows.
+    lines : TextIO
+        The journal, open for appending.
+    description : str
+        Beside the progress.
+    prefer : str
+        threads for what libsndfile, soxr, SciPy and NumPy do: they let go of the interpreter's lock, and threads
+        start at once where a process first imports for a second. processes for librosa's phase vocoder, which
+        holds the lock.
+    """
     jobs = [
         joblib.delayed(extract_track)(block, file, params)
         for block in blocks
@@ -135,10 +156,12 @@ def work(
     ]
     if not jobs:
         return
-    workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(jobs)), return_as="generator_unordered")
-    for outcome in progress(workers(jobs), len(jobs), description):
-        done[outcome.track_id, outcome.augmentation] = outcome
-        print(json.dumps(outcome), file=lines, flush=True)
+    n_jobs = min(joblib.cpu_count(), len(jobs))
+    workers = joblib.Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator_unordered")
+    with threadpool_limits(1, "blas"):  # threads of threads would wait for each other; joblib sees to processes
+        for outcome in progress(workers(jobs), len(jobs), description):
+            done[outcome.track_id, outcome.augmentation] = outcome
+            print(json.dumps(outcome), file=lines, flush=True)
 
 
 def extract_track(block: Block, file: Path, params: Params) -> Outcome:

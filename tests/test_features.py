@@ -1,8 +1,11 @@
 import dataclasses
+import subprocess
+import sys
 
 import librosa
 import numpy as np
 import pytest
+import scipy.signal
 from conftest import tone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +43,7 @@ def test_log_mel_equals_librosa(rng):
 
 
 @given(
-    n_fft=st.sampled_from([256, 500, 1024]),
+    n_fft=st.sampled_from([256, 500, 501, 1024]),
     hop_length=st.integers(50, 256),
     n_mels=st.integers(4, 40),
     seed=st.integers(0, 100),
@@ -51,6 +54,54 @@ def test_log_mel_equals_librosa_for_any_parameters(params, n_fft, hop_length, n_
     if (features.mel_filters(odd).sum(axis=1) == 0).any():
         return  # librosa warns of an empty band
     np.testing.assert_allclose(features.log_mel(audio, odd)[0], librosa_log_mel(audio[0], odd), atol=1e-3)
+    power = np.abs(librosa.stft(audio[0], n_fft=n_fft, hop_length=hop_length)) ** 2  # (bin, frame)
+    np.testing.assert_allclose(features.stft_power(audio, odd)[0], power.T, atol=1e-5 * power.max())
+
+
+@pytest.mark.filterwarnings("ignore:.*mel bands lie between")
+@pytest.mark.filterwarnings("ignore:Empty filters detected")
+@given(
+    rate_hz=st.sampled_from([8_000, 22_050, 44_100]),
+    n_fft=st.sampled_from([255, 512, 2048]),
+    n_mels=st.integers(1, 150),
+    fmin_hz=st.floats(0, 3_000),
+    fmax_hz=st.floats(3_001, 4_000),
+)
+def test_the_filters_are_librosas(rate_hz, n_fft, n_mels, fmin_hz, fmax_hz):
+    odd = dataclasses.replace(
+        PAPER, sample_rate_hz=rate_hz, n_fft=n_fft, hop_length=n_fft, n_mels=n_mels, fmin_hz=fmin_hz, fmax_hz=fmax_hz
+    )
+    oracle = librosa.filters.mel(sr=rate_hz, n_fft=n_fft, n_mels=n_mels, fmin=fmin_hz, fmax=fmax_hz)
+    ours = features.mel_filters(odd)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, oracle, rtol=1e-6, atol=1e-9)
+    whole = np.zeros_like(oracle)
+    for bands, bins, weights in features.mel_blocks(odd):
+        whole[bands, bins] = weights.T
+    np.testing.assert_array_equal(whole, ours)
+
+
+def test_bands_without_a_bin_are_told(params):
+    with pytest.warns(UserWarning, match=r"^\d+ of 300 mel bands lie between two bins .* stay empty"):
+        features.mel_filters(dataclasses.replace(params, n_mels=300))
+
+
+@pytest.mark.parametrize("n_fft", [2, 255, 500, 2048])
+def test_the_window_is_scipys(n_fft):
+    np.testing.assert_array_equal(features.hann(n_fft), scipy.signal.get_window("hann", n_fft).astype(np.float32))
+
+
+def test_extraction_imports_nothing_that_takes_long():
+    script = """
+import sys
+import numpy as np
+from genre_utils import extraction, features
+from genre_utils.params import Params
+features.log_mel(np.ones((1, Params().samples_per_segment)), Params())
+print(*{"librosa.filters", "numba", "scipy.signal", "sklearn", "matplotlib", "keras", "tensorflow"} & set(sys.modules))
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not found, f"Every process that extracts features now waits for {', '.join(found)}."
 
 
 def test_batching_changes_nothing(rng):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import threadpoolctl
 import yaml
 from conftest import tone
 
@@ -83,6 +84,22 @@ def test_faults_found_by_decoding_are_named_and_nothing_else_is_lost(genre_folde
     assert len(spectra) == len(fingerprints) == 24
     assert set(built.segments["track_id"]) == set(catalog.usable(built.tracks)["track_id"])
     assert (built.features[built.segments["row"]].min(axis=(1, 2)) < -10).all()  # rows point at features, not at gaps
+
+
+def test_tracks_share_this_process_and_no_worker_starts_threads_of_its_own(tracks, params, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(*arguments):
+        pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+        seen.extend(pool["num_threads"] for pool in pools)
+        return extract_track(*arguments)
+
+    extract_track = extraction.extract_track
+    monkeypatch.setattr(extraction, "extract_track", watched)
+    with threadpoolctl.threadpool_limits(4, "blas"):  # as on four cores
+        store.build(tracks, params, tmp_path)
+    assert len(seen) >= len(tracks)  # in a process of its own it would have been another list
+    assert set(seen) == {1}
 
 
 def test_survey_measures_level_and_clipping(params, tmp_path):
