@@ -1,6 +1,7 @@
 """From a file to float32 mono samples at one rate."""
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from genre_utils.params import Params
 
 # Read beyond the wanted end, so that the resampler's edge lies outside what is kept.
 RESAMPLING_MARGIN_SECONDS = 0.5
+BLOCK_SECONDS = 31.0  # decoded at once: a clip of GTZAN, which lasts up to 30.6 s
 
 
 def duration(path: str | Path) -> float:
@@ -70,32 +72,70 @@ def load(path: str | Path, params: Params, seconds: float | None = None) -> np.n
     Paper, II.A and II.B. Resampling: soxr, quality HQ, as in librosa.
     Notebook: 01_eda, 02_feature_extraction, 04_evaluation.
     """
+    parts = list(blocks(path, params, seconds))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)  # copying a clip takes as long as reading it
+
+
+def blocks(path: str | Path, params: Params, seconds: float | None = None) -> Iterator[np.ndarray]:
+    """The same samples one after the other, so that a file of hours takes no more memory than one of a minute.
+
+    Parameters
+    ----------
+    path : str or Path
+        As :func:`load`.
+    params : Params
+        As :func:`load`.
+    seconds : float, optional
+        As :func:`load`.
+
+    Yields
+    ------
+    np.ndarray [shape=(samples,), dtype=float32]
+        Up to ``BLOCK_SECONDS`` of mono audio at ``params.sample_rate_hz``; joined they are what :func:`load` returns.
+
+    Raises
+    ------
+    AudioError
+        As :func:`load`; that a file is too short or silent throughout is known, and raised, at its end.
+    """
     if seconds is None and params.max_segments:
         seconds = params.max_segments * params.segment_seconds
+    most = None if seconds is None else round(seconds * params.sample_rate_hz)
+    given, sound = 0, False
+    for mono in resampled(path, params, seconds):
+        mono = mono if most is None else mono[: most - given]
+        given, sound = given + len(mono), sound or bool(mono.any())
+        yield mono
+    if given < params.samples_per_segment:
+        raise AudioError(path, too_short(given / params.sample_rate_hz, params))
+    if not sound:
+        raise AudioError(path, "is silent throughout: every sample is 0. Leave it out.")
+
+
+def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterator[np.ndarray]:
+    """Mono blocks at the wanted rate, and somewhat more than the wanted seconds; the samples are finite."""
     try:
         with soundfile.SoundFile(path) as file:
             rate_hz = file.samplerate
-            frames = -1 if seconds is None else round((seconds + RESAMPLING_MARGIN_SECONDS) * rate_hz)
+            left = file.frames if seconds is None else round((seconds + RESAMPLING_MARGIN_SECONDS) * rate_hz)
             # libsndfile's own conversion of 16 bits to float takes three times as long as reading and scaling.
             dtype = "int16" if file.subtype == "PCM_16" else "float32"
-            samples = file.read(frames, dtype, always_2d=True)  # (samples, channel)
+            other_rate = rate_hz != params.sample_rate_hz
+            resampler = soxr.ResampleStream(rate_hz, params.sample_rate_hz, 1, quality="HQ") if other_rate else None
+            last = False
+            while not last:
+                wanted = min(left, round(BLOCK_SECONDS * rate_hz))
+                samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
+                left -= wanted
+                last = left == 0 or len(samples) < wanted  # a header may promise more than there is
+                # Channel after channel: ten times as fast as a mean over each sample's own two values.
+                scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
+                mono = functools.reduce(np.add, (channel * scale for channel in samples.T))  # (samples,)
+                if not np.isfinite(mono).all():
+                    raise AudioError(path, "holds NaN or infinity. Decode it again from its source, or leave it out.")
+                yield resampler.resample_chunk(mono, last) if resampler else mono
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, unreadable(error)) from error
-
-    # Channel after channel: ten times as fast as a mean over each sample's own two values.
-    scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
-    mono = functools.reduce(np.add, (channel * scale for channel in samples.T))  # (samples,)
-    if not np.isfinite(mono).all():
-        raise AudioError(path, "holds NaN or infinity. Decode it again from its source, or leave it out.")
-    if rate_hz != params.sample_rate_hz:
-        mono = soxr.resample(mono, rate_hz, params.sample_rate_hz, quality="HQ")
-    if seconds is not None:
-        mono = mono[: round(seconds * params.sample_rate_hz)]
-    if len(mono) < params.samples_per_segment:
-        raise AudioError(path, too_short(len(mono) / params.sample_rate_hz, params))
-    if not mono.any():
-        raise AudioError(path, "is silent throughout: every sample is 0. Leave it out.")
-    return mono
 
 
 def too_short(seconds: float, params: Params) -> str:

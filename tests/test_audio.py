@@ -1,9 +1,11 @@
+import dataclasses
 import pickle
 
 import librosa
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from conftest import tone
 
 from genre_utils import audio
@@ -96,3 +98,27 @@ def test_a_missing_file_is_an_audio_error(tmp_path, params):
 def test_an_audio_error_survives_a_worker(tmp_path):
     error = pickle.loads(pickle.dumps(AudioError(tmp_path / "a.wav", "is odd.")))
     assert str(error) == f"{tmp_path / 'a.wav'}: is odd."
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (22_050, 2), (44_100, 1)])
+def test_blocks_are_the_whole_cut_anywhere(tmp_path, params, rng, monkeypatch, rate_hz, channels):
+    samples = 0.1 * rng.normal(size=(7 * rate_hz + 123, channels))
+    path = written(tmp_path / "a.wav", samples, rate_hz, subtype="FLOAT")
+    whole = dataclasses.replace(params, max_segments=0)
+    at_once = [audio.load(path, params), audio.load(path, whole)]
+    oracle = soxr.resample(samples.astype(np.float32).mean(axis=1), rate_hz, params.sample_rate_hz, quality="HQ")
+    np.testing.assert_array_equal(at_once[1], oracle)
+    monkeypatch.setattr(audio, "BLOCK_SECONDS", 0.7)
+    for some, expected in zip((params, whole), at_once, strict=True):
+        blocks = list(audio.blocks(path, some))
+        np.testing.assert_array_equal(np.concatenate(blocks), expected)
+        assert max(len(block) for block in blocks) <= 0.9 * params.sample_rate_hz  # the resampler holds some back
+    assert len(blocks) > 7
+
+
+def test_what_a_header_promises_too_much_is_not_waited_for(tmp_path, params, rng, monkeypatch):
+    path = written(tmp_path / "a.wav", 0.1 * rng.normal(size=16_000), 8_000)
+    monkeypatch.setattr(soundfile.SoundFile, "frames", property(lambda _: 10**6))
+    monkeypatch.setattr(audio, "BLOCK_SECONDS", 0.7)
+    blocks = list(audio.blocks(path, dataclasses.replace(params, max_segments=0)))
+    assert [len(block) for block in blocks] == [5_600, 5_600, 4_800]
