@@ -1,0 +1,124 @@
+"""From audio files to what a network says of each segment, file after file, whatever runs the network."""
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from genre_utils import audio, features
+from genre_utils.errors import AudioError, GenreUtilsError
+from genre_utils.params import Params
+
+THREADS = 2  # that decode while the network computes; each holds some 30 MB, whatever the length of its file
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network that is ready to answer, and what it needs to be fed rightly.
+
+    Attributes
+    ----------
+    run : callable
+        From log-mels in dB ``(n, mel, frame)`` to probabilities ``(n, genre)``, float32 both.
+    genres : list of str
+        The classes, in the order of the outputs.
+    params : Params
+        The features that it was trained on.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    genres: list[str]
+    params: Params
+
+
+class Answer(NamedTuple):
+    """What a network says of one file."""
+
+    path: str
+    probabilities: np.ndarray  # (segment, genre); no segments if there is a fault
+    fault: str  # "" if none
+
+    @property
+    def track(self) -> np.ndarray:
+        """Probabilities of the whole file, (genre,): the mean of its segments."""
+        return self.probabilities.mean(axis=0)
+
+
+def answers(paths: Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Answer]:
+    """Hear files one after the other: all whole segments of each, however many the network was trained on.
+
+    The next files are decoded while the network computes. A file that cannot be heard gets its fault, and the
+    others are still heard. Memory grows neither with the number of files nor with their length.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+        Audio files; drawn from as they are needed.
+    network : Network
+        As ``predict.of_run`` or ``light.open_exported`` gives it.
+    threads : int
+        How many decode ahead.
+
+    Yields
+    ------
+    Answer
+        One a file, in the order of the files, as soon as it is known.
+    """
+    params = dataclasses.replace(network.params, max_segments=0)
+    coming = ((path, log_mels(path, params)) for path in paths)
+    waiting: collections.deque = collections.deque()
+    pool = ThreadPoolExecutor(threads)
+
+    def begin(count: int) -> None:
+        for path, chunks in itertools.islice(coming, count):
+            waiting.append((path, chunks, pool.submit(next, chunks, None)))
+
+    try:
+        begin(threads + 1)  # one is heard, the others are decoded
+        while waiting:
+            path, chunks, chunk = waiting.popleft()
+            heard, fault = [np.empty((0, len(network.genres)), np.float32)], ""
+            try:
+                while (decibels := chunk.result()) is not None:
+                    chunk = pool.submit(next, chunks, None)
+                    heard.append(network.run(decibels))
+            except GenreUtilsError as error:
+                heard, fault = heard[:1], error.reason if isinstance(error, AudioError) else str(error)
+            begin(1)
+            yield Answer(str(path), np.concatenate(heard), fault)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def log_mels(path: str | Path, params: Params) -> Iterator[np.ndarray]:
+    """Log-mels of a file, some segments at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+        An audio file.
+    params : Params
+        The segments and the features.
+
+    Yields
+    ------
+    np.ndarray [shape=(n, mel, frame), dtype=float32]
+        Decibels, as ``features.log_mel`` gives them; joined, those of all segments.
+
+    Raises
+    ------
+    AudioError
+        As ``audio.load``; what is wrong with the file as a whole is known, and raised, at its end.
+    """
+    rest = np.empty(0, np.float32)  # of a segment whose end is in the next block
+    for block in audio.blocks(path, params):
+        samples = np.concatenate([rest, block]) if len(rest) else block
+        segments = features.segments(samples, params)
+        rest = samples[segments.size :]
+        if len(segments):
+            yield features.log_mel(segments, params)
