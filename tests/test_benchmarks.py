@@ -23,7 +23,7 @@ def script(name):
     return module
 
 
-accuracy, ensemble, tries = script("accuracy"), script("ensemble"), script("tries")
+accuracy, ensemble, inference, tries = map(script, ("accuracy", "ensemble", "inference", "tries"))
 
 GENRES = ("blues", "jazz", "rock")
 
@@ -318,3 +318,12 @@ def test_the_readme_says_how_long_the_recommended_network_trains():
     assert row["clips"]["train"] >= 640 and row["train_seconds"] < 600
     said = f"On {row['clips']['train']} of the clips its {row['epochs']} epochs took {row['train_seconds']:.0f} s"
     assert said in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_process_is_measured_without_the_one_that_starts_it():
+    figures = inference.process([sys.executable, "-c", "print(1); x = bytearray(40 * 2**20); print(2)"])
+    assert figures["lines"] == 2
+    assert 0 < figures["first"] <= figures["seconds"]
+    assert 40 < figures["peak_mb"] < 100  # TensorFlow alone, in this process, takes several times as much
+    with pytest.raises(subprocess.CalledProcessError):
+        inference.process([sys.executable, "-c", "print(1); raise SystemExit(3)"])

@@ -1,0 +1,219 @@
+"""From an audio file to probabilities: warm, from the start of a process, and 1,000 files one after the other.
+
+GENRE_DATA_HOME=… .venv/bin/python benchmarks/inference.py --data gtzan --json inference.json
+
+Networks have fresh weights: what is measured does not depend on them.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import librosa
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from genre_utils import catalog, exporting, light, listening, models, predict
+from genre_utils.params import Params
+from genre_utils.paths import PROJECT
+from genre_utils.run_folder import device
+
+GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
+NETWORKS = ("paper_cnn", "compact_cnn")
+FEW, MANY = 100, 1_000  # files in one process
+MOST_TRACKS = 80
+KERAS = """
+import json, sys
+from pathlib import Path
+from genre_utils import listening, models, predict
+from genre_utils.params import Params
+folder, *files = sys.argv[1:]
+facts = json.loads((Path(folder) / "export.json").read_text())
+network = predict.compiled(models.load(Path(folder).with_suffix(".keras")), facts["genres"], Params(**facts["params"]))
+for answer in listening.answers(files, network):
+    print(answer.track.tolist(), flush=True)
+"""
+
+# A small process between, as what a process has at its fork counts for the peak of what is started in it.
+WATCH = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+lines = [child.stdout.readline()]
+first = time.perf_counter() - start
+lines += child.stdout
+_, status, usage = os.wait4(child.pid, 0)
+seconds = time.perf_counter() - start
+print(json.dumps({"first": first, "seconds": seconds, "lines": len(lines), "peak_mb": usage.ru_maxrss}))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def naive(path: Path, model, params: Params) -> np.ndarray:
+    """A track as students write it: librosa segment by segment, then ``model.predict``; (segment, genre)."""
+    samples, rate_hz = librosa.load(path, sr=params.sample_rate_hz)
+    decibels = []
+    for segment in range(min(params.max_segments, len(samples) // params.samples_per_segment)):
+        start = segment * params.samples_per_segment
+        mel = librosa.feature.melspectrogram(
+            y=samples[start : start + params.samples_per_segment], sr=rate_hz, n_fft=params.n_fft,
+            hop_length=params.hop_length, n_mels=params.n_mels, fmin=params.fmin_hz, fmax=params.fmax_hz,
+        )  # fmt: skip
+        decibels.append(librosa.power_to_db(mel, ref=np.max))
+    return model.predict(np.stack(decibels), verbose=0)
+
+
+def warm(paths: list[Path], folder: Path, repeats: int) -> Iterator[dict]:
+    """Seconds from one file to its probabilities in a process that has done it before, interleaved."""
+    for name in NETWORKS:
+        model, params = models.load(folder / f"{name}.keras"), Params(model=name)
+        keras, exported = predict.compiled(model, GENRES, params), light.open_exported(folder / name)
+        ways: dict[str, Callable[[Path], np.ndarray]] = {
+            "naive": lambda path, model=model, params=params: naive(path, model, params),
+            "predict": lambda path, keras=keras: next(listening.answers([path], keras)).probabilities,
+            "light": lambda path, exported=exported: next(listening.answers([path], exported)).probabilities,
+        }
+        threads = {"light": 1}  # of NumPy's products, as light's own process has it
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        for repeat, path in enumerate(itertools.islice(itertools.cycle(paths), repeats + 2)):
+            answers = {}
+            for way, answer in ways.items():
+                with threadpool_limits(threads.get(way), "blas"):
+                    start = time.perf_counter()
+                    answers[way] = answer(path)
+                    if repeat >= 2:  # the first ones trace, allocate and read from the disk
+                        seconds[way].append(time.perf_counter() - start)
+            for way in ("predict", "light"):
+                heard = answers[way][: len(answers["naive"])]
+                np.testing.assert_allclose(heard, answers["naive"], atol=1e-3)  # librosa resamples the whole file
+        for way, values in seconds.items():
+            yield {"what": "one file, warm", "network": name, "way": way, "seconds": statistics.median(values)}
+
+
+def process(command: list[str | Path]) -> dict[str, float]:
+    """Run a process: seconds to its first line and to its end, its number of lines, its peak memory in MB."""
+    watched = [sys.executable, "-I", "-c", WATCH, *map(str, command)]
+    figures = json.loads(subprocess.run(watched, stdout=subprocess.PIPE, cwd=PROJECT, check=True).stdout)
+    figures["peak_mb"] /= 2**20 if sys.platform == "darwin" else 2**10
+    return figures
+
+
+def commands(folder: Path, name: str) -> dict[str, list[str | Path]]:
+    """What answers for files in a process of its own."""
+    return {
+        "light": [sys.executable, "-m", "genre_utils.light", folder / name],
+        "predict": [sys.executable, "-c", KERAS, folder / name],
+    }
+
+
+def from_start(path: Path, folder: Path, repeats: int) -> Iterator[dict]:
+    """From the start of a process to the answer for one file, interleaved."""
+    cases = {(name, way): command for name in NETWORKS for way, command in commands(folder, name).items()}
+    found: dict[tuple[str, str], list[dict[str, float]]] = {case: [] for case in cases}
+    for _ in range(repeats):
+        for case, command in cases.items():
+            found[case].append(process([*command, path]))
+    for (name, way), values in found.items():
+        yield {
+            "what": "process to answer", "network": name, "way": way,
+            "seconds": statistics.median(figures["first"] for figures in values),
+            "peak_mb": max(figures["peak_mb"] for figures in values),
+        }  # fmt: skip
+
+
+def streamed(paths: list[Path], folder: Path, few: int, many: int) -> Iterator[dict]:
+    """A process that hears many files: hard links to the tracks, in the same file system where that is possible."""
+    with tempfile.TemporaryDirectory(dir=paths[0].parent if os.access(paths[0].parent, os.W_OK) else None) as links:
+        files = [Path(links) / f"{number:04d}{paths[number % len(paths)].suffix}" for number in range(many)]
+        for number, file in enumerate(files):
+            try:
+                file.hardlink_to(paths[number % len(paths)])
+            except OSError:  # another file system
+                file.symlink_to(paths[number % len(paths)].resolve())
+        for way, command in commands(folder, "compact_cnn").items():
+            for count in (few, many):
+                figures = process([*command, *files[:count]])
+                assert figures["lines"] == count
+                yield {
+                    "what": f"{count} files", "network": "compact_cnn", "way": way,
+                    "seconds": figures["seconds"], "peak_mb": figures["peak_mb"],
+                }  # fmt: skip
+
+
+def ratios_of(rows: list[dict], few: int, many: int) -> dict[str, float]:
+    """What the rows come to; above 1 is better, but for memory, where 1 is flat."""
+    row = {(row["what"], row["network"], row["way"]): row for row in rows}
+    ratios = {}
+    for name in NETWORKS:
+        once = {way: row["one file, warm", name, way]["seconds"] for way in ("naive", "predict", "light")}
+        start = {way: row["process to answer", name, way]["seconds"] for way in ("predict", "light")}
+        ratios[f"{name}: warm, naive / predict"] = once["naive"] / once["predict"]
+        ratios[f"{name}: warm, naive / light"] = once["naive"] / once["light"]
+        ratios[f"{name}: process to answer, predict / light"] = start["predict"] / start["light"]
+    for way in ("light", "predict"):
+        peaks = [row[f"{count} files", "compact_cnn", way]["peak_mb"] for count in (many, few)]
+        ratios[f"peak memory of {way}, {many} / {few} files"] = peaks[0] / peaks[1]
+    return ratios
+
+
+def machine() -> dict[str, str | int | None]:
+    """What the seconds depend on."""
+    compared = ("tensorflow", "keras", "ai-edge-litert", "librosa", "numpy", "scipy")
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device([]),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in compared},
+    }
+
+
+def main() -> int:
+    """Run from a shell."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    parser.add_argument("--repeats", type=int, default=5, help="of each time; medians are told")
+    parser.add_argument("--files", type=int, nargs=2, default=(FEW, MANY), metavar=("FEW", "MANY"))
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    about = machine()
+    print("  ".join(f"{name} {value}" for name, value in about.items()))
+    tracks = catalog.usable(catalog.load(Params(dataset=options.data)))
+    tracks = tracks[tracks["duration_seconds"] >= 30].head(MOST_TRACKS)
+    paths = [Path(path) for path in tracks["path"]]
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in NETWORKS:
+            model = models.build(Params(model=name), len(GENRES))
+            model.save(folder / f"{name}.keras")
+            exporting.write(model, GENRES, Params(model=name), folder / name)
+        print(f"{'':>18} {'network':>12} {'way':>8} seconds  peak MB")
+        for row in itertools.chain(
+            warm(paths, folder, options.repeats),
+            from_start(paths[0], folder, options.repeats),
+            streamed(paths, folder, *options.files),
+        ):
+            rows.append(row)
+            peak = f"{row['peak_mb']:8.0f}" if "peak_mb" in row else ""
+            print(f"{row['what']:>18} {row['network']:>12} {row['way']:>8} {row['seconds']:7.3f} {peak}", flush=True)
+    ratios = ratios_of(rows, *options.files)
+    for name, value in ratios.items():
+        print(f"{name}: {value:.2f}")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
