@@ -128,7 +128,7 @@ def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterat
                 samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
                 left -= wanted
                 last = left == 0 or len(samples) < wanted  # a header may promise more than there is
-                # Channel after channel: ten times as fast as a mean over each sample's own two values.
+                # Channel after channel: eight times as fast as a mean over each sample's own two values.
                 scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
                 mono = functools.reduce(np.add, (channel * scale for channel in samples.T))  # (samples,)
                 if not np.isfinite(mono).all():

@@ -146,7 +146,7 @@ def work(
         Beside the progress.
     prefer : str
         threads for what libsndfile, soxr, SciPy and NumPy do: they let go of the interpreter's lock, and threads
-        start at once where a process first imports for a second. processes for librosa's phase vocoder, which
+        start at once where a process first imports for half a second. processes for librosa's phase vocoder, which
         holds the lock.
     """
     jobs = [

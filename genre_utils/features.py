@@ -58,13 +58,13 @@ def stft_power(audio: np.ndarray, params: Params) -> np.ndarray:
     Paper, II.B.2. Equal to ``abs(librosa.stft(y)) ** 2``, transposed. Notebook: 02_feature_extraction.
     """
     power = np.empty((len(audio), frames_in(audio.shape[1], params), 1 + params.n_fft // 2), np.float32)
-    for place, part in power_in_parts(audio, params):
-        power[place] = part
+    for into, of_segment in zip(power, powers(audio, params), strict=True):
+        into[:] = of_segment
     return power
 
 
-def power_in_parts(audio: np.ndarray, params: Params) -> Iterator[tuple[tuple[int, slice], np.ndarray]]:
-    """The power spectrogram, some frames of one segment after the other.
+def powers(audio: np.ndarray, params: Params) -> Iterator[np.ndarray]:
+    """The power spectrogram of one segment after the other, made of some frames at a time.
 
     What passes from step to step so stays in the cache: 1.5 times as fast as all segments at once.
 
@@ -77,20 +77,20 @@ def power_in_parts(audio: np.ndarray, params: Params) -> Iterator[tuple[tuple[in
 
     Yields
     ------
-    place : (int, slice)
-        The segment and its frames.
-    power : np.ndarray [shape=(frame, bin), dtype=float32]
-        Of these frames alone.
+    np.ndarray [shape=(frame, bin), dtype=float32]
+        Linear power; the next segment overwrites it.
     """
     pad = params.n_fft // 2
     padded = np.zeros(pad + audio.shape[1] + pad, np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(padded, params.n_fft)[:: params.hop_length]  # (frame, n_fft)
-    for segment, samples in enumerate(audio):
+    power = np.empty((len(windows), 1 + params.n_fft // 2), np.float32)
+    for samples in audio:
         padded[pad : pad + len(samples)] = samples
         for first in range(0, len(windows), FRAMES_AT_ONCE):
             frames = slice(first, first + FRAMES_AT_ONCE)
             spectrum = scipy.fft.rfft(windows[frames] * hann(params.n_fft))  # (frame, bin), complex64
-            yield (segment, frames), spectrum.real**2 + spectrum.imag**2
+            np.add(spectrum.real**2, spectrum.imag**2, out=power[frames])
+        yield power
 
 
 def frames_in(samples: int, params: Params) -> int:
@@ -119,9 +119,9 @@ def mel_power(audio: np.ndarray, params: Params) -> np.ndarray:
     """
     mel = np.empty((len(audio), frames_in(audio.shape[1], params), params.n_mels), np.float32)
     blocks = mel_blocks(params)
-    for place, power in power_in_parts(audio, params):
+    for into, power in zip(mel, powers(audio, params), strict=True):
         for bands, bins, weights in blocks:
-            mel[place][:, bands] = power[:, bins] @ weights
+            into[:, bands] = power[:, bins] @ weights
     return mel.transpose(0, 2, 1)
 
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from keras import layers
 
 from genre_utils import classifiers, evaluation, gtzan, models, networks
@@ -23,7 +24,9 @@ def script(name):
     return module
 
 
-accuracy, ensemble, inference, tries = map(script, ("accuracy", "ensemble", "inference", "tries"))
+accuracy, ensemble, extraction, inference, tries = map(
+    script, ("accuracy", "ensemble", "features", "inference", "tries")
+)
 
 GENRES = ("blues", "jazz", "rock")
 
@@ -327,3 +330,15 @@ def test_a_process_is_measured_without_the_one_that_starts_it():
     assert 40 < figures["peak_mb"] < 100  # TensorFlow alone, in this process, takes several times as much
     with pytest.raises(subprocess.CalledProcessError):
         inference.process([sys.executable, "-c", "print(1); raise SystemExit(3)"])
+
+
+def test_extraction_is_compared_with_the_same_work(tmp_path, rng):
+    for genre in ("a", "b"):
+        (tmp_path / "clips" / genre).mkdir(parents=True)
+        soundfile.write(tmp_path / "clips" / genre / f"{genre}.wav", 0.1 * rng.normal(size=11 * 22_050), 22_050)
+    for name in ("librosa loop", "genre_utils"):
+        (tmp_path / name).mkdir()
+        extraction.CONTESTANTS[name](tmp_path / "clips", tmp_path / name)
+    ours, loop = (extraction.decibels(tmp_path / name) for name in ("genre_utils", "librosa loop"))
+    assert ours.shape == loop.shape == (4, 128, 216)
+    np.testing.assert_allclose(ours, loop, atol=0.04)
