@@ -2,6 +2,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -100,6 +101,31 @@ def test_tracks_share_this_process_and_no_worker_starts_threads_of_its_own(track
         store.build(tracks, params, tmp_path)
     assert len(seen) >= len(tracks)  # in a process of its own it would have been another list
     assert set(seen) == {1}
+
+
+FAULTS = """
+import resource, sys
+from pathlib import Path
+import joblib, numpy as np
+from genre_utils import extraction, waveform
+from genre_utils.params import Params
+folder, params = Path(sys.argv[1]), Params()
+np.lib.format.open_memmap(folder / "features.npy", "w+", np.float16, (6, 128, 216)).flush()
+block = extraction.Block("a.wav", str(folder / "a.wav"), waveform.ORIGINAL, 0, 6)
+threads = joblib.Parallel(2, prefer="threads")
+with threads:
+    for tracks in (8, 24):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        threads(joblib.delayed(extraction.extract_track)(block, folder / "features.npy", params) for _ in range(tracks))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 24)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep or return memory as they like")
+def test_a_track_finds_the_memory_of_the_one_before(tmp_path, rng):
+    soundfile.write(tmp_path / "a.wav", rng.normal(0, 0.1, 30 * 22_050), 22_050)
+    told = subprocess.run([sys.executable, "-c", FAULTS, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert float(told.stdout) < 300  # of 4 kB
 
 
 def test_survey_measures_level_and_clipping(params, tmp_path):
