@@ -6,18 +6,22 @@ PROFILE ?= demo
 DATA ?=
 BIN := .venv/bin
 
-.PHONY: run test test-browser test-real lab lint lock clean
+.PHONY: run test test-browser test-real test-cluster lab lint lock clean
 
 run: .venv/installed
 	$(BIN)/python -m genre_utils run --profile $(PROFILE) $(if $(DATA),--set "dataset=$(DATA)")
 
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not real and not browser"
+	$(BIN)/python -m pytest -m "not real and not browser and not cluster"
 
 # The explorer and notebook 4 in a real browser: the first Chromium or Chrome found, or the one that CHROMIUM names.
 test-browser: .venv/browser
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest -m browser
+
+# Extraction and training in several processes on loopback; those with Dask are left out where it is not installed.
+test-cluster: .venv/installed
+	$(BIN)/python -m pytest -m cluster
 
 # The 80 real clips or more, in the folder that GENRE_DATA_HOME names.
 test-real: .venv/installed

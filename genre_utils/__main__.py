@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--profile", default="demo", help="a file of notebooks/profiles (default: demo)")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
     run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
+    run.add_argument("--dask", metavar="ADDRESS", help="of a scheduler, as tcp://host:8786: spread extraction over it")
     look = commands.add_parser("explore", help="write the confusion matrix to listen to, of one run or two")
     look.add_argument("run", type=Path, help="a run folder, such as runs/latest")
     look.add_argument("--against", type=Path, metavar="RUN", help="a second run, tested on the same tracks")
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "run":
             from genre_utils import headless  # papermill and nbconvert, which fetch does not need
 
-            headless.run(chosen.profile, chosen.set, chosen.out)
+            headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask)
         elif chosen.command == "explore":
             explore(chosen.run, chosen.against, chosen.single_file, chosen.out)
         else:

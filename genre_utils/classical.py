@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.fft
 from filelock import FileLock
 
-from genre_utils import audio, catalog, features, store
+from genre_utils import audio, catalog, cluster, features, store
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
@@ -252,13 +252,15 @@ def of_tracks(usable: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.Da
     """The features of all tracks, by parallel workers, and the tracks that gave none, with the reason."""
     pairs = zip(usable["track_id"], usable["path"], strict=True)
     jobs = [joblib.delayed(of_track)(track_id, path, params) for track_id, path in pairs]
-    workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(jobs) or 1), return_as="generator")
     tables, faults = [], []
-    for track_id, table, fault in progress(workers(jobs), len(jobs), "classical"):
-        if fault:
-            faults.append((track_id, fault))
-        else:
-            tables.append(table)
+    with cluster.spread() as timeout:
+        n_jobs = min(os.cpu_count() or 1, len(jobs) or 1)
+        workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", timeout=timeout)
+        for track_id, table, fault in progress(workers(jobs), len(jobs), "classical"):
+            if fault:
+                faults.append((track_id, fault))
+            else:
+                tables.append(table)
     if not tables:
         reasons = "; ".join(fault for _, fault in faults[:3])
         raise CatalogError(f"None of the {len(usable)} usable tracks gives a segment. First faults: {reasons}")
@@ -267,6 +269,7 @@ def of_tracks(usable: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.Da
 
 def of_track(track_id: str, path: str, params: Params) -> tuple[str, pd.DataFrame | None, str]:
     """The features of one track, or its fault ("" if none): what a worker does."""
+    cluster.visible(Path(path).parent)
     try:
         names, values = of_audio(audio.load(path, params), params)
     except AudioError as error:

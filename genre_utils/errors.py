@@ -31,6 +31,10 @@ class RunError(GenreUtilsError):
     """A run folder lacks something, or a notebook failed."""
 
 
+class ClusterError(GenreUtilsError):
+    """A cluster cannot be reached, a member of it lacks something, or one is gone."""
+
+
 class AudioError(GenreUtilsError):
     """An audio file cannot give what was asked of it.
 

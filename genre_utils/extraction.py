@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from genre_utils import audio, catalog, features, waveform
+from genre_utils import audio, catalog, cluster, features, waveform
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
 from genre_utils.params import FEATURE_NAMES, SOUND_NAMES, Params
 from genre_utils.progress import progress
@@ -157,16 +157,19 @@ def work(
     ]
     if not jobs:
         return
-    n_jobs = min(joblib.cpu_count(), len(jobs))
-    workers = joblib.Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator_unordered")
-    with threadpool_limits(1, "blas"):  # threads of threads would wait for each other; joblib sees to processes
+    n_jobs = min(joblib.cpu_count(), len(jobs))  # of this machine; a cluster has its own number
+    # Threads of threads would wait for each other; joblib sees to processes.
+    with cluster.spread() as timeout, threadpool_limits(1, "blas"):
+        workers = joblib.Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator_unordered", timeout=timeout)
         for outcome in progress(workers(jobs), len(jobs), description):
             done[outcome.track_id, outcome.augmentation] = outcome
             print(json.dumps(outcome), file=lines, flush=True)
 
 
 def extract_track(block: Block, file: Path, params: Params) -> Outcome:
-    """Decode one track and write the log-mels of one version straight into the map: what a worker does.
+    """Decode one track and write the log-mels of one version straight into the array: what a worker does.
+
+    Doing it twice changes nothing, so that a cluster may give a lost worker's track to another one.
 
     Parameters
     ----------
@@ -182,9 +185,15 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
     -------
     Outcome
         How many segments were written, and the fault ("" if none).
+
+    Raises
+    ------
+    ClusterError
+        If the track's or the store's folder is not there: another machine, without the file system of the first.
     """
     started = time.monotonic()
     keep_freed_memory()
+    cluster.visible(Path(block.path).parent, file.parent)
     # A faster version needs more of the track to last as long.
     seconds = params.max_segments * params.segment_seconds * max(1.0, block.version.rate)
     try:
@@ -193,7 +202,7 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
         decibels = features.log_mel(features.segments(samples, params), params)[: block.room]
         if not len(decibels):
             raise AudioError(block.path, audio.too_short(len(samples) / params.sample_rate_hz, params))
-        np.lib.format.open_memmap(file, "r+")[block.row : block.row + len(decibels)] = decibels
+        write(decibels, file, block.row)
         count, fault = len(decibels), ""
     except GenreUtilsError as error:
         count, fault = 0, error.reason if isinstance(error, AudioError) else str(error)
@@ -209,6 +218,18 @@ def keep_freed_memory() -> None:
     glibc learns from, ends that; it is never touched, and elsewhere it does nothing.
     """
     np.empty(31 << 20, np.uint8)
+
+
+def write(decibels: np.ndarray, file: Path, row: int) -> None:
+    """Put log-mels into ``features.npy`` from a row on.
+
+    By a plain write and not through the map: two machines on NFS would each send whole pages of 4 kB, and with a
+    page that holds the end of one track and the beginning of the next, the second would undo the first.
+    """
+    array = np.lib.format.open_memmap(file, "r")
+    with file.open("r+b") as whole:
+        whole.seek(array.offset + row * array.strides[0])
+        whole.write(np.ascontiguousarray(decibels, array.dtype).data)
 
 
 def segment_table(blocks: list[Block], done: dict[tuple[str, str], Outcome], params: Params) -> pd.DataFrame:

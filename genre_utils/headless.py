@@ -20,10 +20,10 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from genre_utils import report
+from genre_utils import cluster, report
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params, as_type, unknown_name
-from genre_utils.paths import NOTEBOOKS, PROFILES, PROJECT, RUNS
+from genre_utils.paths import CACHE, NOTEBOOKS, PROFILES, PROJECT, RUNS
 from genre_utils.progress import HEADLESS
 from genre_utils.run_folder import LATEST, RunFolder
 
@@ -139,7 +139,7 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
     return merged
 
 
-def run(profile: str, settings: list[str] | None = None, out: Path | None = None) -> RunFolder:
+def run(profile: str, settings: list[str] | None = None, out: Path | None = None, dask: str | None = None) -> RunFolder:
     """Run every notebook in one fresh run folder, and write its report.
 
     Parameters
@@ -151,6 +151,8 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     out : Path, optional
         The run folder, empty or not there yet; without it ``runs/<time>-<profile>``, and ``runs/latest``
         points to it afterwards.
+    dask : str, optional
+        Address of a Dask scheduler: the notebooks spread extraction over its workers.
 
     Returns
     -------
@@ -161,6 +163,8 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     ------
     ParamsError
         Before anything starts, if profile or settings do not fit the notebooks.
+    ClusterError
+        Before anything starts, if the Dask cluster cannot do the work.
     RunError
         If a notebook failed (executed notebooks and their HTML are kept), or left something out.
 
@@ -172,6 +176,9 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     defaults = RUNNER_KEYS | {name: value for known in parameters.values() for name, value in known.items()}
     values = RUNNER_KEYS | checked(read_profile(profile), settings or [], defaults)
     Params.from_mapping({name: value for name, value in values.items() if name in PARAMS_NAMES})  # possible at all?
+    if dask:
+        with cluster.connected(dask, CACHE):
+            os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
     folder = fresh_folder(profile, out)
     started = time.monotonic()
     print(f"profile {profile} into {folder}", flush=True)

@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from genre_utils import audio, audit, catalog, features
+from genre_utils import audio, audit, catalog, cluster, features
 from genre_utils.errors import AudioError
 from genre_utils.params import Params
 from genre_utils.progress import progress
@@ -51,8 +51,10 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
     usable = catalog.usable(tracks)
     pairs = zip(usable["track_id"], usable["path"], strict=True)
     jobs = [joblib.delayed(survey_track)(track_id, path, params) for track_id, path in pairs]
-    workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(jobs) or 1), return_as="generator")
-    rows = list(progress(workers(jobs), len(jobs), "decoding"))
+    with cluster.spread() as timeout:
+        n_jobs = min(os.cpu_count() or 1, len(jobs) or 1)
+        workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", timeout=timeout)
+        rows = list(progress(workers(jobs), len(jobs), "decoding"))
     facts = pd.DataFrame([facts for facts, _, _ in rows], columns=FACTS)
     spectra = {facts["track_id"]: spectrum for facts, spectrum, _ in rows if spectrum is not None}
     fingerprints = {facts["track_id"]: fingerprint for facts, _, fingerprint in rows if fingerprint is not None}
@@ -63,6 +65,7 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
 
 def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.ndarray | None, np.ndarray | None]:
     """The facts of one track, its average spectrum and its fingerprint, or its fault: what a worker does."""
+    cluster.visible(path)
     try:
         samples = audio.load(path, params)
     except AudioError as error:
