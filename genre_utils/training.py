@@ -1,5 +1,6 @@
 """Training by a recipe, resumable after a kill at the last whole epoch."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from genre_utils import labels, models, pipeline, recipe
+from genre_utils import distribution, labels, models, pipeline, recipe
 from genre_utils.errors import ParamsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
@@ -23,6 +24,9 @@ from genre_utils.store import Store
 
 with quiet_stderr():
     import keras
+
+if distribution.task():
+    distribution.strategy()  # TensorFlow joins a cluster before its first operation or never
 
 SECONDS_BETWEEN_SAVES = 30.0  # a kill costs little more than this; a save can take seconds on a busy disk
 # What Keras' callbacks forget when a process dies.
@@ -44,6 +48,9 @@ def train(
 
     After an epoch, but at most every 30 s, the whole state is saved under ``cache``. When the process is
     killed, the next call with the same data and parameters goes on from there, and ends as an undisturbed one.
+
+    Several devices, or the workers that ``TF_CONFIG`` names, share every batch; see ``distribution``. Each worker
+    calls this with the same data and parameters and its own ``folder``; they share ``cache``.
 
     Parameters
     ----------
@@ -72,6 +79,8 @@ def train(
     ------
     ParamsError
         If a track has several genres and the network gives one answer.
+    ClusterError
+        If the workers differ, or one of them is gone.
 
     References
     ----------
@@ -89,27 +98,38 @@ def train(
     targets = [labels.targets(table["genre"], genres) if dense else None for table in (examples, held_out)]
     root = cache / "training" / fingerprint(store, assignment, genres, params)
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.with_suffix(".lock")):
-        model = recipe.compiled(models.build(params, len(genres)), params)
-        state = State(root, model, params)
+    strategy = distribution.strategy()
+    chief = strategy.extended.should_checkpoint  # of several workers one, which alone writes the state
+    with FileLock(root.with_suffix(".lock")) if chief else contextlib.nullcontext():
+        with strategy.scope():
+            model = recipe.compiled(models.build(params, len(genres)), params)
+            state = State(root, model, params, chief)
+        if distribution.task():
+            distribution.agree(strategy, f"{root.name} after {len(state.history)} epochs")
         if not state.stopped and len(state.history) < params.max_epochs:
-            model.fit(
-                pipeline.shuffled(store, examples, params, len(state.history), targets[0]),
-                validation_data=pipeline.in_order(store, held_out, params, targets[1]),
-                initial_epoch=len(state.history),
-                epochs=params.max_epochs,
-                steps_per_epoch=math.ceil(len(examples) / params.batch_size),
-                callbacks=[*state.monitors, state],
-                shuffle=False,  # the data set shuffles itself
-                verbose=0 if quiet else 2 if os.environ.get(HEADLESS) else 1,
-            )
+            data = pipeline.shuffled(store, examples, params, len(state.history), targets[0])
+            plan: dict[str, Any] = {
+                "validation_data": pipeline.in_order(store, held_out, params, targets[1]),
+                "initial_epoch": len(state.history),
+                "epochs": params.max_epochs,
+                "steps_per_epoch": math.ceil(len(examples) / params.batch_size),
+                "callbacks": [*state.monitors, state],
+                "verbose": 0 if quiet else 2 if os.environ.get(HEADLESS) else 1,
+            }
+            if strategy.num_replicas_in_sync == 1:
+                model.fit(data, shuffle=False, **plan)  # the data set shuffles itself
+            else:
+                distribution.fit(model, strategy, data, **plan)
         history = pd.DataFrame(state.history)
         best = models.build(params, len(genres))
         best.set_weights(state.best)
-        best.save(folder / "model.partial.keras")
-        (folder / "model.partial.keras").replace(folder / "model.keras")
-        history.to_csv(folder / "history.csv", index=False)
-        shutil.rmtree(root)
+        partial = folder / f"partial{distribution.task()}"  # should workers share the folder: all write the same
+        best.save(partial.with_suffix(".keras"))
+        history.to_csv(partial.with_suffix(".csv"), index=False)
+        partial.with_suffix(".keras").replace(folder / "model.keras")
+        partial.with_suffix(".csv").replace(folder / "history.csv")
+        if chief:
+            shutil.rmtree(root)
     return history
 
 
@@ -131,6 +151,8 @@ class State(keras.callbacks.Callback):
         Compiled, with fresh weights.
     params : Params
         Say which callbacks there are, and which epoch is kept.
+    chief : bool
+        Whether this process writes; others only read.
 
     Attributes
     ----------
@@ -142,9 +164,10 @@ class State(keras.callbacks.Callback):
         As ``recipe.monitors`` makes them; they must come before this callback.
     """
 
-    def __init__(self, root: Path, model: keras.Model, params: Params):
+    def __init__(self, root: Path, model: keras.Model, params: Params, chief: bool = True):
         super().__init__()
         self.root = root
+        self.chief = chief
         self.monitors = recipe.monitors(params)
         self.keep_last = params.schedule == "cosine"
         whole = sorted(root.glob("epoch-????"))
@@ -176,7 +199,7 @@ class State(keras.callbacks.Callback):
         if self.keep_last or all(row["val_accuracy"] > earlier["val_accuracy"] for earlier in self.history):
             self.best = self.model.get_weights()
         self.history.append(row)
-        if time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
+        if self.chief and time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
             self.save()
             self.last_save = time.monotonic()
 
