@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -65,7 +66,7 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
 
 def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.ndarray | None, np.ndarray | None]:
     """The facts of one track, its average spectrum and its fingerprint, or its fault: what a worker does."""
-    cluster.visible(path)
+    cluster.visible(Path(path).parent)
     try:
         samples = audio.load(path, params)
     except AudioError as error:

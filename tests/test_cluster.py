@@ -25,12 +25,21 @@ def test_a_worker_that_does_not_see_the_files_says_so(tracks, params, tmp_path):
     with pytest.raises(ClusterError, match=r"does not see .*partial\. .*file system that they share"):
         extraction.extract_track(block, tmp_path / "partial" / "features.npy", params)
     for work in (
-        lambda: extraction.extract_track(block._replace(path="/elsewhere.wav"), tmp_path / "features.npy", params),
-        lambda: survey.survey_track("elsewhere", "/elsewhere.wav", params),
-        lambda: classical.of_track("elsewhere", "/elsewhere.wav", params),
+        lambda: extraction.extract_track(block._replace(path="/elsewhere/a.wav"), tmp_path / "features.npy", params),
+        lambda: survey.survey_track("elsewhere", "/elsewhere/a.wav", params),
+        lambda: classical.of_track("elsewhere", "/elsewhere/a.wav", params),
     ):
-        with pytest.raises(ClusterError, match=r"does not see /elsewhere.wav"):  # no fault of the track
+        with pytest.raises(ClusterError, match=r"does not see /elsewhere\. "):  # no fault of the track
             work()
+
+
+def test_a_track_that_has_gone_from_its_folder_is_the_tracks_own_fault(tracks, params, tmp_path):
+    outcome = extraction.extract_track(
+        extraction.plan(tracks[:1], params)[0]._replace(path=str(tmp_path / "gone.wav")),
+        tmp_path / "features.npy",
+        params,
+    )
+    assert outcome.segments == 0 and "gone.wav" not in outcome.fault and outcome.fault
 
 
 def test_the_error_survives_the_way_back_from_a_worker():
