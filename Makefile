@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 PROFILE ?= demo
 DATA ?=
 BIN := .venv/bin
+EXTRAS := --extra dev --extra light --extra dask
 
 .PHONY: run test test-browser test-real test-cluster lab lint lock clean
 
@@ -40,9 +41,9 @@ lint: .venv/installed
 
 # Needs uv (pip install uv); run it after a change of pyproject.toml's dependencies.
 lock:
-	uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra dev --no-header \
+	uv pip compile --universal --python-version 3.11 --fork-strategy fewest $(EXTRAS) --no-header \
 		--upgrade --output-file requirements.txt pyproject.toml
-	uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra dev --extra browser --no-header \
+	uv pip compile --universal --python-version 3.11 --fork-strategy fewest $(EXTRAS) --extra browser --no-header \
 		--no-annotate --constraint requirements.txt pyproject.toml \
 		| grep -vxFf requirements.txt > tests/browser/requirements.txt
 
