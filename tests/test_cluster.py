@@ -148,10 +148,10 @@ def test_a_worker_killed_half_way_changes_no_byte(dask, built, tracks, params, t
         own = store.build(tracks, params, tmp_path / "own")
         assert (own.folder / "features.npy").read_bytes() == (built.folder / "features.npy").read_bytes()
         with pytest.raises(ClusterError, match=r"The worker on .* does not see /elsewhere"):
-            extraction.extract(tracks.assign(path="/elsewhere"), params, tmp_path / "blind")
+            extraction.extract(tracks.assign(path="/elsewhere/a.wav"), params, tmp_path / "blind")
 
-    (tmp_path / "other" / "genre_utils").mkdir(parents=True)
-    (tmp_path / "other" / "genre_utils" / "__init__.py").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "genre_utils.py").touch()
     workers.append(worker(PYTHONPATH=str(tmp_path / "other")))
     with cluster.connected(address) as client:
         started.until(lambda: len(client.scheduler_info()["workers"]) == 3, *workers[1:])
