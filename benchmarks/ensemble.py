@@ -28,6 +28,8 @@ def members(paths: list[Path]) -> dict[str, tuple[pd.DataFrame, float]]:
         for seed, own in predictions.groupby("seed"):
             seconds = sum(row["train_seconds"] for row in result["rows"] if row["seed"] == seed)
             found[f"{path.stem}, seed {seed}"] = own.drop(columns="seed").reset_index(drop=True), seconds
+    if not all((own["split"] == "validation").any() for own, _ in found.values()):  # a refit has tested alone
+        found = {name: (own[own["split"] == "test"], seconds) for name, (own, seconds) in found.items()}
     return found
 
 
