@@ -27,10 +27,9 @@ still, both are of the same 709 clips, so that the best of many tries flatters i
 been looked at. Seconds are of trainings that shared two cores with other work.
 """
 
-TRIES = """## One thing at a time
+TRIES = """## Tries
 
-Half as many epochs, so that all of them could be tried; one seed. `none` is the network without augmentation, `all` the
-recipe augmented; `sigmoid` and `ema` are `all` with one thing changed. Differences are to the run that is named."""
+Differences are to the run that is named."""
 
 REFITS = """## The same, trained on the validation clips too
 
