@@ -263,6 +263,16 @@ def test_the_readme_says_what_the_results_say(model, protocol):
             assert f"{what} {result['leaks'][what]:.0%}".replace("%", " %") in cells[2]
 
 
+@pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
+def test_the_readme_says_what_a_refit_comes_to(protocol):
+    name = f"compact_cnn_refit_{protocol}.json"
+    found = json.loads((PROJECT / "benchmarks" / "results" / name).read_text())["pooled"]
+    segments, tracks = (f"{100 * found[level]['accuracy']:.1f} %" for level in ("segment", "track"))
+    (line,) = [line for line in (PROJECT / "README.md").read_text().splitlines() if line.startswith("Refitted on the")]
+    assert any(f"{segments} {joined} {tracks}" in line for joined in ("of segments and", "and"))
+    assert f"under `{protocol}`" in line
+
+
 @pytest.mark.parametrize(("data", "name"), [("demo", "audit_demo"), ("80 real GTZAN clips", "audit_gtzan")])
 def test_the_readme_says_what_the_audit_found(data, name):
     ratios = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["ratios"]
