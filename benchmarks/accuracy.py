@@ -141,7 +141,7 @@ class Plain(keras.utils.PyDataset):
 
     def __init__(self, segments: np.ndarray, targets: np.ndarray, params: Params):
         # Two, so that Keras switches tf.data's autotuning off: at the end of an epoch TensorFlow 2.21 waits until the
-        # autotuner's nap is over, and naps double up to a minute. That took half of the time.
+        # autotuner's nap is over, and naps double up to a minute.
         super().__init__(workers=2)
         self.segments, self.targets, self.params = segments, targets, params
 
