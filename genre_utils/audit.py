@@ -3,13 +3,12 @@
 import itertools
 import math
 
-import librosa
 import numpy as np
 import pandas as pd
 import scipy.fft
 import scipy.ndimage
 
-from genre_utils import catalog
+from genre_utils import catalog, features
 from genre_utils.params import Params
 from genre_utils.progress import progress
 
@@ -61,18 +60,19 @@ def fingerprint(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     time and frequency. Here they stay real numbers, so that a correlation can be told as a similarity.
     Notebook: 01_eda.
     """
-    window = round(WINDOW_SECONDS * sample_rate_hz)
-    power = librosa.feature.melspectrogram(
-        y=np.pad(samples, (0, max(0, window - len(samples)))),
-        sr=sample_rate_hz,
-        n_fft=window,
-        hop_length=round(HOP_SECONDS * sample_rate_hz),
-        center=False,  # padded edges would be the only change in a steady tone, and the same in all of them
-        n_mels=BANDS,
-        fmin=LOWEST_HZ,
-        fmax=min(HIGHEST_HZ, sample_rate_hz / 2),
-    )  # (band, frame)
-    return from_log_mel(librosa.power_to_db(power, top_db=None))
+    window, hop = round(WINDOW_SECONDS * sample_rate_hz), round(HOP_SECONDS * sample_rate_hz)
+    params = Params(
+        sample_rate_hz=sample_rate_hz, n_fft=window, hop_length=hop, n_mels=BANDS,
+        fmin_hz=LOWEST_HZ, fmax_hz=min(HIGHEST_HZ, sample_rate_hz / 2),
+    )  # fmt: skip
+    # Only frames that lie inside the track: the edges of centred ones would be the only change in a steady tone, and
+    # the same in all of them. Some zeros before the track, and one of the frames begins with its first sample.
+    zeros = -(window // 2) % hop
+    first = (zeros + window // 2) // hop
+    frames = 1 + max(0, len(samples) - window) // hop
+    filled = np.pad(samples, (zeros, max(0, window - len(samples))))
+    power = features.mel_power(filled[np.newaxis], params)[0, :, first : first + frames]  # (band, frame)
+    return from_log_mel(10 * np.log10(np.maximum(power, features.POWER_FLOOR)))
 
 
 def from_log_mel(decibels: np.ndarray, hop_seconds: float = HOP_SECONDS) -> np.ndarray:

@@ -184,8 +184,7 @@ def mel_filters(params: Params) -> np.ndarray:
     Notebook: 02_feature_extraction.
     """
     bins_hz = np.fft.rfftfreq(params.n_fft, 1 / params.sample_rate_hz)
-    lowest, highest = mel_from_hz(params.fmin_hz), mel_from_hz(params.fmax_hz)
-    edges_hz = hz_from_mel(np.linspace(lowest, highest, params.n_mels + 2))[:, np.newaxis]
+    edges_hz = mel_edges_hz(params)[:, np.newaxis]
     left, centre, right = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     triangles = np.minimum((bins_hz - left) / (centre - left), (right - bins_hz) / (right - centre))
     filters = (np.maximum(triangles, 0).astype(np.float32) * (2 / (right - left))).astype(np.float32)
@@ -197,6 +196,11 @@ def mel_filters(params: Params) -> np.ndarray:
             stacklevel=2,
         )
     return filters
+
+
+def mel_edges_hz(params: Params) -> np.ndarray:
+    """Lower edge, centre and upper edge of mel band ``k`` at the places ``k`` to ``k + 2``; (mel + 2,)."""
+    return hz_from_mel(np.linspace(mel_from_hz(params.fmin_hz), mel_from_hz(params.fmax_hz), params.n_mels + 2))
 
 
 def mel_from_hz(hz: float) -> float:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import librosa
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -31,7 +30,7 @@ def finished(figure: Figure, save: Path) -> Figure:
 
 def mel_axis(axes: plt.Axes, params: Params) -> None:
     """Label mel bands with the frequencies they stand for."""
-    centres_hz = librosa.mel_frequencies(params.n_mels, fmin=params.fmin_hz, fmax=params.fmax_hz)
+    centres_hz = features.mel_edges_hz(params)[1:-1]
     ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
     axes.set_yticks([int(np.abs(centres_hz - hz).argmin()) for hz in ticks], [f"{hz:,}" for hz in ticks])
 

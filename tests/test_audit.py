@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,6 +170,20 @@ def test_the_rate_does_not_matter(rate_hz, rng):
     assert fingerprint.dtype == np.float32
     np.testing.assert_allclose(fingerprint.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(fingerprint.mean(axis=1), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050])
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.2499, 0.25, 2.33])
+def test_its_spectrum_is_librosas_of_the_frames_inside_the_track(rate_hz, seconds, rng):
+    samples = rng.normal(0, 0.1, round(seconds * rate_hz)).astype(np.float32)
+    window = round(audit.WINDOW_SECONDS * rate_hz)
+    power = librosa.feature.melspectrogram(
+        y=np.pad(samples, (0, max(0, window - len(samples)))), sr=rate_hz, n_fft=window, center=False,
+        hop_length=round(audit.HOP_SECONDS * rate_hz), n_mels=audit.BANDS,
+        fmin=audit.LOWEST_HZ, fmax=min(audit.HIGHEST_HZ, rate_hz / 2),
+    )  # fmt: skip
+    oracle = audit.from_log_mel(librosa.power_to_db(power, top_db=None))
+    np.testing.assert_allclose(audit.fingerprint(samples, rate_hz), oracle, atol=1e-3)
 
 
 def test_no_track_and_one_track_give_no_pair():

@@ -3,11 +3,10 @@
 import dataclasses
 from typing import Any
 
-import librosa
 import numpy as np
 import pandas as pd
 
-from genre_utils import confidence, evaluation, report, uncertainty
+from genre_utils import confidence, evaluation, features, report, uncertainty
 from genre_utils.catalog import DEMOS
 from genre_utils.errors import EvaluationError
 from genre_utils.explorer import faults
@@ -244,7 +243,7 @@ def paired(segments: list[pd.DataFrame], tracks: list[pd.DataFrame], seed: int) 
 
 def scale(params: Params) -> dict[str, Any]:
     """Axes of the spectrogram pictures: where some frequencies lie (0 bottom, 1 top), and the range in dB."""
-    centres_hz = librosa.mel_frequencies(params.n_mels, fmin=params.fmin_hz, fmax=params.fmax_hz)
+    centres_hz = features.mel_edges_hz(params)[1:-1]
     ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
     heights = [(float(np.abs(centres_hz - hz).argmin()) + 0.5) / params.n_mels for hz in ticks]
     return {"hz": [list(pair) for pair in zip(ticks, heights, strict=True)], "top_db": params.top_db}
