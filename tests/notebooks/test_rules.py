@@ -1,15 +1,22 @@
 """What can be held of the rules for notebooks. A failure says the rule."""
 
 import ast
+import pkgutil
 import re
 import statistics
+import subprocess
+import sys
 
 import nbformat
 import pytest
 
+import genre_utils
 from genre_utils import headless
 
 NOTEBOOKS = headless.notebooks()
+TENSORFLOW = [
+    "attribution", "distribution", "exporting", "models", "networks", "pipeline", "predict", "recipe", "training",
+]  # fmt: skip
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
@@ -72,6 +79,24 @@ def test_cells_are_few_and_short(notebook):
     assert 15 <= len(lines) <= 25, f"15 to 25 code cells make a lesson. Received: {len(lines)}."
     assert statistics.median(lines) <= 5, f"Half of the cells have at most 5 lines. Received: {lines}."
     assert statistics.quantiles(lines, n=10)[-1] <= 12, f"Nine of ten cells have at most 12 lines. Received: {lines}."
+
+
+def test_nothing_waits_for_tensorflow_before_it_needs_it():
+    """Nor for numba, which librosa's functions bring; all in one process, that is new."""
+    rooms = [room.name for room in pkgutil.walk_packages(genre_utils.__path__, "genre_utils.")]
+    steps = [f"import {room}" for room in rooms if room.split(".")[1] not in [*TENSORFLOW, "__main__"]]
+    for notebook in NOTEBOOKS[:5]:
+        cells = code(nbformat.read(notebook, as_version=4))
+        steps.append(next(cell.source for cell in cells if re.search(r"^(import|from) ", cell.source, flags=re.M)))
+    script = (
+        "import sys\n"
+        f"for step in {steps!r}:\n"
+        "    exec(step)\n"
+        "    found = {'tensorflow', 'keras', 'numba'} & set(sys.modules)\n"
+        "    assert not found, f'Import {found} where it is first needed, not with this: {step}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_is_a_lesson(notebook):
