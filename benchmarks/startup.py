@@ -1,0 +1,213 @@
+"""From the start of a kernel to its first figure, what the imports cost, and where the seconds of ``make run`` go.
+
+.venv/bin/python benchmarks/startup.py --json startup.json
+
+Notebooks 1 to 4 run once by the demo profile, in a copy of the project without music or features: as after an install.
+"""
+
+import argparse
+import ast
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+import papermill.parameterize
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+
+from genre_utils import headless
+from genre_utils.paths import PROJECT
+from genre_utils.run_folder import device
+
+FIRST_FIGURE_SECONDS, RUN_SECONDS = 5, 180  # the goals
+LESSONS = 4
+TENSORFLOW = "TensorFlow"
+LIBRARIES = 8  # in the table of imports
+SLOWEST = 4  # cells of a notebook in the table of the run
+RUN = """
+import sys
+from pathlib import Path
+from genre_utils import headless
+values = headless.RUNNER_KEYS | headless.read_profile("demo")
+for notebook in headless.notebooks():
+    chosen = {name: values[name] for name in headless.parameters_of(notebook) if name in values}
+    headless.execute(notebook, Path(sys.argv[1]), chosen | {"run_dir": sys.argv[1]}, values["cell_timeout_seconds"])
+"""
+
+
+def copy_of_project(folder: Path) -> Path:
+    """The package and the first notebooks alone: no music, no features, no run."""
+    shutil.copytree(PROJECT / "genre_utils", folder / "genre_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "notebooks").mkdir()
+    shutil.copytree(headless.PROFILES, folder / "notebooks" / "profiles")
+    for notebook in headless.notebooks()[:LESSONS]:
+        shutil.copy(notebook, folder / "notebooks")
+    return folder
+
+
+def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python, with the project's package, to its end."""
+    environment = os.environ | {"PYTHONPATH": str(project)}
+    return subprocess.run(
+        [sys.executable, *words], cwd=project, env=environment, check=True, stderr=subprocess.PIPE, text=True
+    )
+
+
+def imports(notebook: Path) -> str:
+    """The first cell that imports."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return next(c.source for c in cells if c.cell_type == "code" and re.search(r"^(import|from) ", c.source, re.M))
+
+
+def by_library(log: str) -> Counter[str]:
+    """Seconds by top-level package, of what ``python -X importtime`` writes; of its own modules as Python."""
+    seconds: Counter[str] = Counter()
+    for own, module in re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", log, re.M):
+        package = module.partition(".")[0]
+        seconds["Python" if package in sys.stdlib_module_names else package] += int(own) / 1e6
+    return seconds
+
+
+def of_imports(project: Path, notebooks: list[Path], repeats: int) -> Iterator[dict]:
+    """Seconds of a fresh process for the imports at the top of each notebook, and for TensorFlow; interleaved."""
+    steps = {notebook.stem: imports(notebook) for notebook in notebooks}
+    # Not by the package, which sends TensorFlow's log, and with it this one, to nowhere.
+    steps[TENSORFLOW] = "import keras, tensorflow"
+    seconds: dict[str, list[float]] = {step: [] for step in steps}
+    for _ in range(repeats):
+        for step, source in steps.items():
+            start = time.perf_counter()
+            python(project, "-c", source)
+            seconds[step].append(time.perf_counter() - start)
+    for step, source in steps.items():
+        libraries = by_library(python(project, "-X", "importtime", "-c", source).stderr)
+        yield {"what": "imports", "of": step, "seconds": statistics.median(seconds[step]), "libraries": libraries}
+
+
+def first_figure(notebook: Path, project: Path, run_dir: Path) -> float:
+    """Seconds from the start of a kernel to the first picture that a notebook shows."""
+    node = papermill.parameterize.parameterize_notebook(
+        papermill.iorw.load_notebook_node(str(notebook)), {"run_dir": str(run_dir)}
+    )
+    client = NotebookClient(
+        node, kernel_name=headless.KERNEL, resources={"metadata": {"path": str(project)}}, config=headless.ENCRYPTED
+    )
+    start = time.perf_counter()
+    with client.setup_kernel():
+        for number, cell in enumerate(node.cells):
+            client.execute_cell(cell, number)
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+                return time.perf_counter() - start
+    raise AssertionError(f"{notebook} shows no picture.")
+
+
+def of_figures(project: Path, notebooks: list[Path], run_dir: Path, repeats: int) -> Iterator[dict]:
+    """Seconds to the first figure of each notebook, interleaved."""
+    seconds: dict[Path, list[float]] = {notebook: [] for notebook in notebooks}
+    for _ in range(repeats):
+        for notebook in notebooks:
+            seconds[notebook].append(first_figure(notebook, project, run_dir))
+    for notebook, values in seconds.items():
+        yield {"what": "first figure", "of": notebook.stem, "seconds": statistics.median(values)}
+
+
+def of_notebook(executed: Path) -> dict:
+    """Where the seconds of an executed notebook went, as papermill noted them, and its HTML made once more."""
+    node = nbformat.read(executed, as_version=4)
+    whole = node.metadata.papermill
+    cells = [cell for cell in node.cells if cell.cell_type == "code" and cell.metadata.papermill.get("duration")]
+    durations = [(cell.metadata.papermill.duration, cell.source.partition("\n")[0]) for cell in cells]
+    first = datetime.fromisoformat(cells[0].metadata.papermill.start_time)
+    kernel = (first - datetime.fromisoformat(whole.start_time)).total_seconds()
+    importing = sum(
+        cell.metadata.papermill.duration
+        for cell in cells
+        if all(isinstance(part, ast.Import | ast.ImportFrom) for part in ast.parse(cell.source).body)
+    )
+    in_cells = sum(seconds for seconds, _ in durations)
+    start = time.perf_counter()
+    HTMLExporter().from_filename(str(executed))
+    return {
+        "what": "run", "of": executed.stem, "kernel": kernel, "imports": importing, "cells": in_cells - importing,
+        "saving and stopping": whole.duration - kernel - in_cells, "HTML": time.perf_counter() - start,
+        "slowest": sorted(durations, reverse=True)[:SLOWEST],
+    }  # fmt: skip
+
+
+def show(rows: list[dict]) -> None:
+    """Print the three tables."""
+    for row in (row for row in rows if row["what"] == "imports"):
+        most = ", ".join(f"{name} {seconds:.2f}" for name, seconds in row["libraries"].most_common(LIBRARIES))
+        print(f"imports, {row['of']:>21}: {row['seconds']:5.2f} s (by -X importtime: {most})")
+    for row in (row for row in rows if row["what"] == "first figure"):
+        print(f"first figure, {row['of']:>21}: {row['seconds']:5.2f} s")
+    parts = ["kernel", "imports", "cells", "saving and stopping", "HTML"]
+    print(f"\n{'run':>21}  {'  '.join(parts)}")
+    for row in (row for row in rows if row["what"] == "run"):
+        print(f"{row['of']:>21}  {'  '.join(f'{row[part]:{len(part)}.1f}' for part in parts)}")
+        for seconds, line in row["slowest"]:
+            print(f"{'':>21}  {seconds:6.1f} s  {line}")
+
+
+def machine() -> dict[str, str | int | None]:
+    """What the seconds depend on."""
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device([]),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    } | {name: version(name) for name in ("tensorflow", "keras", "librosa", "seaborn", "papermill", "nbconvert")}
+
+
+def main() -> int:
+    """Run from a shell."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", type=Path, help="a finished run folder: read, instead of running the notebooks")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    notebooks = headless.notebooks()[:LESSONS]
+    ratios = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        run_dir = Path(temporary) / "run"
+        if options.run:
+            project = PROJECT
+            shutil.copytree(options.run, run_dir)  # notebook 3 writes into it
+        else:
+            project = copy_of_project(Path(temporary) / "project")
+            run_dir.mkdir()
+            start = time.perf_counter()
+            python(project, "-c", RUN, str(run_dir))
+            ratios[f"notebooks 1 to {LESSONS} / {RUN_SECONDS} s"] = (time.perf_counter() - start) / RUN_SECONDS
+        rows = [of_notebook(run_dir / notebook.name) for notebook in notebooks]
+        rows += of_figures(project, notebooks, run_dir, options.repeats)
+        rows += of_imports(project, notebooks, options.repeats)
+    show(rows)
+    figures = {row["of"]: row["seconds"] for row in rows if row["what"] == "first figure"}
+    importing = {row["of"]: row["seconds"] for row in rows if row["what"] == "imports"}
+    first = notebooks[0].stem
+    ratios[f"first figure of {first} / {FIRST_FIGURE_SECONDS} s"] = figures[first] / FIRST_FIGURE_SECONDS
+    ratios |= {f"imports of {of} / of {first}": importing[of] / importing[first] for of in importing if of != first}
+    print()
+    for name, ratio in ratios.items():
+        print(f"{name:>45}: {ratio:.2f}")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "ratios": ratios, "rows": rows}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
