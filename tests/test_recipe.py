@@ -52,7 +52,7 @@ def test_shares_of_one_genre_cost_what_labels_cost(params, rng):
         network = recipe.compiled(models.build(own, 3), own)
         targets = np.eye(3, dtype=np.float32)[labels] if recipe.takes_shares(own) else labels
         losses[name] = network.evaluate(x, targets, verbose=0)[0]
-        outputs = network.predict(x, verbose=0)
+    outputs = network.predict(x, verbose=0)  # of the sigmoid
     assert losses["labels"] == pytest.approx(losses["shares"], rel=1e-5)
     truth = np.eye(3)[labels]
     expected = -(truth * np.log(outputs) + (1 - truth) * np.log(1 - outputs)).mean()

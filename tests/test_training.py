@@ -14,7 +14,7 @@ import tiny  # noqa: F401  (registers the network that these tests train)
 import yaml
 from sklearn.metrics import log_loss
 
-from genre_utils import evaluation, labels, models, training, uncertainty
+from genre_utils import evaluation, labels, models, recipe, training, uncertainty
 from genre_utils.errors import ParamsError
 
 GENRES = ["bass", "noise", "treble"]
@@ -79,20 +79,14 @@ def test_low_tones_high_tones_and_noise_are_learnt(built, assignment, params, tm
     np.testing.assert_allclose(predictions.filter(like="p_").sum(axis=1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize(("interrupted", "seconds_between_saves"), [(None, 0), (4, 0), (4, 1e9)])
-def test_patience_scheduler_and_the_best_epoch(
-    built, assignment, tiny_params, tmp_path, monkeypatch, interrupted, seconds_between_saves
-):
+def test_patience_scheduler_and_the_best_epoch(built, assignment, tiny_params, tmp_path, monkeypatch):
     """Validation is dictated: only the first epoch's loss is an improvement, the third has the best accuracy."""
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", seconds_between_saves)
-    stopping, weights = training.keras.callbacks.EarlyStopping, {}
+    stopping, weights, killed = training.keras.callbacks.EarlyStopping, {}, tmp_path / "killed"
     on_epoch_end = stopping.on_epoch_end
 
     def dictated(self, epoch, logs=None):
-        nonlocal interrupted
-        if epoch == interrupted:
-            interrupted = None
-            raise KeyboardInterrupt
+        if epoch == 4 and not killed.exists():  # what a kill in the fifth epoch leaves
+            shutil.copytree(tmp_path / "training", killed / "training")
         accuracy = [0.1, 0.2, 0.7, 0.7, 0.3, 0.6][epoch]
         logs |= {"val_loss": 2.0 if epoch else 1.0, "val_accuracy": accuracy}  # the callbacks share one dictionary
         weights[epoch] = self.model.get_weights()
@@ -100,15 +94,25 @@ def test_patience_scheduler_and_the_best_epoch(
 
     monkeypatch.setattr(stopping, "on_epoch_end", dictated)
     longer = dataclasses.replace(tiny_params, max_epochs=20)
-    if interrupted:
-        with pytest.raises(KeyboardInterrupt):
-            training.train(built, assignment, GENRES, longer, tmp_path, tmp_path)
-    history = training.train(built, assignment, GENRES, longer, tmp_path, tmp_path)
-    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]  # the best, and five more
-    np.testing.assert_allclose(history["learning_rate"] / longer.learning_rate, [1, 1, 1, 0.5, 0.5, 0.25], rtol=1e-5)
-    kept = models.load(tmp_path / "model.keras").get_weights()
-    equal = [all(np.array_equal(a, b) for a, b in zip(kept, weights[epoch], strict=True)) for epoch in range(6)]
-    assert equal == [False, False, True, False, False, False]
+    for folder in (tmp_path, killed):
+        history = training.train(built, assignment, GENRES, longer, folder, folder)
+        assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]  # the best, and five more
+        rates = history["learning_rate"] / longer.learning_rate
+        np.testing.assert_allclose(rates, [1, 1, 1, 0.5, 0.5, 0.25], rtol=1e-5)
+        kept = models.load(folder / "model.keras").get_weights()
+        equal = [all(np.array_equal(a, b) for a, b in zip(kept, weights[epoch], strict=True)) for epoch in range(6)]
+        assert equal == [False, False, True, False, False, False]
+
+
+def test_an_epoch_is_saved_only_if_the_last_save_is_old(tiny_params, tmp_path, monkeypatch):
+    model = recipe.compiled(models.build(tiny_params, 3), tiny_params)
+    state = training.State(tmp_path, model, tiny_params)
+    state.set_model(model)
+    for epoch, (seconds, written) in enumerate([(1e9, []), (0, ["epoch-0002"]), (1e9, ["epoch-0002"])]):
+        monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", seconds)
+        state.on_epoch_begin(epoch)
+        state.on_epoch_end(epoch, {"val_accuracy": 0.5})
+        assert [path.name for path in tmp_path.iterdir()] == written
 
 
 TRAIN = """
@@ -170,19 +174,15 @@ def beyond(tiny_params):
 
 
 def test_an_interrupted_augmented_training_ends_as_an_undisturbed_one_and_keeps_its_last_epoch(
-    built, assignment, beyond, tmp_path, monkeypatch
+    built, assignment, beyond, tmp_path, monkeypatch, capsys
 ):
-    begin, end = training.State.on_epoch_begin, training.State.on_epoch_end
-    averaged, interrupted = {}, iter([True])
+    end, averaged = training.State.on_epoch_end, {}
 
     def noted(self, epoch, logs=None):
         end(self, epoch, logs)
         averaged[epoch] = self.model.get_weights()
-
-    def killed(self, epoch, logs=None):
-        if epoch == 2 and next(interrupted, False):
-            raise KeyboardInterrupt
-        begin(self, epoch, logs)
+        if epoch == 1:  # what a kill in the third epoch leaves
+            shutil.copytree(tmp_path / "one" / "training", tmp_path / "other" / "training")
 
     monkeypatch.setattr(training.State, "on_epoch_end", noted)
     for name in ("one", "other"):
@@ -196,10 +196,9 @@ def test_an_interrupted_augmented_training_ends_as_an_undisturbed_one_and_keeps_
     loss = log_loss(predictions["genre"], predictions[[f"p_{genre}" for genre in GENRES]], labels=GENRES)
     assert loss == pytest.approx(undisturbed["val_loss"].iloc[-1], rel=1e-4)  # the averaged weights were validated
 
-    monkeypatch.setattr(training.State, "on_epoch_begin", killed)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(built, assignment, GENRES, beyond, tmp_path / "other", tmp_path / "other")
+    capsys.readouterr()
     resumed = training.train(built, assignment, GENRES, beyond, tmp_path / "other", tmp_path / "other")
+    assert "resuming after epoch 2" in capsys.readouterr().out
     pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), undisturbed.drop(columns="seconds"))
     assert same_weights(tmp_path / "one", tmp_path / "other")
 
