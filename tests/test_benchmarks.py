@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 from keras import layers
+from nbformat.v4 import new_code_cell, new_notebook
 
 from genre_utils import classifiers, evaluation, gtzan, models, networks
 from genre_utils.ensemble import mean
@@ -25,8 +27,8 @@ def script(name):
     return module
 
 
-accuracy, ensemble, extraction, inference, tries = map(
-    script, ("accuracy", "ensemble", "features", "inference", "tries")
+accuracy, ensemble, extraction, inference, startup, tries = map(
+    script, ("accuracy", "ensemble", "features", "inference", "startup", "tries")
 )
 
 GENRES = ("blues", "jazz", "rock")
@@ -395,3 +397,27 @@ def test_extraction_is_compared_with_the_same_work(tmp_path, rng):
     ours, loop = (extraction.decibels(tmp_path / name) for name in ("genre_utils", "librosa loop"))
     assert ours.shape == loop.shape == (4, 128, 216)
     np.testing.assert_allclose(ours, loop, atol=0.04)
+
+
+def test_imports_are_summed_by_library():
+    log = """import time: self [us] | cumulative | imported package
+import time:       500 |        500 |     scipy
+import time:      1000 |       1500 |   scipy.stats
+import time:       250 |        250 | json.decoder
+"""
+    assert startup.by_library(log) == pytest.approx({"scipy": 0.0015, "Python": 0.00025})
+
+
+def test_the_seconds_of_an_executed_notebook_add_up(tmp_path):
+    """Kernel 2 s, imports 3 s, two other cells 4 s and 1 s, and of the 12 s in all 2 s that are between them."""
+    cells = []
+    for source, start, seconds in (("import json", 2, 3), ("x = 1\nx", 5, 4), ("import math\nmath.pi", 9, 1)):
+        cells.append(new_code_cell(source))
+        cells[-1].metadata.papermill = {"start_time": f"2026-01-01T00:00:{start:02d}+00:00", "duration": seconds}
+    notebook = new_notebook(cells=cells)
+    notebook.metadata.papermill = {"start_time": "2026-01-01T00:00:00+00:00", "duration": 12.0}
+    nbformat.write(notebook, tmp_path / "01_one.ipynb")
+    found = startup.of_notebook(tmp_path / "01_one.ipynb")
+    parts = [found[name] for name in ("of", "kernel", "imports", "cells", "saving and stopping")]
+    assert parts == ["01_one", 2, 3, 5, 2]
+    assert found["slowest"] == [(4, "x = 1"), (3, "import json"), (1, "import math")]
