@@ -32,9 +32,43 @@ def tiny_params(params):
     return dataclasses.replace(params, model="tiny_cnn")
 
 
+TRAIN = """
+import sys, time, yaml, tiny
+from pathlib import Path
+from genre_utils import store, training
+from genre_utils.params import Params
+import pandas as pd
+params = Params.from_mapping(yaml.safe_load(sys.argv[1]))
+folder = Path(sys.argv[3])
+training.SECONDS_BETWEEN_SAVES = 0
+on_epoch_begin = training.State.on_epoch_begin
+def slow(self, epoch, logs=None):
+    time.sleep(1_000 * epoch)  # in the second epoch it waits to be killed
+    on_epoch_begin(self, epoch, logs)
+training.State.on_epoch_begin = slow
+training.train(
+    store.open_store(Path(sys.argv[2])), pd.read_csv(folder / "split.csv"), ["bass", "noise", "treble"],
+    params, folder, folder,
+)
+"""
+
+
 @pytest.fixture(scope="module")
-def undisturbed(built, assignment, tiny_params, tmp_path_factory):
+def to_be_killed(built, assignment, tiny_params, tmp_path_factory):
+    """A training in a process of its own, that waits after its first epoch; and its folder."""
+    folder = tmp_path_factory.mktemp("killed")
+    assignment.to_csv(folder / "split.csv", index=False)
+    words = [sys.executable, "-c", TRAIN, yaml.safe_dump(tiny_params.to_mapping()), str(built.folder), str(folder)]
+    process = subprocess.Popen(words, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield folder, process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(request, built, assignment, tiny_params, tmp_path_factory):
     """A whole training whose state stays on disk, as after a kill between its last epoch and its end."""
+    request.getfixturevalue("to_be_killed")  # that process imports TensorFlow while this one trains
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.shutil, "rmtree", lambda *_, **__: None)
@@ -66,7 +100,7 @@ def same_weights(one, other):
 
 
 def test_low_tones_high_tones_and_noise_are_learnt(built, assignment, params, tmp_path):
-    longer = dataclasses.replace(params, max_epochs=9, early_stopping_patience=9)
+    longer = dataclasses.replace(params, max_epochs=5, bn_momentum=0.5)
     training.train(built, assignment, GENRES, longer, tmp_path, tmp_path)
     network = models.load(tmp_path / "model.keras")
     predictions = evaluation.predict(network, built, assignment, GENRES, longer)
@@ -115,53 +149,21 @@ def test_an_epoch_is_saved_only_if_the_last_save_is_old(tiny_params, tmp_path, m
         assert [path.name for path in tmp_path.iterdir()] == written
 
 
-TRAIN = """
-import sys, time, yaml, tiny
-from pathlib import Path
-from genre_utils import store, training
-from genre_utils.params import Params
-import pandas as pd
-params = Params.from_mapping(yaml.safe_load(sys.argv[1]))
-folder = Path(sys.argv[3])
-training.SECONDS_BETWEEN_SAVES = 0
-on_epoch_begin = training.State.on_epoch_begin
-def slow(self, epoch, logs=None):
-    time.sleep(10 * epoch)  # from the second epoch on there is time to be killed
-    on_epoch_begin(self, epoch, logs)
-training.State.on_epoch_begin = slow
-training.train(
-    store.open_store(Path(sys.argv[2])), pd.read_csv(folder / "split.csv"), ["bass", "noise", "treble"],
-    params, folder, folder,
-)
-"""
-
-
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(
-    built, assignment, tiny_params, undisturbed, tmp_path
+    built, assignment, tiny_params, undisturbed, to_be_killed
 ):
-    assignment.to_csv(tmp_path / "split.csv", index=False)
-    arguments = [
-        sys.executable,
-        "-c",
-        TRAIN,
-        yaml.safe_dump(tiny_params.to_mapping()),
-        str(built.folder),
-        str(tmp_path),
-    ]
-    process = subprocess.Popen(
-        arguments, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not list(tmp_path.glob("training/*/epoch-0001")):
+    killed, process = to_be_killed
+    while not list(killed.glob("training/*/epoch-0001")):
         assert process.poll() is None, "the training ended before it could be killed"
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "model.keras").exists()
+    assert not (killed / "model.keras").exists()
 
-    history = training.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
+    history = training.train(built, assignment, GENRES, tiny_params, killed, killed)
     folder, expected = undisturbed
     pd.testing.assert_frame_equal(history.drop(columns="seconds"), expected.drop(columns="seconds"))
-    assert same_weights(tmp_path, folder)
+    assert same_weights(killed, folder)
 
 
 @pytest.fixture(scope="module")
