@@ -23,9 +23,9 @@ def augmented(
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
-        Log-mels in dB.
+        Log-mels in dB, float32 or as the store has them.
     following : np.ndarray [shape=(n, mel, frame)]
-        The segments after them; of use to :func:`crop` alone.
+        The segments after them, of the same type; of use to :func:`crop` alone.
     targets : np.ndarray [shape=(n,) or (n, genre)]
         Labels; with ``mixup_alpha`` they must be shares of genres.
     params : Params
@@ -44,6 +44,7 @@ def augmented(
     """
     if params.crop:
         decibels = crop(decibels, following, rng)
+    decibels = decibels.astype(np.float32, copy=False)  # after the crop, as half of what it takes is thrown away
     if params.shift_bands:
         decibels = shift(decibels, params.shift_bands, rng)
     if params.equalise_db:
@@ -77,9 +78,11 @@ def crop(decibels: np.ndarray, following: np.ndarray, rng: np.random.Generator) 
     Notebook: 06_beyond_the_paper.
     """
     count, _, frames = decibels.shape
-    both = np.concatenate([decibels, following], axis=2)  # (n, mel, 2 frame)
-    columns = rng.integers(0, frames + 1, (count, 1)) + np.arange(frames)  # (n, frame)
-    return np.take_along_axis(both, columns[:, None, :], axis=2)
+    cropped = np.empty_like(decibels)
+    for place, start in enumerate(rng.integers(0, frames + 1, count)):
+        cropped[place, :, : frames - start] = decibels[place, :, start:]
+        cropped[place, :, frames - start :] = following[place, :, :start]
+    return cropped
 
 
 def shift(decibels: np.ndarray, bands: int, rng: np.random.Generator) -> np.ndarray:
@@ -104,7 +107,7 @@ def shift(decibels: np.ndarray, bands: int, rng: np.random.Generator) -> np.ndar
     """
     count, mels, _ = decibels.shape
     moved = np.arange(mels) - rng.integers(-bands, bands + 1, (count, 1))  # (n, mel)
-    return np.take_along_axis(decibels, moved.clip(0, mels - 1)[:, :, None], axis=1)
+    return decibels[np.arange(count)[:, None], moved.clip(0, mels - 1)]
 
 
 def equalise(decibels: np.ndarray, deviation_db: float, rng: np.random.Generator) -> np.ndarray:
@@ -197,6 +200,8 @@ def mix(
     """
     share = rng.beta(alpha, alpha, len(decibels)).astype(np.float32)
     partner = rng.permutation(len(decibels))
-    sounds, genres = share[:, None, None], share[:, None]
-    mixed = sounds * decibels + (1 - sounds) * decibels[partner]
+    mixed = np.empty_like(decibels)
+    for place, (own, other) in enumerate(zip(share, partner, strict=True)):  # one at a time fits in a core's cache
+        mixed[place] = own * decibels[place] + (1 - own) * decibels[other]
+    genres = share[:, None]
     return mixed, genres * targets + (1 - genres) * targets[partner]

@@ -1,5 +1,7 @@
 """The tf.data input: indices shuffled whole, batches gathered from the memory map."""
 
+import mmap
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,8 @@ AHEAD = 2  # batches gathered while one is trained on: two keep up with any netw
 # minute: each validation and each prediction took up to twice as long.
 OPTIONS = tf.data.Options()
 OPTIONS.autotune.enabled = False
+# Nothing below needs a Python statement made into a graph, and preparing for it cost a process's first batch 0.3 s.
+as_written = tf.autograph.experimental.do_not_convert
 
 
 def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[str]) -> pd.DataFrame:
@@ -116,6 +120,7 @@ def shuffled(
     Paper, II.D and IV.1. Notebook: 03_training, 06_beyond_the_paper.
     """
 
+    @as_written
     def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
             tf.range(len(table), dtype=tf.int64), seed=tf.stack([tf.constant(params.seed, tf.int64), epoch])
@@ -140,19 +145,34 @@ def batches(
     _, mels, frames = store.features.shape
 
     def gather(index: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        decibels, target = store.features[rows[index]].astype(np.float32), wanted[index]
+        decibels, target = fetched(store.features, rows[index]), wanted[index]
         if epoch < 0:
-            return decibels, target
-        following = store.features[next_rows[index]].astype(np.float32) if params.crop else decibels
+            return decibels.astype(np.float32), target
+        following = fetched(store.features, next_rows[index]) if params.crop else decibels
         rng = np.random.default_rng([params.seed, epoch, step])
         return augment.augmented(decibels, following, target, params, rng)
 
+    @as_written
     def load(step: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         decibels, target = tf.numpy_function(gather, [index, epoch, step], (tf.float32, kind), stateful=False)
         return tf.ensure_shape(decibels, (None, mels, frames)), tf.ensure_shape(target, (None, *wanted.shape[1:]))
 
     steps = order.batch(params.batch_size).enumerate()
     return steps.map(load, num_parallel_calls=AHEAD).prefetch(AHEAD)
+
+
+def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of the memory map (n, mel, frame), the disk asked for all of them before the first is waited for.
+
+    Left alone, the kernel fetches row after row, and with each as much around it as the disk's read-ahead says.
+    """
+    advise = getattr(features.base, "madvise", None)  # Windows' maps have none
+    if isinstance(features, np.memmap) and advise:
+        for row in rows.tolist():
+            start = features.offset + row * features[0].nbytes
+            page = start - start % mmap.PAGESIZE
+            advise(mmap.MADV_WILLNEED, page, start - page + features[0].nbytes)
+    return features[rows]
 
 
 def gpus() -> list[str]:

@@ -146,7 +146,7 @@ def test_every_batch_of_every_epoch_has_chances_of_its_own(built, assignment, pa
 
     def noted(decibels, _, targets, own, rng):
         drawn.append((own.seed, rng.random()))
-        return decibels, targets
+        return decibels.astype(np.float32), targets
 
     monkeypatch.setattr(pipeline.augment, "augmented", noted)
     table = pipeline.examples(built, assignment, "train", GENRES)
