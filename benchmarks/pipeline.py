@@ -152,33 +152,30 @@ def first_batches(store: Store, table: pd.DataFrame, sizes: list[int], repeats: 
                "first_seconds": statistics.median(values), "slowest_seconds": max(values)}  # fmt: skip
 
 
-def memory_mb() -> dict[str, float]:
-    """Resident memory: what is this process's own, and what is pages of files, which the kernel takes back at need."""
+def memory_mb(what: str = "VmRSS") -> float:
+    """Resident memory of this process, pages of files included; VmHWM is the most that it ever was."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith("Rss")}
-    return {"own_mb": kilobytes["RssAnon"] / 1024, "mapped_mb": kilobytes["RssFile"] / 1024}
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
 
 def read_limited(folder: Path, limit_gb: float, cgroup: Path | None) -> list[dict]:
     """Epochs of a large store under a limit of memory, and how memory grows from their first batches to the last."""
     if cgroup:
         (cgroup / "cgroup.procs").write_text(str(os.getpid()))
-        how = "cgroup"
-    else:
+    else:  # of what a process may allocate: a limit of addresses would forbid to map the store at all
         resource.setrlimit(resource.RLIMIT_DATA, (int(limit_gb * 1e9),) * 2)
-        how = "RLIMIT_DATA: without mapped files"
+    limited = {"limit": "cgroup" if cgroup else "RLIMIT_DATA", "limit_gb": limit_gb}
     store, table = opened(folder)
     rows = []
     for name, params in RECIPES.items():
         cool(store.features)
-        seen: list[dict[str, float]] = []
-        found = epoch(store, table, params, 0, lambda seen=seen: seen.append(memory_mb()))
-        own = [memory["own_mb"] for memory in seen]
+        held: list[float] = []
+        found = epoch(store, table, params, 0, lambda held=held: held.append(memory_mb()))
+        tenth = math.ceil(len(held) / 10)
         rows.append(
-            {"what": "large store", "recipe": name, "cache": "cold", "rows": len(table), "limit": how}
-            | {"limit_gb": limit_gb, "store_gb": store.features.nbytes / 1e9, "peak_own_mb": max(own)}
-            | {"peak_mapped_mb": max(memory["mapped_mb"] for memory in seen)}
-            | {"own_last_over_first_tenth": max(own[-len(own) // 10 :]) / max(own[: -(-len(own) // 10)])}
+            {"what": "large store", "recipe": name, "cache": "cold", "rows": len(table), **limited}
+            | {"store_gb": store.features.nbytes / 1e9, "peak_mb": memory_mb("VmHWM")}
+            | {"last_over_first_tenth": max(held[-tenth:]) / max(held[:tenth])}
             | found
         )
     return rows
@@ -207,13 +204,10 @@ def ratios_of(rows: list[dict]) -> dict[str, float]:
         elif row["what"] == "first batch":
             ratios[f"seconds to the first of {row['rows']} segments"] = row["first_seconds"]
         elif row["what"] == "large store":
-            ratios[f"large store, {row['recipe']}: delivered / trained"] = row["segments_per_second"] / trained
-            ratios[f"large store, {row['recipe']}: own memory at the end / at the start"] = row[
-                "own_last_over_first_tenth"
-            ]
-            ratios[f"large store, {row['recipe']}: peak of own memory / limit"] = (
-                row["peak_own_mb"] / 1e3 / row["limit_gb"]
-            )
+            name = f"large store, {row['recipe']}"
+            ratios[f"{name}: delivered / trained"] = row["segments_per_second"] / trained
+            ratios[f"{name}: memory at the end / at the start"] = row["last_over_first_tenth"]
+            ratios[f"{name}: peak memory / limit"] = row["peak_mb"] / 1e3 / row["limit_gb"]
     return ratios
 
 
@@ -257,10 +251,17 @@ def main() -> int:
     gc.collect()
     if options.large:
         rows += large(options.large_gb, options.limit_gb, options.cgroup)
-    told = {"first_seconds": "first s", "segments_per_second": "segments/s", "cpu_ms_a_batch": "CPU ms/batch",
-            "disk_over_store": "disk/store", "cached_before": "cached", "peak_own_mb": "own MB",
-            "peak_mapped_mb": "mapped MB"}  # fmt: skip
-    shown = pd.DataFrame(rows).set_index(["what", "recipe", "cache", "rows"])
+    told = {
+        "first_seconds": "first s",
+        "slowest_seconds": "slowest",
+        "segments_per_second": "segments/s",
+        "cpu_ms_a_batch": "CPU ms/batch",
+        "disk_over_store": "disk/store",
+        "cached_before": "cached",
+        "peak_mb": "peak MB",
+    }
+    shown = pd.DataFrame(rows).astype({"rows": "Int64"}).fillna({"cache": ""})
+    shown = shown.set_index(["what", "recipe", "cache", "rows"])
     shown = shown[[name for name in told if name in shown]].rename(columns=told)
     print(shown.to_string(float_format="{:.2f}".format, na_rep=""))
     ratios = ratios_of(rows)

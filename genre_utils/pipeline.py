@@ -1,11 +1,14 @@
-"""The tf.data input: indices shuffled whole, batches gathered from the memory map."""
+"""The tf.data input: indices shuffled whole, batches gathered from the store's file."""
 
 import mmap
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from genre_utils import augment
+from genre_utils.errors import CatalogError
 from genre_utils.params import Params
 from genre_utils.quiet import quiet_stderr
 from genre_utils.store import Store
@@ -138,7 +141,7 @@ def batches(
     params: Params,
     targets: np.ndarray | None,
 ) -> tf.data.Dataset:
-    """Gather batches from the memory map in the given order of the table's lines; an epoch of -1 is left plain."""
+    """Gather batches from the store in the given order of the table's lines; an epoch of -1 is left plain."""
     rows, next_rows = table["row"].to_numpy(), table["next_row"].to_numpy()
     wanted = table["label"].to_numpy(np.int32) if targets is None else targets
     kind = tf.as_dtype(wanted.dtype)
@@ -162,17 +165,24 @@ def batches(
 
 
 def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows of the memory map (n, mel, frame), the disk asked for all of them before the first is waited for.
+    """Rows of the store's map (n, mel, frame), the disk asked for all of them before the first is waited for.
 
-    Left alone, the kernel fetches row after row, and with each as much around it as the disk's read-ahead says.
+    Through the map the kernel fetches row after row, and with each as much around it as the disk's read-ahead says:
+    at 8 MB 96 times what was wanted, 290 segments/s in place of 11,000 from a cold store of 12 GB. And this process
+    would in the end hold all that it had ever read, 12 GB in place of 0.8.
     """
-    advise = getattr(features.base, "madvise", None)  # Windows' maps have none
-    if isinstance(features, np.memmap) and advise:
-        for row in rows.tolist():
-            start = features.offset + row * features[0].nbytes
-            page = start - start % mmap.PAGESIZE
-            advise(mmap.MADV_WILLNEED, page, start - page + features[0].nbytes)
-    return features[rows]
+    if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
+        return features[rows]  # no map, a part of one, or a system that takes no advice
+    taken = np.empty((len(rows), *features.shape[1:]), features.dtype)
+    size = features[0].nbytes
+    starts = (features.offset + rows * size).tolist()
+    with Path(features.filename).open("rb", buffering=0) as file:
+        for start in starts:
+            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
+        for row, start in zip(taken, starts, strict=True):
+            if os.preadv(file.fileno(), [row], start) < size:
+                raise CatalogError(f"{file.name} ends within a row. Delete its folder; a new run makes it again.")
+    return taken
 
 
 def gpus() -> list[str]:
