@@ -155,7 +155,7 @@ def first_batches(store: Store, table: pd.DataFrame, sizes: list[int], repeats: 
 def memory_mb(what: str = "VmRSS") -> float:
     """Resident memory of this process, pages of files included; VmHWM is the most that it ever was."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(what))
 
 
 def read_limited(folder: Path, limit_gb: float, cgroup: Path | None) -> list[dict]:

@@ -120,3 +120,17 @@ def test_all_together_is_seeded_and_leaves_its_input_alone(params, decibels, fol
         np.testing.assert_array_equal(a, b)
         assert (a != c).any()
         assert a.dtype == np.float32 and np.isfinite(a).all()
+
+
+@pytest.mark.parametrize("chosen", [{}, *({name: value} for name, value in ALL.items()), ALL])
+def test_what_a_store_holds_is_augmented_as_float32(chosen, params, decibels, following):
+    targets = np.eye(COUNT, dtype=np.float32)
+    halves = [sound.astype(np.float16) for sound in (decibels, following)]
+    changed = dataclasses.replace(params, **chosen)
+    from_store, from_floats = (
+        augment.augmented(*sounds, targets, changed, np.random.default_rng(0))
+        for sounds in (halves, [half.astype(np.float32) for half in halves])
+    )
+    for one, other in zip(from_store, from_floats, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == np.float32

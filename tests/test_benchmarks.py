@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,8 @@ def script(name):
     return module
 
 
-accuracy, ensemble, extraction, inference, startup, tries = map(
-    script, ("accuracy", "ensemble", "features", "inference", "startup", "tries")
+accuracy, delivery, ensemble, extraction, inference, startup, tries = map(
+    script, ("accuracy", "pipeline", "ensemble", "features", "inference", "startup", "tries")
 )
 
 GENRES = ("blues", "jazz", "rock")
@@ -431,3 +432,59 @@ def test_the_seconds_of_an_executed_notebook_add_up(tmp_path):
     parts = [found[name] for name in ("of", "kernel", "imports", "cells", "saving and stopping")]
     assert parts == ["01_one", 2, 3, 5, 2]
     assert found["slowest"] == [(4, "x = 1"), (3, "import json"), (1, "import math")]
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for its page cache and memory")
+
+
+@linux
+def test_delivery_is_compared_with_training(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.MODELS, "paper_cnn", bands)  # traced in a moment
+    command = ["--rows", "100", "--image", "16", "--repeats", "1", "--sizes", "40", "250"]
+    monkeypatch.setattr(sys, "argv", ["pipeline.py", *command, "--json", str(tmp_path / "found.json")])
+    assert delivery.main() == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    rows = {(row["what"], row["recipe"], row.get("cache"), row.get("rows")): row for row in found["rows"]}
+    trained = rows["training", "16 x 16", None, None]["segments_per_second"]
+    for recipe in ("plain", "augmented"):
+        for cache in ("warm", "cold"):
+            row = rows["delivery", recipe, cache, 100]
+            ratio = found["ratios"][f"{recipe}, {cache}: delivered / trained"]
+            assert ratio == pytest.approx(row["segments_per_second"] / trained)
+        assert rows["delivery", recipe, "warm", 100]["cached_before"] == 1
+    for size in (40, 250):
+        row = rows["first batch", "plain", "cold", size]
+        assert found["ratios"][f"seconds to the first of {size} segments"] == row["first_seconds"] > 0
+
+
+@linux
+def test_a_large_store_is_read_whole_and_under_a_limit(tmp_path, monkeypatch):
+    limits = []
+    monkeypatch.setattr(delivery.resource, "setrlimit", lambda *limit: limits.append(limit))
+    delivery.written(tmp_path, 700, delivery.Params())
+    monkeypatch.setattr(delivery, "RECIPES", {"plain": delivery.Params()})
+    before = delivery.memory_mb("VmHWM")
+    (row,) = delivery.read_limited(tmp_path, 2.5, None)
+    assert limits == [(delivery.resource.RLIMIT_DATA, (2_500_000_000, 2_500_000_000))]
+    assert row["rows"] == 700 and row["peak_mb"] >= before > 100  # TensorFlow alone takes more
+    (tmp_path / "cgroup.procs").touch()
+    assert delivery.read_limited(tmp_path, 2.5, tmp_path)[0]["limit"] == "cgroup"
+    assert (tmp_path / "cgroup.procs").read_text() == str(os.getpid()) and len(limits) == 1
+    ratios = delivery.ratios_of([row, {"what": "training", "segments_per_second": row["segments_per_second"] / 8}])
+    assert ratios["large store, plain: delivered / trained"] == pytest.approx(8)
+    assert ratios["large store, plain: peak memory / limit"] == pytest.approx(row["peak_mb"] / 2_500)
+
+
+@linux
+def test_the_page_cache_is_seen(tmp_path):
+    if not os.major(tmp_path.stat().st_dev):
+        pytest.skip("the temporary folder is on no disk of its own, but in memory, on a network or an overlay")
+    delivery.written(tmp_path, 600, delivery.Params())
+    features = np.load(tmp_path / "features.npy", mmap_mode="r")
+    assert (features[delivery.BLOCK :] == features[: 600 - delivery.BLOCK]).all() and (features <= 0).all()
+    delivery.warm(features)
+    assert delivery.resident(features) == 1
+    delivery.cool(features)
+    assert delivery.resident(features) < 0.01
+    features[0].max()
+    assert 0 < delivery.resident(features) <= 1

@@ -1,9 +1,13 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
+import pytest
+from scipy import stats
 
-from genre_utils import labels, pipeline, splits
+from genre_utils import labels, pipeline, splits, store
+from genre_utils.errors import CatalogError
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -64,6 +68,44 @@ def test_order_follows_from_seed_and_epoch_alone(built, assignment, params):
     other = dataclasses.replace(params, seed=1)
     assert (epoch(built, table, params, 0)[0] != epoch(built, table, other, 0)[0]).any()
     assert (epoch(built, table, params, 0)[0] != epoch(built, table, params, 1)[0]).any()
+
+
+def test_shuffling_is_uniform_over_the_whole_data_set(built, params):
+    """No row has a favourite place, none stays near where it was, and neighbours do not stay together."""
+    rows, epochs = 24, 600
+    features = np.arange(rows, dtype=np.float16).reshape(-1, 1, 1)
+    table = pd.DataFrame({"row": range(rows), "next_row": range(rows), "label": 0})
+    whole = dataclasses.replace(params, batch_size=rows)
+    data = pipeline.shuffled(dataclasses.replace(built, features=features), table, whole).take(epochs)
+    orders = gathered(data)[0].astype(int).reshape(epochs, rows)  # [epoch, position]
+    places = orders.argsort(axis=1)  # [epoch, row]
+    counts = np.stack([np.bincount(place, minlength=rows) for place in places.T])  # [row, position]
+    # Rows and columns of the counts have fixed sums, which leaves (rows - 1)² degrees of freedom.
+    statistic = ((counts - epochs / rows) ** 2).sum() / (epochs / rows) * (rows - 1) / rows
+    assert 0.001 < stats.chi2.sf(statistic, (rows - 1) ** 2) < 0.999
+    correlation = np.mean([np.corrcoef(place, range(rows))[0, 1] for place in places])
+    assert abs(correlation) < 3.5 / np.sqrt(epochs * (rows - 1))
+    followed = (np.diff(orders, axis=1) == 1).sum(axis=1).mean()  # by the next row: about once an epoch, as by chance
+    assert abs(followed - (rows - 1) / rows) < 3.5 / np.sqrt(epochs)
+
+
+def test_rows_come_from_the_file_as_from_the_map(built):
+    in_memory = np.array(built.features)
+    for features in (built.features, built.features[3:], in_memory):  # a part of a map is no map of its own
+        for rows in ([7, 0, 7, len(features) - 1], []):
+            taken = pipeline.fetched(features, np.array(rows, int))
+            np.testing.assert_array_equal(taken, features[np.array(rows, int)])
+            assert taken.dtype == np.float16
+
+
+def test_a_store_that_was_cut_says_so(built, tmp_path):
+    folder = shutil.copytree(built.folder, tmp_path / "store")
+    cut = store.open_store(folder)
+    with (folder / "features.npy").open("rb+") as file:
+        file.truncate(cut.features.offset + 2 * cut.features[0].nbytes - 1)
+    np.testing.assert_array_equal(pipeline.fetched(cut.features, np.array([0])), built.features[:1])
+    with pytest.raises(CatalogError, match="ends within a row"):
+        pipeline.fetched(cut.features, np.array([0, 1]))
 
 
 AUGMENTED = {
