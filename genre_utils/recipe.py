@@ -23,7 +23,7 @@ RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "steady": STEADY, "augmented"
 WARM_UP = 0.05  # of a cosine schedule's epochs: Adam's first averages are of few batches
 
 
-def compiled(model: keras.Model, params: Params) -> keras.Model:
+def compiled(model: keras.Model, params: Params, optimizers: Any = keras.optimizers) -> keras.Model:
     """The network with its loss and optimizer: the paper's, unless the parameters say otherwise.
 
     Parameters
@@ -32,6 +32,8 @@ def compiled(model: keras.Model, params: Params) -> keras.Model:
         With probabilities as outputs.
     params : Params
         ``learning_rate``, ``weight_decay``, ``ema_decay``, ``output`` and ``mixup_alpha``.
+    optimizers : module
+        Where ``Adam`` and ``AdamW`` are taken from; see ``fused``.
 
     Returns
     -------
@@ -44,9 +46,9 @@ def compiled(model: keras.Model, params: Params) -> keras.Model:
     """
     ema = {"use_ema": True, "ema_momentum": params.ema_decay} if params.ema_decay else {}
     if params.weight_decay:
-        optimizer = keras.optimizers.AdamW(params.learning_rate, weight_decay=params.weight_decay, **ema)
+        optimizer = optimizers.AdamW(params.learning_rate, weight_decay=params.weight_decay, **ema)
     else:
-        optimizer = keras.optimizers.Adam(params.learning_rate, **ema)
+        optimizer = optimizers.Adam(params.learning_rate, **ema)
     if params.output == "sigmoid":
         model.compile(optimizer, "binary_crossentropy", metrics=[accuracy])
     elif takes_shares(params):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from genre_utils import distribution, labels, models, pipeline, recipe
+from genre_utils import distribution, fused, labels, models, pipeline, recipe
 from genre_utils.errors import ParamsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
@@ -102,7 +102,11 @@ def train(
     chief = strategy.extended.should_checkpoint  # of several workers one, which alone writes the state
     with FileLock(root.with_suffix(".lock")) if chief else contextlib.nullcontext():
         with strategy.scope():
-            model = recipe.compiled(models.build(params, len(genres)), params)
+            model = models.build(params, len(genres))
+            if strategy.num_replicas_in_sync == 1 and not pipeline.gpus():
+                model = recipe.compiled(fused.network(model), params, fused)
+            else:
+                model = recipe.compiled(model, params)
             state = State(root, model, params, chief)
         if distribution.task():
             distribution.agree(strategy, f"{root.name} after {len(state.history)} epochs")
@@ -116,7 +120,7 @@ def train(
                 "callbacks": [*state.monitors, state],
                 "verbose": 0 if quiet else 2 if os.environ.get(HEADLESS) else 1,
             }
-            if strategy.num_replicas_in_sync == 1:
+            if strategy.num_replicas_in_sync == 1 and not pipeline.gpus():
                 model.fit(data, shuffle=False, **plan)  # the data set shuffles itself
             else:
                 distribution.fit(model, strategy, data, **plan)

@@ -1,0 +1,111 @@
+"""Fused layers and optimizers against Keras' own."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from genre_utils import fused, models
+from genre_utils.params import Params
+
+
+def layers_alike(shape, rng, **config):
+    """Keras' batch normalisation and ours with the same weights, none of them at its start."""
+    pair = [kind(momentum=0.9, **config) for kind in (keras.layers.BatchNormalization, fused.BatchNormalization)]
+    for layer in pair:
+        layer.build(shape)
+    weights = [rng.uniform(0.5, 2, weight.shape) for weight in pair[0].weights]
+    for layer in pair:
+        layer.set_weights(weights)
+    return pair
+
+
+def passed(layer, inputs, wanted, training):
+    """Outputs, the gradients of inputs and weights, and the weights afterwards."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs, training=training)
+        loss = tf.reduce_sum(outputs * wanted)
+    found = tape.gradient(loss, [inputs, *(weight.value for weight in layer.trainable_weights)])
+    return [outputs.numpy(), *(gradient.numpy() for gradient in found), *layer.get_weights()]
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 5, 3), (1, 2, 1, 2), (8, 3)])
+@pytest.mark.parametrize(("training", "trainable"), [(True, True), (False, True), (True, False)])
+def test_batch_normalisation_is_that_of_keras(rng, shape, training, trainable):
+    pair = layers_alike(shape, rng)
+    inputs, wanted = (tf.constant(rng.normal(2, 3, shape), tf.float32) for _ in range(2))
+    for layer in pair:
+        layer.trainable = trainable
+    theirs, ours = (passed(layer, inputs, wanted, training) for layer in pair)
+    assert len(theirs) == len(ours)
+    for expected, found in zip(theirs, ours, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize("average", [{}, {"use_ema": True, "ema_momentum": 0.5}])
+def test_optimizers_step_as_those_of_keras(rng, name, average):
+    gradients = [[rng.normal(0, scale, shape) for scale, shape in ((1, (3, 2)), (1e-6, (4,)))] for _ in range(4)]
+    start = [rng.normal(0, 1, gradient.shape) for gradient in gradients[0]]
+    ends = []
+    for library in (keras.optimizers, fused):
+        optimizer = getattr(library, name)(0.01, weight_decay=0.1, **average)
+        variables = [keras.Variable(value.astype(np.float32)) for value in start]
+        for step, gradient in enumerate(gradients):
+            optimizer.learning_rate = 0.01 / (step + 1)
+            optimizer.apply([tf.constant(value, tf.float32) for value in gradient], variables)
+        ends.append([variable.numpy() for variable in [*variables, *optimizer.variables]])
+    assert len(ends[0]) == len(ends[1])
+    for expected, found in zip(*ends, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["paper_cnn", "compact_cnn"])
+def test_a_step_changes_the_weights_as_keras_does_with_twice_the_digits(rng, name):
+    """Gradient descent and no Adam, whose first step is the gradient's sign: rounding decides it where that is near 0.
+
+    Without dropout, whose random numbers differ.
+    """
+    params = dataclasses.replace(Params(model=name), image_height=64, image_width=64)
+    plain = models.build(params, 3)
+    exact = alike(plain, "float64")
+    twin = fused.network(alike(plain, "float32"))
+    assert {type(layer) for layer in twin.layers if "batch" in layer.name} == {fused.BatchNormalization}
+    inputs = rng.normal(-40, 20, (16, params.n_mels, params.frames_per_segment)).astype(np.float32)
+    for network in (exact, twin):
+        network.compile(keras.optimizers.SGD(params.learning_rate), "sparse_categorical_crossentropy")
+        network.train_on_batch(inputs, np.arange(16) % 3)
+    weights = [network.get_weights() for network in (plain, exact, twin)]
+    moved, apart = (max(np.abs(one - other).max() for one, other in zip(*pair, strict=True)) for pair in pairs(weights))
+    assert apart < 1e-4 < moved
+    assert [weight.path.split("/")[-1] for weight in plain.weights] == [
+        weight.path.split("/")[-1] for weight in twin.weights
+    ]
+
+
+def pairs(weights):
+    plain, exact, twin = weights
+    return (plain, exact), (exact, twin)
+
+
+def alike(plain, digits):
+    """The same network without dropout, in another precision."""
+
+    def layer(of):
+        changes = {"dtype": digits} | ({"rate": 0} if "dropout" in of.name else {})
+        return type(of).from_config(of.get_config() | changes)
+
+    twin = keras.models.clone_model(plain, clone_function=layer)
+    twin.set_weights(plain.get_weights())
+    return twin
+
+
+def test_moments_are_exact_where_a_plain_sum_is_not(rng):
+    """Of a million values a channel; their sum one after the other is wrong in the fourth digit."""
+    images = np.maximum(rng.normal(0.3, 1, (4, 512, 512, 2)), 0).astype(np.float32)
+    mean, variance = fused.moments(tf.constant(images))
+    np.testing.assert_allclose(mean, images.mean((0, 1, 2), np.float64), rtol=3e-6)
+    np.testing.assert_allclose(variance, images.var((0, 1, 2), np.float64), rtol=3e-6)
