@@ -7,7 +7,7 @@ DATA ?=
 BIN := .venv/bin
 EXTRAS := --extra dev --extra light --extra dask
 
-.PHONY: run test test-browser test-real test-cluster lab lint lock clean
+.PHONY: run test test-browser test-real test-cluster bench lab lint lock clean
 
 run: .venv/installed
 	$(BIN)/python -m genre_utils run --profile $(PROFILE) $(if $(DATA),--set "dataset=$(DATA)")
@@ -27,6 +27,16 @@ test-cluster: .venv/installed
 # The 80 real clips or more, in the folder that GENRE_DATA_HOME names.
 test-real: .venv/installed
 	$(BIN)/python -m pytest -m real
+
+# What is fast, as ratios taken in one run each, in under 15 minutes on an idle machine: tables here, JSON under runs/bench.
+# TORCH and ESSENTIA each name a Python that has the rival; DATA names the music.
+bench: .venv/installed
+	mkdir -p runs/bench
+	$(BIN)/python benchmarks/features.py --data $(or $(DATA),demo) $(if $(ESSENTIA),--essentia $(ESSENTIA)) --json runs/bench/features.json
+	$(BIN)/python benchmarks/pipeline.py --json runs/bench/pipeline.json
+	$(BIN)/python benchmarks/training.py $(if $(TORCH),--torch $(TORCH)) --json runs/bench/training.json
+	$(BIN)/python benchmarks/inference.py --data $(or $(DATA),demo) --json runs/bench/inference.json
+	$(BIN)/python benchmarks/startup.py --json runs/bench/startup.json
 
 lab: .venv/installed
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3

@@ -23,7 +23,7 @@ RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "steady": STEADY, "augmented"
 WARM_UP = 0.05  # of a cosine schedule's epochs: Adam's first averages are of few batches
 
 
-def compiled(model: keras.Model, params: Params, optimizers: Any = keras.optimizers) -> keras.Model:
+def compiled(model: keras.Model, params: Params, optimizers: Any = None) -> keras.Model:
     """The network with its loss and optimizer: the paper's, unless the parameters say otherwise.
 
     Parameters
@@ -32,8 +32,8 @@ def compiled(model: keras.Model, params: Params, optimizers: Any = keras.optimiz
         With probabilities as outputs.
     params : Params
         ``learning_rate``, ``weight_decay``, ``ema_decay``, ``output`` and ``mixup_alpha``.
-    optimizers : module
-        Where ``Adam`` and ``AdamW`` are taken from; see ``fused``.
+    optimizers : module, optional
+        Where ``Adam`` and ``AdamW`` are taken from, if not from Keras; see ``fused``.
 
     Returns
     -------
@@ -44,6 +44,7 @@ def compiled(model: keras.Model, params: Params, optimizers: Any = keras.optimiz
     ----------
     Paper, II.D. Notebook: 03_training, 06_beyond_the_paper.
     """
+    optimizers = optimizers or keras.optimizers
     ema = {"use_ema": True, "ema_momentum": params.ema_decay} if params.ema_decay else {}
     if params.weight_decay:
         optimizer = optimizers.AdamW(params.learning_rate, weight_decay=params.weight_decay, **ema)

@@ -28,8 +28,8 @@ def script(name):
     return module
 
 
-accuracy, delivery, ensemble, extraction, inference, startup, tries = map(
-    script, ("accuracy", "pipeline", "ensemble", "features", "inference", "startup", "tries")
+accuracy, delivery, ensemble, extraction, inference, startup, steps, tries = map(
+    script, ("accuracy", "pipeline", "ensemble", "features", "inference", "startup", "training", "tries")
 )
 
 GENRES = ("blues", "jazz", "rock")
@@ -488,3 +488,14 @@ def test_the_page_cache_is_seen(tmp_path):
     assert delivery.resident(features) < 0.01
     features[0].max()
     assert 0 < delivery.resident(features) <= 1
+
+
+def test_every_way_to_train_is_the_same_training():
+    """From the same weights, on the same batches, with the same dropout: what differs is rounding."""
+    curves = {}
+    for way in ("onednn", "ours"):
+        epoch, network = steps.keras_epoch(way, image=16, size=8, steps=3)
+        curves[way] = [[loss for _, loss in epoch()] for _ in range(2)]
+        assert type(network.optimizer).__module__.startswith("genre_utils" if way == "ours" else "keras")
+    assert np.ptp(curves["ours"]) > 0
+    np.testing.assert_allclose(curves["ours"], curves["onednn"], rtol=1e-3)

@@ -1,0 +1,306 @@
+"""Training steps of the paper's network: this project, Keras as it is installed, and PyTorch.
+
+python benchmarks/training.py --torch OTHER_ENVIRONMENT/bin/python --json training.json
+
+Each way trains in a process of its own, on the same batches; the processes take turns, epoch by epoch. Then the
+weights after one step of gradient descent are compared with those of a network of float64.
+
+--isa AVX2 limits oneDNN (and PyTorch) to the instructions of a CPU without AVX-512.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GENRES, MELS, FRAMES = 10, 128, 216  # 5 s of the paper's log-mel
+WAYS = {
+    "keras": "Keras as installed",
+    "onednn": "the same with oneDNN",
+    "batch norm": "and our batch norm",
+    "ours": "and our Adam: this project",
+    "torch": "PyTorch, channels last",
+}
+PRODUCT = 4096  # rows and columns of the matrices whose product says what the machine can do
+
+
+def batches(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mels of noise with a bright band for each genre: learnable, and the same for every way."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, GENRES, count * size)
+    decibels = rng.normal(-45, 8, (count * size, MELS, FRAMES)).astype(np.float32)
+    for row, label in enumerate(labels):
+        decibels[row, 12 * label : 12 * label + 8] += 15
+    return decibels, labels.astype(np.int64)
+
+
+def keras_epoch(way: str, image: int, size: int, steps: int) -> tuple[Callable[[], list[tuple[float, float]]], Any]:
+    """What trains an epoch by Keras and returns each step's seconds and loss; and the network."""
+    import genre_utils
+
+    if way == "keras":
+        os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)  # which the package has just set
+    from genre_utils import fused, models, pipeline
+    from genre_utils.params import Params
+
+    assert genre_utils
+    import keras
+    import tensorflow as tf
+
+    plain = models.build(Params(image_height=image, image_width=image), GENRES, FRAMES)
+    weights = plain.get_weights()
+    keras.utils.set_random_seed(0)  # the same dropout in every way
+    network = fused.network(plain) if way in ("batch norm", "ours") else keras.models.clone_model(plain)
+    network.set_weights(weights)
+    optimizers = fused if way == "ours" else keras.optimizers
+    network.compile(optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    x, y = batches(steps, size)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(size).prefetch(2)
+    if way == "ours":
+        data = data.with_options(pipeline.OPTIONS)
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+            self.started = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            found.append((time.perf_counter() - self.started, float(logs["loss"])))  # of the epoch so far
+
+    found: list[tuple[float, float]] = []
+
+    def epoch() -> list[tuple[float, float]]:
+        found.clear()
+        network.fit(data, verbose=0, shuffle=False, callbacks=[Clock()])
+        return list(found)
+
+    return epoch, network
+
+
+def torch_epoch(image: int, size: int, steps: int) -> Callable[[], list[tuple[float, float]]]:
+    """The same by PyTorch; needs nothing of this project."""
+    import torch
+    from torch import nn
+
+    class Image(nn.Module):
+        def forward(self, decibels: torch.Tensor) -> torch.Tensor:
+            resized = nn.functional.interpolate(decibels[:, None], (image, image), mode="bilinear")
+            return nn.functional.layer_norm(resized, resized.shape[1:])
+
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [Image()]
+    width = 1
+    for filters, dropout in zip((32, 64, 128, 256), (0.2, 0.3, 0.3, 0.4), strict=True):
+        layers += [nn.Conv2d(width, filters, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(filters, eps=1e-3)]
+        layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+        width = filters
+    layers += [nn.Flatten(), nn.Linear(width * (image // 16) ** 2, 512), nn.ReLU(), nn.BatchNorm1d(512, eps=1e-3)]
+    network = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(512, GENRES)).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7)
+    x, y = map(torch.from_numpy, batches(steps, size))
+
+    def epoch() -> list[tuple[float, float]]:
+        found, losses = [], []
+        for step in range(steps):
+            started = time.perf_counter()
+            rows = slice(step * size, (step + 1) * size)
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(network(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            found.append((time.perf_counter() - started, statistics.mean(losses)))
+        return found
+
+    return epoch
+
+
+def child(way: str, image: int, size: int, steps: int) -> None:
+    """Train an epoch for every line that comes in, and answer with a line of JSON."""
+    if way == "torch":
+        epoch, facts = torch_epoch(image, size, steps), {}
+    else:
+        from genre_utils import models
+
+        epoch, network = keras_epoch(way, image, size, steps)
+        facts = {"multiply_adds": models.multiply_adds(network, FRAMES)}
+    epoch()  # traces and allocates
+    print(json.dumps(facts), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "product":
+            import tensorflow as tf
+
+            matrix = tf.random.normal((PRODUCT, PRODUCT))
+            tf.matmul(matrix, matrix)
+            started = time.perf_counter()
+            tf.matmul(matrix, matrix).numpy()
+            print(json.dumps(2 * PRODUCT**3 / (time.perf_counter() - started)), flush=True)
+        else:
+            print(json.dumps(epoch()), flush=True)
+
+
+def exact(image: int, size: int) -> None:
+    """Print by how much weights differ from those of float64, after one step of gradient descent without dropout."""
+    from genre_utils import fused, models
+    from genre_utils.params import Params
+
+    import keras  # isort: skip
+
+    def alike(network: keras.Model, digits: str) -> keras.Model:
+        def layer(of: keras.Layer) -> keras.Layer:
+            changes = {"dtype": digits} | ({"rate": 0} if isinstance(of, keras.layers.Dropout) else {})
+            return type(of).from_config(of.get_config() | changes)
+
+        twin = keras.models.clone_model(network, clone_function=layer)
+        twin.set_weights(network.get_weights())
+        return twin
+
+    params = Params(image_height=image, image_width=image)
+    x, y = batches(1, size)
+    plain = models.build(params, GENRES, FRAMES)
+    names = ("float64", "keras", "ours")
+    networks = (alike(plain, "float64"), alike(plain, "float32"), fused.network(alike(plain, "float32")))
+    weights = {}
+    for name, network in zip(names, networks, strict=True):
+        network.compile(keras.optimizers.SGD(params.learning_rate), "sparse_categorical_crossentropy")
+        network.train_on_batch(x, y)
+        weights[name] = [variable.numpy() for variable in network.trainable_variables]
+    start = [variable.numpy() for variable in plain.trainable_variables]
+
+    def apart(one: list[np.ndarray], other: list[np.ndarray]) -> list[float]:
+        return [float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True)]
+
+    moved = apart(weights["float64"], start)
+    found = {name: apart(weights[name], weights["float64"]) for name in ("keras", "ours")}
+    print(
+        json.dumps(
+            {name: {"weights": max(errors), "first layer": errors[0] / moved[0]} for name, errors in found.items()}
+        )
+    )
+
+
+def started(way: str, options: argparse.Namespace) -> subprocess.Popen:
+    """A process that trains one way."""
+    python = options.torch if way == "torch" else sys.executable
+    command = [python, __file__, "--child", way, "--image", options.image, "--batch", options.batch]
+    return subprocess.Popen(
+        [*map(str, command), "--steps", str(options.steps)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(options.isa),
+    )  # fmt: skip
+
+
+def environment(isa: str) -> dict[str, str]:
+    """Of the processes: this tree first, and the instructions that they may use."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    limits = {"ONEDNN_MAX_CPU_ISA": isa, "ATEN_CPU_CAPABILITY": isa.lower()} if isa else {}
+    given = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    return given | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | limits
+
+
+def asked(process: subprocess.Popen, line: str = "") -> Any:
+    """An answer of a process."""
+    if line:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+    answer = process.stdout.readline()
+    if not answer:
+        raise SystemExit(f"{process.args} ended without an answer; its message stands above.")
+    return json.loads(answer)
+
+
+def machine() -> dict[str, str | int | None]:
+    """What the seconds depend on."""
+    from genre_utils.run_folder import device
+
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device([]),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
+    }
+
+
+def main() -> int:
+    """Run from a shell."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--torch", type=Path, metavar="PYTHON", help="of an environment with torch and numpy")
+    parser.add_argument("--isa", default="", help="the most that oneDNN may use, such as AVX2")
+    parser.add_argument("--repeats", type=int, default=5, help="epochs of each way; medians of their steps are told")
+    parser.add_argument("--steps", type=int, default=2, help="of an epoch")
+    parser.add_argument("--image", type=int, default=256, help="height and width")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--child", choices=[*WAYS, "exact"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child == "exact":
+        exact(options.image, options.batch)
+        return 0
+    if options.child:
+        child(options.child, options.image, options.batch, options.steps)
+        return 0
+    about = machine() | {"isa": options.isa or "all of the CPU", "image": options.image, "batch": options.batch}
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    ways = [way for way in WAYS if way != "torch" or options.torch]
+    if not options.torch:
+        print("PyTorch: not measured. Name a Python that has it, such as another environment's, with --torch.")
+    processes, facts = {}, {}
+    for way in ways:  # one after the other, so that none is disturbed while it traces
+        processes[way] = started(way, options)
+        facts[way] = asked(processes[way])
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    losses: dict[str, list[float]] = {way: [] for way in ways}
+    products = []
+    for _ in range(options.repeats):
+        for way, process in processes.items():
+            steps = asked(process, "epoch")
+            seconds[way] += [step for step, _ in steps]
+            losses[way].append(steps[-1][1])
+        products.append(asked(processes["ours"], "product"))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    command = [sys.executable, __file__, "--child", "exact", "--image", str(options.image)]
+    errors = json.loads(
+        subprocess.run(
+            [*command, "--batch", str(options.batch)],
+            stdout=subprocess.PIPE, text=True, check=True, env=environment(options.isa),
+        ).stdout
+    )  # fmt: skip
+    rows = []
+    for way in ways:
+        rate = options.batch / statistics.median(seconds[way])
+        rows.append({"way": way, "segments_per_second": rate, "losses": losses[way]})
+        curve = " ".join(f"{loss:.3f}" for loss in losses[way])
+        print(f"{WAYS[way]:>28} {rate:6.2f} segments/s   loss of each epoch: {curve}")
+    rate = {row["way"]: row["segments_per_second"] for row in rows}
+    product = statistics.median(products)
+    # Forward, and backward by weights and by inputs; the first convolution's inputs need none, 2 % of the whole.
+    work = 3 * 2 * facts["ours"]["multiply_adds"] * rate["ours"]
+    ratios = {f"ours / {way}": rate["ours"] / rate[way] for way in ways if way != "ours"}
+    ratios["share of the rate of a matrix product"] = work / product
+    ratios["first layer's gradient, error of keras"] = errors["keras"]["first layer"]
+    ratios["first layer's gradient, error of ours"] = errors["ours"]["first layer"]
+    ratios["weights after a step, error of keras"] = errors["keras"]["weights"]
+    ratios["weights after a step, error of ours"] = errors["ours"]["weights"]
+    print(f"{work / 1e9:.0f} of the {product / 1e9:.0f} GFLOP/s of a {PRODUCT}² matrix product")
+    for name, value in ratios.items():
+        print(f"{name}: {value:.3g}")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
