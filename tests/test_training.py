@@ -14,7 +14,7 @@ import tiny  # noqa: F401  (registers the network that these tests train)
 import yaml
 from sklearn.metrics import log_loss
 
-from genre_utils import evaluation, labels, models, recipe, training, uncertainty
+from genre_utils import evaluation, fused, labels, models, recipe, training, uncertainty
 from genre_utils.errors import ParamsError
 
 GENRES = ["bass", "noise", "treble"]
@@ -225,3 +225,14 @@ def test_a_training_on_other_versions_of_the_sound_is_another_training(built, as
     wide = dataclasses.replace(built, segments=pd.concat([built.segments, extra], ignore_index=True))
     names = {training.fingerprint(store, assignment, GENRES, tiny_params) for store in (built, wide)}
     assert len(names) == 2
+
+
+@pytest.mark.parametrize("gpus", [[], ["a GPU"]])
+def test_on_a_gpu_every_operation_is_that_of_keras(built, assignment, tiny_params, tmp_path, monkeypatch, gpus):
+    """The fused gradient of batch normalisation takes the variance on a CPU and something else on a GPU."""
+    made = []
+    monkeypatch.setattr(training.pipeline, "gpus", lambda: gpus)
+    monkeypatch.setattr(fused, "network", lambda plain: made.append(plain) or plain)
+    params = dataclasses.replace(tiny_params, max_epochs=1)
+    training.train(built, assignment, GENRES, params, tmp_path, tmp_path / "cache", quiet=True)
+    assert len(made) == (not gpus)

@@ -15,7 +15,8 @@ from genre_utils import headless
 
 NOTEBOOKS = headless.notebooks()
 TENSORFLOW = [
-    "attribution", "distribution", "exporting", "fused", "models", "networks", "pipeline", "predict", "recipe", "training",
+    "attribution", "distribution", "exporting", "fused", "models", "networks", "pipeline", "predict", "recipe",
+    "training",
 ]  # fmt: skip
 
 
