@@ -499,3 +499,12 @@ def test_every_way_to_train_is_the_same_training():
         assert type(network.optimizer).__module__.startswith("genre_utils" if way == "ours" else "keras")
     assert np.ptp(curves["ours"]) > 0
     np.testing.assert_allclose(curves["ours"], curves["onednn"], rtol=1e-3)
+
+
+def test_the_readme_says_what_make_bench_printed():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8").partition("### How fast it is")[2].partition("\n##")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) > 10
+    for script_name, what, value in rows:
+        path = PROJECT / "benchmarks" / "results" / "fast" / f"{script_name.strip('`')}.json"
+        assert value == f"{json.loads(path.read_text())['ratios'][what.strip('`')]:.3g}", what
