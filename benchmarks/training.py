@@ -133,7 +133,7 @@ def child(way: str, image: int, size: int, steps: int) -> None:
 
         epoch, network = keras_epoch(way, image, size, steps)
         facts = {"multiply_adds": models.multiply_adds(network, FRAMES)}
-    epoch()  # traces and allocates
+    facts["losses"] = [loss for _, loss in epoch()]  # traces and allocates
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
         if line.strip() == "product":
@@ -260,7 +260,7 @@ def main() -> int:
         processes[way] = started(way, options)
         facts[way] = asked(processes[way])
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    losses: dict[str, list[float]] = {way: [] for way in ways}
+    losses: dict[str, list[float]] = {way: [facts[way]["losses"][-1]] for way in ways}
     products = []
     for _ in range(options.repeats):
         for way, process in processes.items():
@@ -282,7 +282,7 @@ def main() -> int:
     for way in ways:
         rate = options.batch / statistics.median(seconds[way])
         rows.append({"way": way, "segments_per_second": rate, "losses": losses[way]})
-        curve = " ".join(f"{loss:.3f}" for loss in losses[way])
+        curve = " ".join(f"{loss:.3g}" for loss in losses[way])
         print(f"{WAYS[way]:>28} {rate:6.2f} segments/s   loss of each epoch: {curve}")
     rate = {row["way"]: row["segments_per_second"] for row in rows}
     product = statistics.median(products)

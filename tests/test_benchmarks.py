@@ -508,3 +508,11 @@ def test_the_readme_says_what_make_bench_printed():
     for script_name, what, value in rows:
         path = PROJECT / "benchmarks" / "results" / "fast" / f"{script_name.strip('`')}.json"
         assert value == f"{json.loads(path.read_text())['ratios'][what.strip('`')]:.3g}", what
+
+
+def test_the_readme_says_how_fast_the_papers_network_trains():
+    result = json.loads((PROJECT / "benchmarks" / "results" / "fast" / "training.json").read_text())
+    (rate,) = [row["segments_per_second"] for row in result["rows"] if row["way"] == "ours"]
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"trains on {rate:.1f} segments a second" in readme
+    assert round(4_200 * 50 / rate / 3_600) == 2 and "50 epochs: two hours" in readme
