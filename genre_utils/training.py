@@ -120,7 +120,7 @@ def train(
                 "callbacks": [*state.monitors, state],
                 "verbose": 0 if quiet else 2 if os.environ.get(HEADLESS) else 1,
             }
-            if strategy.num_replicas_in_sync == 1 and not pipeline.gpus():
+            if strategy.num_replicas_in_sync == 1:
                 model.fit(data, shuffle=False, **plan)  # the data set shuffles itself
             else:
                 distribution.fit(model, strategy, data, **plan)
