@@ -17,6 +17,12 @@ settings.register_profile("tests", deadline=None, max_examples=40)  # a deadline
 settings.load_profile("tests")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # joblib replaces a worker that has grown by 300 MB, as librosa's import makes it grow, and warns in the thread that
+    # looks after the workers. An error there ends that thread, and who waits for the workers waits for ever.
+    config.addinivalue_line("filterwarnings", "ignore:A worker stopped while some jobs:UserWarning")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("real") and not os.environ.get("GENRE_DATA_HOME"):
         pytest.skip("GENRE_DATA_HOME is not set")
