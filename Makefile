@@ -28,7 +28,8 @@ test-cluster: .venv/installed
 test-real: .venv/installed
 	$(BIN)/python -m pytest -m real
 
-# What is fast, as ratios taken in one run each, in under 15 minutes on an idle machine: tables here, JSON under runs/bench.
+# What is fast, as ratios taken in one run each, on an idle machine: tables here, JSON under runs/bench. Not among them:
+# scaling.py, which takes a quarter of an hour alone, and explorer.py, which needs a browser.
 # TORCH and ESSENTIA each name a Python that has the rival; DATA names the music.
 bench: .venv/installed
 	mkdir -p runs/bench
