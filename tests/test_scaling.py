@@ -1,6 +1,7 @@
 """What benchmarks/scaling.py computes from its measurements."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pandas as pd
@@ -39,3 +40,20 @@ def test_tracks_are_links_and_take_no_room(tmp_path):
     assert sum(len(list(genre.iterdir())) for genre in music.iterdir()) == 25
     assert source.stat().st_nlink == 26
     assert len(list(music.iterdir())) == scaling.GENRES
+
+
+def test_the_document_says_what_the_command_printed():
+    result = json.loads((PROJECT / "benchmarks" / "results" / "fast" / "scaling.json").read_text())
+    text = (PROJECT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    names = ["cpu_seconds", "wall_seconds", "catalog_seconds", "again_seconds", "parent_mb", "disk_mb"]
+    measured = pd.DataFrame([row for row in result["rows"] if "collection" not in row]).groupby("tracks")[names].median()
+    for tracks, row in measured.iterrows():
+        seconds = [f"{value:.2f}" for value in row[names[:4]]]
+        assert " | ".join([f"| {tracks:,}", *seconds, f"{row['parent_mb']:.0f}", f"{row['disk_mb']:,.0f} |"]) in text
+    for fixed, each in map(result["lines"].get, ("cpu_seconds", "parent_mb")):
+        assert f"{fixed:.3f} |" in text and f"{each:.6f} |" in text
+    for row in result["rows"]:
+        if "collection" in row:
+            disk, memory = f"{row['disk_gb']:.0f} GB", f"{row['parent_gb']:.1f} GB |"
+            assert " | ".join([f"{row['segments']:,}", f"{row['cpu_hours']:.2f}", disk, memory]) in text
+    assert f"{result['ratios']['cores_kept_busy']:.0%}".replace("%", " %") in text
