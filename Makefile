@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 PROFILE ?= demo
 DATA ?=
 BIN := .venv/bin
-EXTRAS := --extra dev --extra light --extra dask
+EXTRAS := --extra dev --extra light --extra dask --extra formats
 
 .PHONY: run test test-browser test-real test-cluster bench lab lint lock clean
 
