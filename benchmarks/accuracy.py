@@ -18,8 +18,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -33,7 +31,7 @@ import yaml
 from genre_utils import augment, evaluation, gtzan, leaks, models, recipe, splits, uncertainty
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError, SplitError
 from genre_utils.params import Params
-from genre_utils.run_folder import device
+from genre_utils.run_folder import machine
 
 import keras  # isort: skip  (after genre_utils.models, which keeps it quiet)
 
@@ -466,10 +464,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         done = {(row["fold"], row["seed"]) for row in rows}  # a kill between the two files leaves one training more
         tables = [table[[pair in done for pair in zip(table["fold"], table["seed"], strict=True)]]]
         print(f"{saved}: {len(rows)} finished trainings are kept", flush=True)
-    machine = {
-        "platform": f"{platform.system()} {platform.machine()}", "device": device(gpu_names()), "cores": os.cpu_count(),
-        "python": platform.python_version(), "keras": keras.__version__, "backend": keras.backend.backend(),
-    }  # fmt: skip
+    about = machine(["keras"], gpu_names()) | {"backend": keras.backend.backend()}
     result: dict[str, Any] = {}
     for seed in range(args.seeds):
         for fold in folds:
@@ -482,9 +477,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             predictions = pd.concat(tables, ignore_index=True)
             pooled = summary(predictions, rows, absent(tracks, args.lists, args.protocol))
             ratios = {f"{level}_accuracy": pooled[level]["accuracy"] for level in ("segment", "track")}
-            result = {"machine": machine, "settings": settings, "ratios": ratios, "pooled": pooled, "rows": rows}
+            result = {"machine": about, "settings": settings, "ratios": ratios, "pooled": pooled, "rows": rows}
             write(result, predictions, saved, beside)
-    report(result["pooled"], predictions, machine["device"])
+    report(result["pooled"], predictions, about["device"])
     if args.against:
         result["against"] = compare(args.against, predictions)
         write(result, predictions, saved, beside)

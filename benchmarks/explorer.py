@@ -6,8 +6,6 @@ make test-browser && .venv/bin/python benchmarks/explorer.py --json explorer.jso
 import argparse
 import itertools
 import json
-import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -20,7 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 from genre_utils import catalog, evaluation
 from genre_utils.explorer import data, page
 from genre_utils.params import Params
-from genre_utils.run_folder import device
+from genre_utils.run_folder import machine
 
 SEED = 0
 LARGE_SEGMENTS = 10_000
@@ -156,11 +154,8 @@ def main() -> int:
     }
     print(", ".join(f"{name} {value:.2f}" for name, value in ratios.items()))
     if options.json:
-        machine = {
-            "platform": f"{platform.system()} {platform.machine()}", "device": device([]), "cores": os.cpu_count(),
-            "python": platform.python_version(), "chromium": version,
-        }  # fmt: skip
-        options.json.write_text(json.dumps({"machine": machine, "ratios": ratios, "rows": [large, *rows]}, indent=1))
+        about = machine(()) | {"chromium": version}
+        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": [large, *rows]}, indent=1))
     return 0
 
 

@@ -8,7 +8,6 @@ Every time is taken twice: from the start of a fresh process, imports included, 
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -18,7 +17,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 from genre_utils.params import Params  # the standard library alone: what else is imported counts for who needs it
@@ -275,15 +273,6 @@ def grow(clips: list[Path], sizes: list[int], work: Path) -> tuple[list[dict], d
     return rows, ratios | {f"second_run_seconds, {row['tracks']} tracks": row["second_run"] for row in rows}
 
 
-def machine() -> dict[str, str | int | None]:
-    """What the seconds depend on."""
-    from genre_utils.run_folder import device
-
-    facts = {"platform": f"{platform.system()} {platform.machine()}", "device": device([]), "cores": os.cpu_count()}
-    packages = ("numpy", "scipy", "librosa", "soundfile", "soxr", "joblib", "numba")
-    return facts | {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
 def main() -> int:
     """Run from a shell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -312,8 +301,9 @@ def main() -> int:
         return 0
 
     from genre_utils import catalog
+    from genre_utils.run_folder import machine
 
-    about = machine()
+    about = machine(("numpy", "scipy", "librosa", "soundfile", "soxr", "joblib", "numba"))
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     tracks = catalog.usable(catalog.load(Params(dataset=options.data)))
     with tempfile.TemporaryDirectory() as folder:

@@ -9,14 +9,12 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import librosa
@@ -26,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from genre_utils import catalog, exporting, light, listening, models, predict
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
-from genre_utils.run_folder import device
+from genre_utils.run_folder import machine
 
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 NETWORKS = ("paper_cnn", "compact_cnn")
@@ -166,18 +164,6 @@ def ratios_of(rows: list[dict], few: int, many: int) -> dict[str, float]:
     return ratios
 
 
-def machine() -> dict[str, str | int | None]:
-    """What the seconds depend on."""
-    compared = ("tensorflow", "keras", "ai-edge-litert", "librosa", "numpy", "scipy")
-    return {
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": device([]),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in compared},
-    }
-
-
 def main() -> int:
     """Run from a shell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -186,7 +172,7 @@ def main() -> int:
     parser.add_argument("--files", type=int, nargs=2, default=(FEW, MANY), metavar=("FEW", "MANY"))
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    about = machine()
+    about = machine(("tensorflow", "keras", "ai-edge-litert", "librosa", "numpy", "scipy"))
     print("  ".join(f"{name} {value}" for name, value in about.items()))
     tracks = catalog.usable(catalog.load(Params(dataset=options.data)))
     tracks = tracks[tracks["duration_seconds"] >= 30].head(MOST_TRACKS)

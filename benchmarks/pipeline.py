@@ -13,7 +13,6 @@ import json
 import math
 import mmap
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -22,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +28,7 @@ import pandas as pd
 
 from genre_utils import labels, models, pipeline, recipe
 from genre_utils.params import Params
-from genre_utils.run_folder import device
+from genre_utils.run_folder import machine
 from genre_utils.store import Store
 
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
@@ -211,17 +209,6 @@ def ratios_of(rows: list[dict]) -> dict[str, float]:
     return ratios
 
 
-def machine() -> dict[str, str | int | None]:
-    """What the seconds depend on."""
-    return {
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": device(pipeline.gpus()),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
-    }
-
-
 def main() -> int:
     """Run from a shell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -239,7 +226,7 @@ def main() -> int:
     if options.read:
         print(json.dumps(read_limited(options.read, options.limit_gb, options.cgroup)))
         return 0
-    about = machine()
+    about = machine(("tensorflow", "keras", "numpy"), pipeline.gpus())
     print("  ".join(f"{name} {value}" for name, value in about.items()))
     with tempfile.TemporaryDirectory() as folder:
         written(Path(folder), options.rows, Params())

@@ -5,10 +5,8 @@
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -25,7 +23,7 @@ import soundfile
 from genre_utils import catalog, store
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
-from genre_utils.run_folder import device
+from genre_utils.run_folder import machine
 
 SIZES = (100, 1_000)
 LARGE = 10_000
@@ -129,16 +127,6 @@ def collections(lines: dict[str, tuple[float, float]], segment_bytes: float, par
     return rows
 
 
-def machine() -> dict[str, str | int | None]:
-    """What the seconds depend on."""
-    return {
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": device([]),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-    } | {name: importlib.metadata.version(name) for name in COMPARED}
-
-
 def main() -> int:
     """Run from a shell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -153,7 +141,7 @@ def main() -> int:
         print(json.dumps(measure(*options.measure)))
         return 0
 
-    facts = machine()
+    facts = machine(COMPARED)
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
     rows = []
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ import argparse
 import ast
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -20,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -30,7 +28,7 @@ from nbconvert import HTMLExporter
 
 from genre_utils import headless
 from genre_utils.paths import PROJECT
-from genre_utils.run_folder import device
+from genre_utils.run_folder import machine
 
 FIRST_FIGURE_SECONDS, RUN_SECONDS = 5, 180  # the goals
 LESSONS = 4
@@ -162,16 +160,6 @@ def show(rows: list[dict]) -> None:
             print(f"{'':>21}  {seconds:6.1f} s  {line}")
 
 
-def machine() -> dict[str, str | int | None]:
-    """What the seconds depend on."""
-    return {
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": device([]),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-    } | {name: version(name) for name in ("tensorflow", "keras", "librosa", "seaborn", "papermill", "nbconvert")}
-
-
 def main() -> int:
     """Run from a shell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -205,7 +193,8 @@ def main() -> int:
     for name, ratio in ratios.items():
         print(f"{name:>45}: {ratio:.2f}")
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "ratios": ratios, "rows": rows}, indent=1))
+        about = machine(("tensorflow", "keras", "librosa", "seaborn", "papermill", "nbconvert"))
+        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
     return 0
 
 

@@ -11,13 +11,11 @@ weights after one step of gradient descent are compared with those of a network 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ import numpy as np
 GENRES, MELS, FRAMES = 10, 128, 216  # 5 s of the paper's log-mel
 WAYS = {
     "keras": "Keras as installed",
+    "off": "Keras without oneDNN",  # as TensorFlow chooses by itself on a CPU without AVX-512
     "onednn": "the same with oneDNN",
     "batch norm": "and our batch norm",
     "ours": "and our Adam: this project",
@@ -50,6 +49,8 @@ def keras_epoch(way: str, image: int, size: int, steps: int) -> tuple[Callable[[
 
     if way == "keras":
         os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)  # which the package has just set
+    elif way == "off":
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     from genre_utils import fused, models, pipeline
     from genre_utils.params import Params
 
@@ -217,19 +218,6 @@ def asked(process: subprocess.Popen, line: str = "") -> Any:
     return json.loads(answer)
 
 
-def machine() -> dict[str, str | int | None]:
-    """What the seconds depend on."""
-    from genre_utils.run_folder import device
-
-    return {
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": device([]),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
-    }
-
-
 def main() -> int:
     """Run from a shell."""
     parser = argparse.ArgumentParser(
@@ -250,7 +238,10 @@ def main() -> int:
     if options.child:
         child(options.child, options.image, options.batch, options.steps)
         return 0
-    about = machine() | {"isa": options.isa or "all of the CPU", "image": options.image, "batch": options.batch}
+    from genre_utils.run_folder import machine  # not above: a process of PyTorch's has nothing of this project
+
+    about = machine(("tensorflow", "keras", "numpy"))
+    about |= {"isa": options.isa or "all of the CPU", "image": options.image, "batch": options.batch}
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     ways = [way for way in WAYS if way != "torch" or options.torch]
     if not options.torch:

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,23 @@ def device(gpus: list[str]) -> str:
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores"
+
+
+def machine(packages: Iterable[str], gpus: Iterable[str] = ()) -> dict[str, Any]:
+    """What a measurement depends on: the header of every benchmark.
+
+    Parameters
+    ----------
+    packages : iterable of str
+        Those that are compared.
+    gpus : iterable of str
+        Names of the GPUs that the backend sees.
+
+    Returns
+    -------
+    dict
+        ``platform, device, cores, python`` and a version by package.
+    """
+    facts: dict[str, Any] = {"platform": f"{platform.system()} {platform.machine()}", "device": device(list(gpus))}
+    facts |= {"cores": os.cpu_count(), "python": platform.python_version()}
+    return facts | {name: importlib.metadata.version(name) for name in packages}
