@@ -12,8 +12,9 @@ EXTRAS := --extra dev --extra light --extra dask --extra formats
 run: .venv/installed
 	$(BIN)/python -m genre_utils run --profile $(PROFILE) $(if $(DATA),--set "dataset=$(DATA)")
 
+# A file of tests belongs to one process, so that what its tests share is made once. More than four wait for memory.
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not real and not browser and not cluster"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not real and not browser and not cluster"
 
 # The explorer and notebook 4 in a real browser: the first Chromium or Chrome found, or the one that CHROMIUM names.
 test-browser: .venv/browser
