@@ -65,7 +65,7 @@ def write(model: keras.Model, genres: list[str], params: Params, folder: Path) -
     if not difference <= TOLERANCE:
         raise RunError(
             f"The export of {model.name} differs from it by {difference:.1e}; at most {TOLERANCE:.0e} is allowed. "
-            f"It is left in {partial}. Use the network with predict.of_run, which needs TensorFlow."
+            f"It is left in {partial}. Use the network with predict.open_model, which needs TensorFlow."
         )
     partial.rename(folder)
 
@@ -105,5 +105,5 @@ def convert(model: keras.Model, file: Path) -> None:
         reason = str(error).partition("\n")[0]
         raise RunError(
             f"LiteRT cannot hold the network {model.name}: {reason}. "
-            "Use it with predict.of_run, which needs TensorFlow."
+            "Use it with predict.open_model, which needs TensorFlow."
         ) from error

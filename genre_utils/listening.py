@@ -13,6 +13,7 @@ import numpy as np
 from genre_utils import audio, features
 from genre_utils.errors import AudioError, GenreUtilsError
 from genre_utils.params import Params
+from genre_utils.trust import SURE, Trust
 
 THREADS = 2  # that decode while the network computes; each holds some 30 MB, whatever the length of its file
 
@@ -29,19 +30,24 @@ class Network:
         The classes, in the order of the outputs.
     params : Params
         The features that it was trained on.
+    trust : Trust
+        How its probabilities are to be read.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
     genres: list[str]
     params: Params
+    trust: Trust = Trust()
 
 
 class Answer(NamedTuple):
     """What a network says of one file."""
 
     path: str
-    probabilities: np.ndarray  # (segment, genre); no segments if there is a fault
+    probabilities: np.ndarray  # (segment, genre), calibrated; no segments if there is a fault
     fault: str  # "" if none
+    strangeness: float = np.nan  # NaN if there is a fault, or the network has nothing to compare with
+    verdict: str = SURE  # or NOT_SURE or UNLIKE, of ``trust``; SURE too if there is a fault
 
     @property
     def track(self) -> np.ndarray:
@@ -60,7 +66,7 @@ def answers(paths: Iterable[str | Path], network: Network, threads: int = THREAD
     paths : iterable of str or Path
         Audio files; drawn from as they are needed.
     network : Network
-        As ``predict.of_run`` or ``light.open_exported`` gives it.
+        As ``predict.open_model`` or ``light.open_exported`` gives it.
     threads : int
         How many decode ahead.
 
@@ -83,16 +89,26 @@ def answers(paths: Iterable[str | Path], network: Network, threads: int = THREAD
         while waiting:
             path, chunks, chunk = waiting.popleft()
             heard, fault = [np.empty((0, len(network.genres)), np.float32)], ""
+            strange: list[float] = []
             try:
                 while (decibels := chunk.result()) is not None:
                     chunk = pool.submit(next, chunks, None)
                     heard.append(network.run(decibels))
+                    strange.extend(network.trust.strangeness(decibels))
             except GenreUtilsError as error:
                 heard, fault = heard[:1], error.reason if isinstance(error, AudioError) else str(error)
             begin(1)
-            yield Answer(str(path), np.concatenate(heard), fault)
+            yield answer_of(str(path), np.concatenate(heard), fault, strange, network)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def answer_of(path: str, raw: np.ndarray, fault: str, strange: list[float], network: Network) -> Answer:
+    """The answer for a file from the network's outputs (segment, genre) and how strange its segments are."""
+    if fault:
+        return Answer(path, raw, fault)
+    answer = Answer(path, network.trust.calibrated(raw, network.params.output), "", float(np.mean(strange)))
+    return answer._replace(verdict=network.trust.verdict(answer.track, answer.strangeness))
 
 
 def log_mels(path: str | Path, params: Params) -> Iterator[np.ndarray]:

@@ -1,5 +1,7 @@
 """A saved network on anybody's audio files, by TensorFlow."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -14,13 +16,13 @@ with quiet_stderr():
     import tensorflow as tf
 
 
-def of_run(run: RunFolder) -> Network:
-    """The network of a run, ready for :func:`genre_utils.listening.answers`.
+def open_model(path: Path) -> Network:
+    """A network with all that it needs, ready for :func:`genre_utils.listening.answers`.
 
     Parameters
     ----------
-    run : RunFolder
-        With ``params.yml``, ``tracks.parquet`` and ``model.keras``.
+    path : Path
+        A model folder, a run folder (also ``runs/latest``), or the ``.keras`` file in either.
 
     Returns
     -------
@@ -29,8 +31,9 @@ def of_run(run: RunFolder) -> Network:
     Raises
     ------
     RunError
-        If the notebooks that write them have not run yet.
+        If something is missing: the message names the notebook that writes it.
     """
+    run = RunFolder.existing(path.parent if path.suffix == ".keras" else path)
     genres = labels.genres_of(catalog.usable(run.tracks()))
     return compiled(models.load(run.needs("model.keras", "03_training")), genres, run.params)
 
@@ -98,8 +101,8 @@ def by_file(answers: list[Answer], network: Network) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``path, segments, predicted, p_<genre>…, fault``, one row a file, the probabilities those of its segments in
-        the mean; with a fault there are none, and ``predicted`` is "".
+        ``path, segments, predicted, verdict, strangeness, p_<genre>…, fault``, one row a file, the probabilities those
+        of its segments in the mean; with a fault there are none, and ``predicted`` and ``verdict`` are "".
     """
     names = [f"p_{genre}" for genre in network.genres]
     rows = []
@@ -111,8 +114,10 @@ def by_file(answers: list[Answer], network: Network) -> pd.DataFrame:
                 "path": answer.path,
                 "segments": len(answer.probabilities),
                 "predicted": network.genres[int(track.argmax())] if heard else "",
+                "verdict": answer.verdict,
+                "strangeness": answer.strangeness,
                 **dict(zip(names, track, strict=True)),
                 "fault": answer.fault,
             }
         )
-    return pd.DataFrame(rows, columns=["path", "segments", "predicted", *names, "fault"])
+    return pd.DataFrame(rows, columns=["path", "segments", "predicted", "verdict", "strangeness", *names, "fault"])

@@ -131,9 +131,9 @@ def test_the_network_of_a_run_knows_its_genres(tmp_path, built, tiny_params, mod
     run.write_params(tiny_params)
     built.tracks.to_parquet(tmp_path / "tracks.parquet")
     with pytest.raises(RunError, match="03_training"):
-        predict.of_run(run)
+        predict.open_model(tmp_path)
     model.save(tmp_path / "model.keras")
-    network = predict.of_run(run)
+    network = predict.open_model(tmp_path)
     assert network.genres == GENRES
     (answer,) = listening.answers(files[3:], network)
     np.testing.assert_allclose(answer.probabilities, heard[3].probabilities, atol=1e-5)
