@@ -37,7 +37,7 @@ class Network:
     run: Callable[[np.ndarray], np.ndarray]
     genres: list[str]
     params: Params
-    trust: Trust = Trust()
+    trust: Trust = dataclasses.field(default_factory=Trust)
 
 
 class Answer(NamedTuple):
