@@ -1,16 +1,24 @@
-"""How far a network's probabilities can be trusted."""
+"""How far a network's probabilities can be trusted, and what makes them more so."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize_scalar
 from sklearn.metrics import average_precision_score
 
-from genre_utils import evaluation, uncertainty
+from genre_utils import evaluation, labels, leaks, uncertainty
+from genre_utils.params import Params
+from genre_utils.trust import TINY, Reference, Trust, described
+
+if TYPE_CHECKING:
+    from genre_utils.store import Store
 
 BINS = 10  # equally wide; more would leave most of them empty on a few hundred rows
 EDGES = np.arange(BINS + 1) / BINS
 THRESHOLDS = np.arange(101) / 100
+TEMPERATURES = (0.1, 10.0)  # beyond them lie only validation sets that are all right, or that nothing is known of
+ROWS = 256  # of the store read at once
 
 
 def calibration(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -140,3 +148,159 @@ def average_precision(predictions: pd.DataFrame) -> pd.Series:
         truth = predictions["genre"] == genre
         areas[genre] = average_precision_score(truth, predictions[f"p_{genre}"]) if truth.any() else np.nan
     return pd.Series(areas, dtype=float).rename_axis("genre")
+
+
+def learned(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, params: Params) -> Trust:
+    """What a trained network's answers are read by: the temperature, and what its training sounds like.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As ``evaluation.predict`` returns it; the validation segments count.
+    store : Store
+        The features.
+    assignment : pd.DataFrame [columns=track_id, segment, split]
+        As a function of ``splits`` returns it.
+    params : Params
+        ``output``.
+
+    Returns
+    -------
+    Trust
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    tracks = store.tracks.assign(group=leaks.groups(store.tracks))[["track_id", "group"]]
+    training = assignment[assignment["split"] == "train"].merge(tracks, on="track_id")
+    table, figures = described_rows(store, training)
+    reference = Reference.learned(figures, table["track_id"].to_numpy(str), table["group"].to_numpy())
+    return Trust(temperature(predictions[predictions["split"] == "validation"], params.output), reference)
+
+
+def described_rows(store: "Store", wanted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Segments (``track_id, segment``, any more columns) as they are recorded, and what describes their sound."""
+    table = store.segments[store.segments["augmentation"] == ""].merge(wanted, on=["track_id", "segment"])
+    rows = np.array_split(table["row"].to_numpy(), -(-len(table) // ROWS) or 1)
+    return table, np.concatenate([described(store.features[some]) for some in rows])
+
+
+def temperature(predictions: pd.DataFrame, output: str) -> float:
+    """The temperature that makes the truth most probable.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments that the network has not been trained on.
+    output : str
+        The network's: softmax or sigmoid.
+
+    Returns
+    -------
+    float
+        In ``TEMPERATURES``; 1 where no other is better.
+
+    References
+    ----------
+    Guo et al., On calibration of modern neural networks (2017). Notebook: 04_evaluation.
+    """
+    probabilities, truth = arrays(predictions)
+
+    def of_logarithm(logarithm: float) -> float:
+        known = Trust(float(np.exp(logarithm)))
+        return mean_surprise(known.calibrated(probabilities, output), truth, output)
+
+    found = minimize_scalar(of_logarithm, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(found.x)) if found.fun < of_logarithm(0.0) else 1.0
+
+
+def surprise(predictions: pd.DataFrame, output: str) -> float:
+    """How improbable the truth is.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks.
+    output : str
+        The network's: softmax or sigmoid.
+
+    Returns
+    -------
+    float
+        Mean negative log-likelihood of the rows' genres in nats; of a sigmoid's, the sum over its yes and no.
+
+    References
+    ----------
+    ``sklearn.metrics.log_loss``. Notebook: 04_evaluation.
+    """
+    return mean_surprise(*arrays(predictions), output)
+
+
+def arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and truth of rows of predictions, both (row, genre)."""
+    genres = evaluation.genres_of(predictions)
+    return predictions[[f"p_{genre}" for genre in genres]].to_numpy(), labels.targets(predictions["genre"], genres)
+
+
+def mean_surprise(probabilities: np.ndarray, truth: np.ndarray, output: str) -> float:
+    """:func:`surprise` of arrays (row, genre)."""
+    p = probabilities.astype(float)
+    likelihood = truth * np.log(np.clip(p, TINY, 1))
+    if output == "sigmoid":
+        likelihood += (1 - truth) * np.log(np.clip(1 - p, TINY, 1))
+    return float(-likelihood.sum(axis=1).mean())
+
+
+def calibrated(predictions: pd.DataFrame, trust: Trust, output: str) -> pd.DataFrame:
+    """Rows of segments with the probabilities that a temperature makes of theirs.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As ``evaluation.predict`` returns it.
+    trust : Trust
+        The temperature.
+    output : str
+        The network's: softmax or sigmoid.
+
+    Returns
+    -------
+    pd.DataFrame
+        A copy.
+    """
+    names = [f"p_{genre}" for genre in evaluation.genres_of(predictions)]
+    values = trust.calibrated(predictions[names].to_numpy(), output)
+    return predictions.assign(**dict(zip(names, values.T, strict=True)))
+
+
+def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Params) -> pd.DataFrame:
+    """Tracks as a stranger's files would be answered: calibrated, with a verdict.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments, as ``evaluation.predict`` returns it.
+    store : Store
+        Their features.
+    trust : Trust
+        As :func:`learned` returns it.
+    params : Params
+        ``output``.
+
+    Returns
+    -------
+    pd.DataFrame
+        As ``evaluation.by_track``, with ``strangeness`` and ``verdict``.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    tracks = evaluation.by_track(calibrated(predictions, trust, params.output))
+    table, figures = described_rows(store, predictions[["track_id", "segment"]])
+    strange = table.assign(strangeness=trust.strangeness_of(figures)).groupby("track_id")["strangeness"].mean()
+    tracks["strangeness"] = tracks["track_id"].map(strange)
+    probabilities = tracks[[f"p_{genre}" for genre in evaluation.genres_of(tracks)]].to_numpy()
+    rows = zip(probabilities, tracks["strangeness"], strict=True)
+    return tracks.assign(verdict=[trust.verdict(track, strangeness) for track, strangeness in rows])

@@ -10,6 +10,7 @@ from genre_utils import features, light
 from genre_utils.errors import RunError
 from genre_utils.params import Params
 from genre_utils.quiet import quiet_stderr
+from genre_utils.trust import Trust
 
 with quiet_stderr():
     import keras
@@ -19,8 +20,8 @@ LARGE_BYTES = 32 * 2**20  # weights of a dense layer that become a file of their
 TOLERANCE = 1e-4  # between a probability of Keras and one of the export
 
 
-def write(model: keras.Model, genres: list[str], params: Params, folder: Path) -> None:
-    """Write all that is needed to answer for an audio file: network, genres, parameters and mel filters.
+def write(model: keras.Model, genres: list[str], params: Params, folder: Path, trust: Trust | None = None) -> None:
+    """Write all that is needed to answer for an audio file: network, genres, parameters, mel filters and trust.
 
     The written network is run against the given one before the folder gets its name.
 
@@ -34,6 +35,8 @@ def write(model: keras.Model, genres: list[str], params: Params, folder: Path) -
         The features that it was trained on.
     folder : Path
         Must not exist yet.
+    trust : Trust, optional
+        How its probabilities are to be read; without it, as they are.
 
     Raises
     ------
@@ -55,6 +58,7 @@ def write(model: keras.Model, genres: list[str], params: Params, folder: Path) -
             convert(part, partial / stages[-1])
     np.save(partial / light.FILTERS, features.mel_filters(params))
     facts = {"genres": genres, "params": params.to_mapping(), "stages": stages}
+    facts |= {"trust": (trust or Trust()).write(partial)}
     (partial / light.FACTS).write_text(json.dumps(facts, indent=2) + "\n")
 
     rng, half_db = np.random.default_rng(0), params.top_db / 2

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from genre_utils import features, listening
 from genre_utils.errors import GenreUtilsError, ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.quiet import quiet_stderr
+from genre_utils.trust import Trust, array
 
 FACTS, FILTERS = "export.json", "mel_filters.npy"
 ROWS = 2_048  # of a matrix in memory at once: 4 MB of the paper network's 134
@@ -30,7 +32,8 @@ def open_exported(folder: Path) -> listening.Network:
     Parameters
     ----------
     folder : Path
-        With ``export.json`` (genres, params, stages), ``mel_filters.npy`` and a file for each stage.
+        With ``export.json`` (genres, params, trust, stages), ``mel_filters.npy``, a file for each stage, and
+        ``reference.npy`` where the network's training is known.
 
     Returns
     -------
@@ -43,8 +46,9 @@ def open_exported(folder: Path) -> listening.Network:
     """
     try:
         facts = json.loads((folder / FACTS).read_text())
-        filters = np.load(folder / FILTERS, allow_pickle=False)
+        filters = array(folder / FILTERS)
         genres, params = [str(genre) for genre in facts["genres"]], Params.from_mapping(facts["params"])
+        trust = Trust.read(folder, facts["trust"], params.n_mels)
         # The last part of a name: a folder from anybody must not lead out of itself.
         files = [folder / Path(name).name for name in facts["stages"]]
         stages = [product(file) if file.suffix == ".npy" else interpreted(file) for file in files]
@@ -62,7 +66,7 @@ def open_exported(folder: Path) -> listening.Network:
             values = stage(values)
         return values
 
-    return listening.Network(run, genres, params)
+    return listening.Network(run, genres, params, trust)
 
 
 def interpreted(file: Path) -> Stage:
@@ -121,8 +125,9 @@ def line(answer: listening.Answer, network: listening.Network) -> str:
     Returns
     -------
     str
-        ``path``, and either ``fault`` or ``genre`` (the most probable), ``probabilities`` by genre, and ``timeline``:
-        for each segment its ``start_seconds`` and its probabilities in the order of the genres.
+        ``path``, and either ``fault`` or ``genre`` (the most probable), ``verdict`` (see ``trust``), ``strangeness``
+        (null if it is not known), ``probabilities`` by genre, and ``timeline``: for each segment its
+        ``start_seconds`` and its probabilities in the order of the genres.
     """
     if answer.fault:
         return json.dumps({"path": answer.path, "fault": answer.fault})
@@ -138,6 +143,8 @@ def line(answer: listening.Answer, network: listening.Network) -> str:
         {
             "path": answer.path,
             "genre": network.genres[int(answer.track.argmax())],
+            "verdict": answer.verdict,
+            "strangeness": None if math.isnan(answer.strangeness) else round(answer.strangeness, DIGITS),
             "probabilities": dict(zip(network.genres, probabilities, strict=True)),
             "timeline": timeline,
         }

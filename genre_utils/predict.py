@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genre_utils import catalog, labels, models
+from genre_utils import model_folder, models
+from genre_utils.errors import RunError
 from genre_utils.listening import Answer, Network
 from genre_utils.params import Params
 from genre_utils.quiet import quiet_stderr
-from genre_utils.run_folder import RunFolder
+from genre_utils.trust import Trust
 
 with quiet_stderr():
     import keras
@@ -31,14 +32,31 @@ def open_model(path: Path) -> Network:
     Raises
     ------
     RunError
-        If something is missing: the message names the notebook that writes it.
+        If something is missing (the message names the notebook that writes it), broken, or does not fit the rest.
+
+    Warns
+    -----
+    UserWarning
+        If it was made with other versions, or parameters have changed that do not decide an answer.
     """
-    run = RunFolder.existing(path.parent if path.suffix == ".keras" else path)
-    genres = labels.genres_of(catalog.usable(run.tracks()))
-    return compiled(models.load(run.needs("model.keras", "03_training")), genres, run.params)
+    folder = model_folder.find(path)
+    known = model_folder.read(folder)
+    try:
+        model = models.load(known.network)
+    except Exception as error:  # whatever a layer of an unknown network raises
+        reason = str(error).partition("\n")[0]
+        raise RunError(f"{known.network} cannot be loaded: {reason} {known.differs}".rstrip()) from error
+    entering, leaving = model.input_shape[1:], model.output_shape[1:]
+    wanted = (known.params.n_mels, known.params.frames_per_segment)
+    if entering not in (wanted, (wanted[0], None)) or leaving != (len(known.genres),):
+        raise RunError(
+            f"{known.network} takes a log-mel of {entering} and gives {leaving}; by {folder} it must take {wanted} and "
+            f"give {(len(known.genres),)}. They do not belong together: copy the folder again. {known.differs}".rstrip()
+        )
+    return compiled(model, known.genres, known.params, known.trust)
 
 
-def compiled(model: keras.Model, genres: list[str], params: Params) -> Network:
+def compiled(model: keras.Model, genres: list[str], params: Params, trust: Trust | None = None) -> Network:
     """A network traced once, whatever the number of segments: ``model.predict`` takes 0.1 s to begin, each time.
 
     Parameters
@@ -49,6 +67,8 @@ def compiled(model: keras.Model, genres: list[str], params: Params) -> Network:
         The classes, in the order of its outputs.
     params : Params
         The features that it was trained on.
+    trust : Trust, optional
+        How its probabilities are to be read; without it, as they are.
 
     Returns
     -------
@@ -59,7 +79,7 @@ def compiled(model: keras.Model, genres: list[str], params: Params) -> Network:
         lambda decibels: model(decibels, training=False),
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)],
     )
-    return Network(lambda decibels: traced(decibels).numpy(), genres, params)
+    return Network(lambda decibels: traced(decibels).numpy(), genres, params, trust or Trust())
 
 
 def timeline(answer: Answer, network: Network) -> pd.DataFrame:

@@ -1,77 +1,260 @@
 """How sure a network is of a file, and whether the file is like anything that it was trained on: NumPy alone."""
 
 import dataclasses
+import math
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 SURE, NOT_SURE, UNLIKE = "", "not sure", "unlike anything in training"  # verdicts of a file
-# Chow's rule for the case that an error costs as much as two refusals: below it the answer is rather wrong than right.
+# Chow's rule where a wrong genre costs twice as much as none: below, it is rather wrong than right.
 SURE_FROM = 0.5
-TINY = 1e-12  # a probability that float32 has rounded to 0 still has a logit
+POINTS = "reference.npy"
+TINY = 1e-12  # a probability that was rounded to 0 still has a logit
+
+GROUPS = 8  # of neighbouring mel bands: finer ones describe the songs, not the sound (benchmarks/trust.py)
+LEAST_DB = 1.0  # added to each spread: where training is always silent, a decibel must not count a hundredfold
+ACCEPTED = 0.95  # of the training's tracks, each compared with the others
+MOST = 5_000  # segments to compare with: 320 kB; of more, evenly drawn ones do (Sun et al., 2022)
+AT_ONCE = 512  # segments compared: 20 MB
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reference:
+    """What the segments of a training sound like, as points in a space of a few plain figures.
+
+    Attributes
+    ----------
+    mean, spread : np.ndarray [shape=(figure,)]
+        Of each figure over the training, in dB: they scale the space.
+    points : np.ndarray [shape=(segment, figure), dtype=float32]
+        The training's segments in it.
+    farthest : float
+        Distance from the nearest point up to which a track is like training.
+
+    References
+    ----------
+    Sun et al., Out-of-distribution detection with deep nearest neighbors (2022), on the sound instead of a
+    network's features: it needs no second output, and tells more. benchmarks/trust.py has both.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    points: np.ndarray
+    farthest: float
+
+    @classmethod
+    def learned(cls, figures: np.ndarray, track: np.ndarray, group: np.ndarray) -> Self | None:
+        """Place a training's segments, and find how far from the others its own tracks are.
+
+        No track is compared with itself nor with what shares its artist or song, so that the distance is that
+        of music never heard, and training tracks can decide on it: no network has learned them by heart here.
+
+        Parameters
+        ----------
+        figures : np.ndarray [shape=(segment, figure)]
+            As :func:`described` gives them.
+        track, group : np.ndarray [shape=(segment,)]
+            The track of each segment, and the group of tracks that are not to be compared.
+
+        Returns
+        -------
+        Reference or None
+            None where all tracks are of one group, or all of them sound the same.
+        """
+        drawn = slice(None, None, -(-len(figures) // MOST))
+        mean, spread = figures.mean(axis=0), figures.std(axis=0) + LEAST_DB
+        points = ((figures - mean) / spread)[drawn].astype(np.float32)
+        track, group = track[drawn], group[drawn]
+        if len(np.unique(group)) < 2:
+            return None
+        _, place = np.unique(track, return_inverse=True)
+        of_track = np.bincount(place, nearest(points, points, group)) / np.bincount(place)
+        farthest = float(np.quantile(of_track, ACCEPTED, method="higher"))
+        return cls(mean, spread, points, farthest) if farthest > 0 else None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trust:
-    """What was learned about a network after its training.
+    """What is known of a network besides its weights.
 
     Attributes
     ----------
     temperature : float
         Divides the logits; above 1 where the network promises too much.
+    reference : Reference or None
+        What its training sounds like, if known.
 
     References
     ----------
-    Guo et al., On calibration of modern neural networks (2017). C. K. Chow, On optimum recognition error and reject
-    tradeoff (1970).
+    Guo et al., On calibration of modern neural networks (2017). C. K. Chow, On optimum recognition error and
+    reject tradeoff (1970). Notebook: 04_evaluation.
     """
 
     temperature: float = 1.0
+    reference: Reference | None = None
 
     def calibrated(self, probabilities: np.ndarray, output: str) -> np.ndarray:
-        """Probabilities as they would be with the logits divided by the temperature.
+        """Probabilities as they are with the logits divided by the temperature.
 
         Parameters
         ----------
         probabilities : np.ndarray [shape=(n, genre)]
             As the network gives them.
         output : str
-            The network's: softmax or sigmoid.
+            The network's: softmax, or sigmoid, where each genre stands against its own no.
 
         Returns
         -------
-        np.ndarray [shape=(n, genre)]
-            The order of a row's genres stays.
+        np.ndarray [shape=(n, genre), dtype=float32]
+            In the same order in each row.
         """
-        return tempered(probabilities, self.temperature, output)
+        p = np.clip(np.asarray(probabilities, float), TINY, 1)  # (n, genre)
+        if output == "sigmoid":
+            logit = (np.log(p) - np.log(np.clip(1 - p, TINY, 1))) / self.temperature
+            return (1 / (1 + np.exp(-logit))).astype(np.float32)
+        powers = (p / p.max(axis=1, keepdims=True)) ** (1 / self.temperature)  # the greatest is 1 at any temperature
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def strangeness(self, decibels: np.ndarray) -> np.ndarray:
-        """How far each segment is from the training's, (n,): NaN without a reference."""
-        return np.full(len(decibels), np.nan)
+        """How far each segment is from the nearest one of the training.
+
+        Parameters
+        ----------
+        decibels : np.ndarray [shape=(n, mel, frame)]
+            Log-mels.
+
+        Returns
+        -------
+        np.ndarray [shape=(n,)]
+            0 for a segment of the training; a file whose mean is above 1 is unlike it. NaN without a reference.
+        """
+        return self.strangeness_of(described(decibels))
+
+    def strangeness_of(self, figures: np.ndarray) -> np.ndarray:
+        """The same from what :func:`described` gives of the segments."""
+        if self.reference is None:
+            return np.full(len(figures), np.nan)
+        placed = (figures - self.reference.mean) / self.reference.spread
+        return nearest(placed, self.reference.points) / self.reference.farthest
 
     def verdict(self, track: np.ndarray, strangeness: float) -> str:
-        """What is to be said of a file beside its genre: ``SURE``, ``NOT_SURE`` or ``UNLIKE``."""
+        """What is to be said of a file.
+
+        Parameters
+        ----------
+        track : np.ndarray [shape=(genre,)]
+            Its calibrated probabilities.
+        strangeness : float
+            The mean of its segments.
+
+        Returns
+        -------
+        str
+            ``UNLIKE``, else ``NOT_SURE`` where no genre has a probability of ``SURE_FROM``, else ``SURE``.
+        """
+        if strangeness > 1:
+            return UNLIKE
         return SURE if track.max() >= SURE_FROM else NOT_SURE
 
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the reference's points into a folder; the rest is returned, for its JSON file."""
+        if self.reference is None:
+            return {"temperature": self.temperature}
+        np.save(folder / POINTS, self.reference.points, allow_pickle=False)
+        scale = {"mean_db": self.reference.mean.tolist(), "spread_db": self.reference.spread.tolist()}
+        return {"temperature": self.temperature, "farthest": self.reference.farthest} | scale
 
-def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
-    """Probabilities of a network whose logits are divided by a temperature.
+    @classmethod
+    def read(cls, folder: Path, facts: Any, mels: int) -> Self:
+        """What :meth:`write` has written, everything checked: a folder may be anybody's.
+
+        Parameters
+        ----------
+        folder : Path
+            With the points, if there is a reference.
+        facts : Any
+            What :meth:`write` returned, out of a JSON file.
+        mels : int
+            Bands of a log-mel.
+
+        Returns
+        -------
+        Trust
+
+        Raises
+        ------
+        ValueError, OSError, KeyError, TypeError
+            If something is missing or impossible.
+        """
+        temperature, reference = float(facts["temperature"]), None
+        positive = [temperature]
+        if "farthest" in facts:
+            points = array(folder / POINTS)
+            mean, spread = (np.array(facts[name], float) for name in ("mean_db", "spread_db"))
+            figures = (2 * min(GROUPS, mels),)
+            if points.dtype != np.float32 or points.ndim != 2 or not len(points) or not np.isfinite(points).all():
+                raise ValueError(f"{POINTS} must hold finite float32 by (segment, figure), not {points.dtype}")
+            if not mean.shape == spread.shape == points.shape[1:] == figures or not np.isfinite(mean).all():
+                raise ValueError(f"{POINTS}, mean_db and spread_db must have {figures[0]} finite figures")
+            reference = Reference(mean, spread, points, float(facts["farthest"]))
+            positive += [reference.farthest, *spread]
+        if not all(math.isfinite(value) and value > 0 for value in positive):
+            raise ValueError("temperature, farthest and spread_db must be finite and above 0")
+        return cls(temperature, reference)
+
+
+def array(path: Path) -> np.ndarray:
+    """A stranger's .npy file; ValueError if it is none, whatever NumPy's reader says of a broken header."""
+    try:
+        # Mapped: a header that promises more than there is must be an error before memory is asked for.
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:
+        raise ValueError(f"{path.name} is no array: {error}") from error
+
+
+def described(decibels: np.ndarray) -> np.ndarray:
+    """A log-mel in a few plain figures: how loud groups of bands are beside the loudest moment, and how unsteady.
 
     Parameters
     ----------
-    probabilities : np.ndarray [shape=(n, genre)]
-        At temperature 1.
-    temperature : float
-        Above 0.
-    output : str
-        The network's: softmax or sigmoid.
+    decibels : np.ndarray [shape=(n, mel, frame)]
+        Log-mels.
 
     Returns
     -------
-    np.ndarray [shape=(n, genre), dtype=float32]
-        In the same order in each row.
+    np.ndarray [shape=(n, 2 * groups)]
+        Mean over time of each of ``GROUPS`` groups of mel bands, then standard deviations, in dB.
     """
-    p = np.clip(np.asarray(probabilities, float), TINY, None)
-    powers = p ** (1 / temperature)
-    if output == "sigmoid":  # of each genre against its own no
-        return (powers / (powers + np.clip(1 - p, TINY, None) ** (1 / temperature))).astype(np.float32)
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    bands = np.array_split(np.arange(decibels.shape[1]), min(GROUPS, decibels.shape[1]))
+    level = np.stack([decibels[:, group].mean(axis=1, dtype=float) for group in bands], axis=1)  # (n, group, frame)
+    return np.concatenate([level.mean(axis=2), level.std(axis=2)], axis=1)
+
+
+def nearest(points: np.ndarray, others: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
+    """How far each point is from the nearest of others.
+
+    Parameters
+    ----------
+    points : np.ndarray [shape=(n, axis)]
+        From where.
+    others : np.ndarray [shape=(m, axis)]
+        To where.
+    group : np.ndarray [shape=(n,)], optional
+        Of each point, where the others are the same points: those of its own group do not count.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,)]
+        Root mean square over the axes.
+    """
+    points, others = np.asarray(points, float), np.asarray(others, float)
+    found = [np.empty(0)]
+    for start in range(0, len(points), AT_ONCE):
+        some = points[start : start + AT_ONCE]
+        squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * some @ others.T  # (point, m)
+        if group is not None:
+            squares[group[start : start + AT_ONCE, None] == group] = np.inf
+        found.append(np.sqrt(np.maximum(squares.min(axis=1), 0) / points.shape[1]))
+    return np.concatenate(found)

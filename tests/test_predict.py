@@ -8,8 +8,7 @@ import tiny  # noqa: F401  (a network for models.build)
 from conftest import tone
 
 from genre_utils import audio, features, listening, models, predict
-from genre_utils.errors import RunError
-from genre_utils.run_folder import RunFolder
+from genre_utils.trust import NOT_SURE, SURE, UNLIKE, Reference, Trust, described
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -122,18 +121,25 @@ def test_tables_say_what_was_heard_where(heard, network):
     np.testing.assert_allclose(table.filter(like="p_").iloc[0].astype(float), heard[0].track)
     assert table.loc[0, "predicted"] == GENRES[int(heard[0].track.argmax())]
     assert table.loc[1, "predicted"] == ""
+    assert table["verdict"].tolist() == [answer.verdict for answer in heard]
     assert table.loc[1, [f"p_{genre}" for genre in GENRES]].isna().all()
     assert (table["fault"] != "").tolist() == [False, True, True, False]
 
 
-def test_the_network_of_a_run_knows_its_genres(tmp_path, built, tiny_params, model, files, heard):
-    run = RunFolder(tmp_path)
-    run.write_params(tiny_params)
-    built.tracks.to_parquet(tmp_path / "tracks.parquet")
-    with pytest.raises(RunError, match="03_training"):
-        predict.open_model(tmp_path)
-    model.save(tmp_path / "model.keras")
-    network = predict.open_model(tmp_path)
-    assert network.genres == GENRES
-    (answer,) = listening.answers(files[3:], network)
-    np.testing.assert_allclose(answer.probabilities, heard[3].probabilities, atol=1e-5)
+def test_an_answer_is_calibrated_and_judged(files, network, heard):
+    """The long file is what the reference was made of; an answer's verdict is that of the whole file."""
+    params = dataclasses.replace(network.params, max_segments=0)
+    decibels = np.concatenate(list(listening.log_mels(files[0], params)))
+    reference = Reference.learned(described(decibels), np.arange(13) % 4, np.arange(13) % 4)
+    trust = Trust(0.1, reference)
+    long, text, _, four = listening.answers(files, dataclasses.replace(network, trust=trust))
+    np.testing.assert_allclose(long.probabilities, trust.calibrated(heard[0].probabilities, "softmax"), atol=1e-5)
+    assert long.strangeness == pytest.approx(0, abs=1e-4)
+    assert long.verdict == (SURE if long.track.max() >= 0.5 else NOT_SURE)
+    assert np.isnan(text.strangeness) and text.verdict == SURE
+    assert four.strangeness == pytest.approx(
+        trust.strangeness(np.concatenate(list(listening.log_mels(files[3], params)))).mean()
+    )
+    nearby = dataclasses.replace(reference, farthest=1e-9)
+    *_, four = listening.answers(files, dataclasses.replace(network, trust=Trust(1.0, nearby)))
+    assert four.verdict == UNLIKE

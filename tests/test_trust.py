@@ -1,0 +1,204 @@
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import tone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+from sklearn.neighbors import NearestNeighbors
+
+from genre_utils import confidence, features, trust
+from genre_utils.trust import NOT_SURE, SURE, UNLIKE, Reference, Trust, described, nearest
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+SQUASH = {"softmax": softmax, "sigmoid": sigmoid}
+
+
+def drawn(rng, output, factor, rows=2_000):
+    """A table whose truth is drawn by honest probabilities, and what a network with its logits times a factor says."""
+    logits = rng.normal(0, 1.5, (rows, 4))
+    honest, said = SQUASH[output](logits), SQUASH[output](logits * factor)
+    if output == "softmax":
+        genre = np.array([*"abcd"])[(honest.cumsum(axis=1) < rng.uniform(size=(rows, 1))).sum(axis=1)]
+    else:
+        has = rng.uniform(size=honest.shape) < honest
+        genre = np.array(["|".join(np.array([*"abcd"])[row]) for row in has])
+        said, genre = said[has.any(axis=1)], genre[has.any(axis=1)]  # a track has at least one genre
+    return pd.DataFrame(said.astype(np.float32), columns=[f"p_{name}" for name in "abcd"]).assign(genre=genre)
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@given(logits=st.lists(st.floats(-30, 30), min_size=2, max_size=8), temperature=st.floats(0.1, 10))
+def test_a_temperature_divides_the_logits(output, logits, temperature):
+    logits = np.array([logits])
+    p = SQUASH[output](logits)
+    found = Trust(temperature).calibrated(p, output)
+    expected = SQUASH[output](np.clip(logits - logits.max() * (output == "softmax"), -27, 27) / temperature)
+    if np.all(p > 1e-11) and np.all(p < 1 - 1e-11 if output == "sigmoid" else True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    if output == "softmax":
+        assert found.sum() == pytest.approx(1)
+    order = np.argsort(p[0], kind="stable")
+    assert (np.diff(found[0, order]) >= 0).all()  # no genre overtakes another
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_a_network_overconfident_is_found(rng, output, factor):
+    table = drawn(rng, output, factor)
+    found = confidence.temperature(table, output)
+    # No track without a genre is in the table, which makes what is left a little less honest for the sigmoid.
+    assert found == pytest.approx(factor, rel=0.06 if output == "softmax" else 0.2)
+    if output == "softmax":
+        restored, known = (confidence.calibrated(table, Trust(value), output) for value in (found, factor))
+        assert confidence.surprise(restored, output) <= confidence.surprise(known, output)
+        names = [f"p_{name}" for name in "abcd"]
+        assert confidence.surprise(known, output) == pytest.approx(log_loss(table["genre"], known[names]), rel=1e-5)
+
+
+@settings(max_examples=15)  # each minimises
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 12))
+def test_no_temperature_is_worse_than_none(seed, rows):
+    table = drawn(np.random.default_rng(seed), "softmax", 2.0, rows)
+    found = confidence.temperature(table, "softmax")
+    after, before = (confidence.calibrated(table, Trust(value), "softmax") for value in (found, 1.0))
+    assert confidence.surprise(after, "softmax") <= confidence.surprise(before, "softmax")
+
+
+def test_silence_noise_and_tones_are_unlike_music_and_music_is_not(params, rng):
+    """Twelve pieces of two artists each: chords over a beat. The reference is ten of them, the others are new."""
+
+    def piece(number):
+        seconds = 2.0
+        beat = np.exp(-((np.arange(round(seconds * 8_000)) % 2_000) / 400))
+        chord = sum(tone(hz * (1 + number / 20), seconds, 8_000) for hz in (110, 220, 330, 880, 1_760))
+        return chord * (0.2 + beat) + rng.normal(0, 0.2, len(beat)) * beat
+
+    def log_mel(samples):
+        return features.log_mel(features.segments(samples / np.abs(samples).max(), params), params)
+
+    decibels = [log_mel(piece(number)) for number in range(10)]
+    track = np.repeat(np.arange(10), [len(segments) for segments in decibels])
+    reference = Reference.learned(described(np.concatenate(decibels)), track, track // 2)
+    known = Trust(1.0, reference)
+    strange = {
+        "noise": rng.normal(0, 0.1, 16_000), "tone": tone(440, 2.0, 8_000),
+        "clicks": (np.arange(16_000) % 1_000 == 0).astype(float), "silence but for one sample": np.eye(1, 16_000)[0],
+    }  # fmt: skip
+    for name, samples in strange.items():
+        assert known.strangeness(log_mel(samples)).mean() > 2, name
+    for number in (2.5, 6.5):
+        assert known.strangeness(log_mel(piece(number))).mean() < 1.2
+
+
+def test_a_track_is_compared_with_no_other_of_its_group():
+    """Two tracks a group stand side by side, the groups far from each other: only the groups' distance counts."""
+    figures = np.array([[0.0, 0], [0.1, 0], [10, 0], [10.1, 0], [20, 0], [20.1, 0]])
+    alone = Reference.learned(figures, np.arange(6), np.arange(6))
+    apart = Reference.learned(figures, np.arange(6), np.arange(6) // 2)
+    scale = figures[:, 0].std() + trust.LEAST_DB
+    assert alone.farthest == pytest.approx(0.1 / scale / np.sqrt(2), rel=1e-3)
+    assert apart.farthest == pytest.approx(10 / scale / np.sqrt(2), rel=1e-3)
+    assert Reference.learned(figures, np.arange(6), np.zeros(6)) is None
+    assert Reference.learned(np.zeros((4, 2)), np.arange(4), np.arange(4)) is None
+
+
+def test_the_nearest_is_scikit_learns_and_blocks_change_nothing(rng, monkeypatch):
+    points, others = rng.normal(size=(50, 16)), rng.normal(size=(30, 16))
+    expected = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(points)[0][:, 0] / 4
+    np.testing.assert_allclose(nearest(points, others), expected)
+    monkeypatch.setattr(trust, "AT_ONCE", 7)
+    np.testing.assert_allclose(nearest(points, others), expected)
+    group = np.arange(50) // 3
+    together = np.array([np.delete(points, np.flatnonzero(group == own), axis=0) for own in group], dtype=object)
+    alone = [nearest(point[None], rest)[0] for point, rest in zip(points, together, strict=True)]
+    np.testing.assert_allclose(nearest(points, points, group), alone)
+
+
+def test_95_of_100_new_tracks_are_accepted(rng):
+    """As many segments of the same kind as training has."""
+    kept = []
+    for _ in range(20):
+        figures = rng.normal(0, 10, (200, 16)) + rng.normal(0, 10, (50, 16)).repeat(4, axis=0)
+        track = np.arange(200) // 4
+        known = Trust(1.0, Reference.learned(figures[:160], track[:160], track[:160]))
+        kept += list(known.strangeness_of(figures[160:]).reshape(-1, 4).mean(axis=1) <= 1)
+    assert np.mean(kept) == pytest.approx(trust.ACCEPTED, abs=0.05)
+
+
+def test_of_many_segments_evenly_drawn_ones_are_kept(rng, monkeypatch):
+    monkeypatch.setattr(trust, "MOST", 100)
+    figures = rng.normal(size=(1_050, 4))
+    reference = Reference.learned(figures, np.arange(1_050), np.arange(1_050))
+    assert len(reference.points) == 96  # every eleventh
+    np.testing.assert_allclose(reference.points[1], (figures[11] - reference.mean) / reference.spread, atol=1e-6)
+
+
+def test_what_is_described_is_the_level_and_its_unrest(rng):
+    decibels = rng.uniform(-80, 0, (3, 32, 10)).astype(np.float32)
+    found = described(decibels)
+    groups = decibels.reshape(3, 8, 4, 10).mean(axis=2)
+    np.testing.assert_allclose(found, np.concatenate([groups.mean(axis=2), groups.std(axis=2)], axis=1), rtol=1e-5)
+    assert described(decibels[:, :5]).shape == (3, 10)  # fewer bands than groups
+
+
+def test_verdicts():
+    known = Trust(1.0, None)
+    sure, unsure = np.array([0.5, 0.5]), np.array([0.4, 0.4, 0.2])
+    assert known.verdict(sure, np.nan) == SURE and known.verdict(unsure, np.nan) == NOT_SURE
+    assert (
+        known.verdict(sure, 1.0) == SURE and known.verdict(sure, 1.01) == UNLIKE and known.verdict(unsure, 2) == UNLIKE
+    )
+    assert np.isnan(known.strangeness(np.zeros((2, 32, 5)))).all()
+
+
+def changed(facts, **values):
+    return {name: value for name, value in (facts | values).items() if value is not None}
+
+
+def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
+    figures = rng.normal(size=(40, 16))
+    known = Trust(1.7, Reference.learned(figures, np.arange(40) // 4, np.arange(40) // 4))
+    facts = json.loads(json.dumps(known.write(tmp_path)))
+    same = Trust.read(tmp_path, facts, 32)
+    np.testing.assert_allclose(same.strangeness_of(figures + 1), known.strangeness_of(figures + 1), rtol=1e-6)
+    assert same.temperature == 1.7
+    assert Trust.read(tmp_path, Trust(2.0).write(tmp_path), 32).reference is None
+    wrong = [
+        {}, [], None, changed(facts, temperature=0), changed(facts, temperature="nan"), changed(facts, temperature=[]),
+        changed(facts, farthest=-1), changed(facts, mean_db=[1.0]), changed(facts, mean_db=["x"] * 16),
+        changed(facts, spread_db=[0.0] * 16), changed(facts, spread_db=None),
+    ]  # fmt: skip
+    for broken in wrong:
+        with pytest.raises((OSError, KeyError, TypeError, ValueError)):
+            Trust.read(tmp_path, broken, 32)
+    with pytest.raises(ValueError, match="must have 8 finite figures"):
+        Trust.read(tmp_path, facts, 4)
+    points = tmp_path / trust.POINTS
+    whole = points.read_bytes()
+    for content in (whole[:-1], b"", whole.replace(b"(40, 16)", b"(4000000000, 16)"[:8].ljust(8))):
+        points.write_bytes(content)
+        with pytest.raises(ValueError, match="no array"):
+            Trust.read(tmp_path, facts, 32)
+    for array in (np.array([{}], dtype=object), np.full((4, 16), np.nan, np.float32), np.zeros((4, 16))):
+        np.save(points, array)
+        with pytest.raises(ValueError):
+            Trust.read(tmp_path, facts, 32)
+
+
+def test_an_answer_without_trust_is_the_networks(rng):
+    p = softmax(rng.normal(size=(5, 3))).astype(np.float32)
+    np.testing.assert_allclose(Trust().calibrated(p, "softmax"), p, atol=1e-7)
+    assert dataclasses.astuple(Trust()) == (1.0, None)
