@@ -11,7 +11,7 @@ import yaml
 from genre_utils import catalog, confidence, download, evaluation, model_folder, report, splits, trust
 from genre_utils.params import SPLITS
 from genre_utils.run_folder import RunFolder
-from genre_utils.trust import NOT_SURE, SURE, UNLIKE, Trust
+from genre_utils.trust import Trust
 
 LICENCES = {
     "demo": "The music is synthesised by genre_utils' own code, which is under the MIT licence.",
@@ -78,8 +78,6 @@ def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str,
         table = confidence.calibrated(test, known, params.output)
         errors[name] = confidence.expected_calibration_error(table, params.seed)
         errors[name]["surprise"] = confidence.surprise(table, params.output)
-    right = (judged["genre"] == judged["predicted"]).map({True: "right", False: "wrong"})
-    counts = pd.crosstab(judged["verdict"], right).reindex([SURE, NOT_SURE, UNLIKE], fill_value=0)
     best = history.loc[history["val_accuracy"].idxmax()]
     return {
         "metrics": metrics | {"dataset": Path(metrics["dataset"]).name},  # a path is nobody else's business
@@ -96,10 +94,7 @@ def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str,
         "calibration": errors,
         "temperature": believed.temperature,
         "reference": believed.reference is not None,
-        "verdicts": {
-            verdict or "sure": {name: int(row.get(name, 0)) for name in ("right", "wrong")}
-            for verdict, row in counts.iterrows()
-        },
+        "verdicts": confidence.verdicts(judged).to_dict("index"),
     }
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from genre_utils import evaluation, labels, leaks, uncertainty
 from genre_utils.params import Params
-from genre_utils.trust import TINY, Reference, Trust, described
+from genre_utils.trust import NOT_SURE, SURE, TINY, UNLIKE, Reference, Trust, described
 
 if TYPE_CHECKING:
     from genre_utils.store import Store
@@ -304,3 +304,26 @@ def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Para
     probabilities = tracks[[f"p_{genre}" for genre in evaluation.genres_of(tracks)]].to_numpy()
     rows = zip(probabilities, tracks["strangeness"], strict=True)
     return tracks.assign(verdict=[trust.verdict(track, strangeness) for track, strangeness in rows])
+
+
+def verdicts(judged: pd.DataFrame) -> pd.DataFrame:
+    """How often each verdict is given, and what the network's genre is worth then.
+
+    Parameters
+    ----------
+    judged : pd.DataFrame
+        As :func:`judged` returns it.
+
+    Returns
+    -------
+    pd.DataFrame [index=verdict, columns=right, wrong]
+        Tracks; sure, not sure, and unlike anything in training, in this order.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    right = (judged["genre"] == judged["predicted"]).map({True: "right", False: "wrong"})
+    counts = pd.crosstab(judged["verdict"], right)
+    counts = counts.reindex(index=[SURE, NOT_SURE, UNLIKE], columns=["right", "wrong"], fill_value=0)
+    return counts.rename({SURE: "sure"}).rename_axis(columns=None)

@@ -41,6 +41,7 @@ ARTEFACTS = (
     "predictions.parquet",
     "metrics.json",
     "explorer/index.html",
+    "model/README.md",
     "protocols.csv",
     "ablation.csv",
     "ensemble.csv",

@@ -116,7 +116,9 @@ def write(run: RunFolder, profile: str) -> Path:
         others=sorted(path.name for path in run.figures.glob("*.png") if path.name not in MAIN_FIGURES),
         notebooks=sorted(path.stem for path in run.folder.glob("*.ipynb")),
         files=sorted(
-            path.name for path in run.folder.iterdir() if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras")
+            path.relative_to(run.folder).as_posix()
+            for path in (*run.folder.iterdir(), *run.folder.glob("model/*"))
+            if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras", ".md", ".npy")
         ),
         table=evaluation.table_one(test).reset_index().to_dict("records"),
         paper=evaluation.PAPER_TABLE.to_dict("index"),

@@ -1,0 +1,257 @@
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tiny  # noqa: F401  (a network for models.build)
+import yaml
+
+from genre_utils import card, confidence, evaluation, listening, model_folder, models, predict
+from genre_utils.errors import RunError
+from genre_utils.run_folder import RunFolder, versions
+
+GENRES = ["bass", "noise", "treble"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, built, assignment, params):
+    """A run up to notebook 4, its network with fresh weights."""
+    run = RunFolder(tmp_path_factory.mktemp("run"))
+    params = run.write_params(dataclasses.replace(params, model="tiny_cnn"))
+    model = models.build(params, len(GENRES))
+    model.save(run.folder / "model.keras")
+    predictions = evaluation.predict(model, built, assignment, GENRES, params)
+    predictions.to_parquet(run.folder / "predictions.parquet", index=False)
+    assignment.to_csv(run.folder / "split.csv", index=False)
+    history = pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.4, 0.3]})
+    history.to_csv(run.folder / "history.csv", index=False)
+    facts = {
+        "dataset": "/home/somebody/my|music", "protocol": "paper", "model": params.model, "parameters": 12_345,
+        "seed": 0, "epochs": 2, "versions": versions(), "device": "none", "seconds": {"train": 2.0},
+    }  # fmt: skip
+    run.write_metrics(evaluation.metrics(predictions, facts))
+    return run
+
+
+@pytest.fixture(scope="module")
+def published(run, built, assignment):
+    trust = confidence.learned(run.predictions(), built, assignment, run.params)
+    judged = confidence.judged(run.predictions().query("split == 'test'"), built, trust, run.params)
+    return card.publish(run, trust, judged), trust, judged
+
+
+@pytest.fixture
+def folder(published, tmp_path):
+    """A copy, as a stranger gets it."""
+    return shutil.copytree(published[0], tmp_path / "model")
+
+
+def test_a_published_model_answers_as_its_test_tracks_were_judged(run, published):
+    network = predict.open_model(run.folder)
+    _, trust, judged = published
+    assert (network.genres, network.params, network.trust.temperature) == (GENRES, run.params, trust.temperature)
+    for answer, track in zip(listening.answers(judged["path"], network), judged.itertuples(), strict=True):
+        expected = [getattr(track, f"p_{genre}") for genre in GENRES]
+        np.testing.assert_allclose(answer.track, expected, atol=2e-4)  # the store holds float16
+        assert answer.strangeness == pytest.approx(track.strangeness, rel=0.05)
+        assert answer.verdict == track.verdict
+
+
+def test_each_way_to_name_a_model_opens_it(run, published):
+    for path in (run.folder, run.folder / "model.keras", published[0], published[0] / "model.keras"):
+        assert model_folder.find(path) == published[0]
+    latest = run.folder.with_name("latest")
+    latest.write_text(run.folder.name)  # where links are not allowed
+    try:
+        assert model_folder.find(latest) == model_folder.find(latest / "model.keras") == published[0]
+    finally:
+        latest.unlink()
+
+
+def test_a_run_without_a_model_folder_or_with_a_newer_network_names_the_notebook(run, published, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(run.folder / "model.keras", bare)
+    with pytest.raises(RunError, match="04_evaluation"):
+        predict.open_model(bare)
+    shutil.copytree(published[0], bare / "model")
+    assert model_folder.find(bare) == bare / "model"
+    (bare / "model.keras").write_bytes(b"trained again")
+    with pytest.raises(RunError, match="is newer than"):
+        predict.open_model(bare)
+    with pytest.raises(RunError, match="does not say what it needs"):
+        predict.open_model(bare / "other.keras")
+    with pytest.raises(RunError, match="is no run folder"):
+        predict.open_model(tmp_path / "nowhere")
+
+
+def test_the_network_is_not_copied_and_a_second_publication_replaces_the_first(run, published):
+    folder, trust, judged = published
+    assert (folder / "model.keras").samefile(run.folder / "model.keras")
+    (folder / "stray").write_text("")
+    assert card.publish(run, trust, judged) == folder
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "model.json", "model.keras", "params.yml", "reference.npy",
+    ]  # fmt: skip
+    assert not list(run.folder.glob("model.*[!s]"))  # nothing partial; model.keras is
+
+
+@pytest.mark.parametrize("name", ["model.keras", "reference.npy"])
+@pytest.mark.parametrize("harm", ["cut off", "one bit", "exchanged", "missing"])
+def test_a_file_that_was_harmed_is_named(folder, name, harm):
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    path.unlink()  # it may be a link to another's
+    if harm == "cut off":
+        del content[-1:]
+    elif harm == "one bit":
+        content[len(content) // 2] ^= 1
+    elif harm == "exchanged":
+        content = bytearray(b"PK\x03\x04")
+    if harm != "missing":
+        path.write_bytes(content)
+    with pytest.raises(RunError, match=name):
+        predict.open_model(folder)
+
+
+def rewrite(folder, **values):
+    facts = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(facts | values))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "{}", "[" * 100_000, '{"genres": ["a"]}', "\xff", '{"genres": 1e999}'],
+)  # fmt: skip
+def test_facts_that_are_none_are_refused(folder, text):
+    (folder / "model.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunError, match="no whole model folder"):
+        predict.open_model(folder)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"genres": []}, {"genres": ["a", "a", "b"]}, {"genres": "abc"}, {"genres": [1, 2, 3]}, {"versions": []},
+        {"params": []}, {"params": {"n_mels": "32"}}, {"trust": {}}, {"trust": None}, {"sha256": {}}, {"sha256": []},
+        {"sha256": {"../../model.keras": "0"}}, {"sha256": {"": ""}},
+    ],
+)  # fmt: skip
+def test_facts_that_are_impossible_are_refused(folder, values):
+    rewrite(folder, **values)
+    with pytest.raises(RunError, match="no whole model folder"):
+        predict.open_model(folder)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(12)
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: [", "- 1", "!!python/object/apply:os.system [true]", BOMB, "seed: " + " " * 2**20]
+)
+def test_parameters_that_are_none_are_refused(folder, text):
+    (folder / "params.yml").write_text(text)
+    with pytest.raises(RunError, match="no whole model folder") as caught:
+        predict.open_model(folder)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_changed_parameters_say_what_differs(folder):
+    values = yaml.safe_load((folder / "params.yml").read_text())
+    (folder / "params.yml").write_text(yaml.safe_dump(values | {"n_mels": 16, "seed": 7}))
+    with pytest.raises(RunError, match=r"does not fit the network: seed 7 .*, n_mels 16 \(trained with 32\)"):
+        predict.open_model(folder)
+    (folder / "params.yml").write_text(yaml.safe_dump(values | {"seed": 7}))
+    with pytest.warns(UserWarning, match=r"changes no answer: seed 7 \(trained with 0\)"):
+        assert predict.open_model(folder).genres == GENRES
+    (folder / "params.yml").write_text(yaml.safe_dump(values | {"n_mells": 16}))
+    with pytest.raises(RunError, match="Did you mean 'n_mels'"):
+        predict.open_model(folder)
+
+
+def test_other_versions_are_told_and_named_where_loading_fails(folder, monkeypatch):
+    rewrite(folder, versions=versions() | {"keras": "2.0.0", "librosa": "0.0"})
+    said = rf"other versions: keras 2.0.0 \(here {keras.__version__}\)\.$"
+    with pytest.warns(UserWarning, match=said):
+        predict.open_model(folder)
+
+    def fail(_):
+        raise TypeError("no such layer\nand more")
+
+    monkeypatch.setattr(models, "load", fail)
+    with pytest.warns(UserWarning), pytest.raises(RunError, match=rf"cannot be loaded: no such layer .*{said}"):
+        predict.open_model(folder)
+
+
+def exchange(folder, model):
+    """A network in a folder whose checksums say that it belongs there."""
+    (folder / "model.keras").unlink()
+    model.save(folder / "model.keras")
+    sums = {name: model_folder.checksum(folder / name) for name in ("model.keras", "reference.npy")}
+    rewrite(folder, sha256=sums)
+
+
+def test_a_network_of_other_shape_or_with_code_in_it_is_refused(folder, params):
+    for own, genres in (
+        (dataclasses.replace(params, n_mels=16), 3),
+        (params, 4),
+        (dataclasses.replace(params, segment_seconds=1.0), 3),
+    ):
+        exchange(folder, models.build(dataclasses.replace(own, model="tiny_cnn"), genres))
+        with pytest.raises(RunError, match="do not belong together"):
+            predict.open_model(folder)
+    inputs = keras.Input((params.n_mels, params.frames_per_segment))
+    code = keras.layers.Lambda(lambda x: x[:, :3, 0], output_shape=(3,))
+    exchange(folder, keras.Model(inputs, code(inputs)))
+    with pytest.raises(RunError, match="cannot be loaded"):
+        predict.open_model(folder)
+
+
+def test_the_card_is_hugging_faces_and_says_what_was_measured(published, run):
+    folder, trust, judged = published
+    text = (folder / "README.md").read_text()
+    _, front, body = text.split("---\n", 2)
+    known = yaml.safe_load(front)
+    assert known["library_name"] == "keras" and known["license"] == "unknown"
+    (result,) = known["model-index"][0]["results"]
+    metrics = run.metrics()
+    assert [figure["value"] for figure in result["metrics"]] == [
+        round(metrics[level]["accuracy"], 4) for level in ("segment", "track")
+    ]
+    assert "somebody" not in text and "my\\|music" in body  # where the music lies is the author's own business
+    for level in ("segment", "track"):
+        assert f"{100 * metrics[level]['accuracy']:.1f} % of {metrics[level]['n']} test {level}s right" in body
+    rows = [line.strip("| ").split(" | ") for line in body.splitlines() if line.startswith("|")]
+    verdicts = {
+        row[0]: (int(row[1]), int(row[2]))
+        for row in rows
+        if row[0] in ("sure", "not sure", "unlike anything in training")
+    }
+    assert sum(map(sum, verdicts.values())) == len(judged)
+    assert sum(right for right, _ in verdicts.values()) == (judged["genre"] == judged["predicted"]).sum()
+    assert f"temperature of {trust.temperature:.2f}" in body
+    assert "Its test shares artists with its training" in body
+    facts = json.loads((folder / "model.json").read_text())
+    assert facts["calibration"]["before"]["n"] == metrics["segment"]["n"]
+
+
+def test_names_make_neither_html_nor_tables(published, run):
+    facts = card.facts_of(run, published[1], published[2])
+    text = card.text(facts, ["<script>alert(1)</script>", "a | b", "[x](javascript:y)\n# z"])
+    assert "<script>" not in text and "a | b" not in text and "](" not in text
+    assert "\n# z" not in text
+
+
+@pytest.mark.parametrize(
+    ("dataset", "licence", "said"), [("demo", "mit", "synthesised"), ("gtzan-mini", "other", "no licence")]
+)
+def test_the_card_says_whose_the_music_is(published, run, dataset, licence, said):
+    facts = card.facts_of(run, published[1], published[2])
+    text = card.text(facts | {"kind": card.kind_of(dataset)}, GENRES)
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == licence
+    assert said in text.partition("## Licence")[2]
