@@ -67,15 +67,20 @@ def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str,
     -------
     dict
         ``metrics`` (as ``metrics.json``, the data set by its name alone), ``sides`` (tracks and segments of each),
-        ``history`` (its last and its best epoch), ``calibration`` of the test segments, ``verdicts`` of the test
+        ``history`` (its last and its best epoch), ``calibration`` of the test side, ``verdicts`` of the test
         tracks, right and wrong.
     """
     metrics, history, params = run.metrics(), run.history(), run.params
     assignment = run.assignment().groupby("split")["track_id"].agg(["nunique", "size"])
     test = run.predictions().query("split == 'test'")
+    sayings = {
+        "segments": test,
+        "segments, calibrated": confidence.calibrated(test, believed, params.output),
+        "tracks": evaluation.by_track(test),
+        "tracks, calibrated": judged,
+    }
     errors = {}
-    for name, known in (("before", Trust()), ("after", believed)):
-        table = confidence.calibrated(test, known, params.output)
+    for name, table in sayings.items():
         errors[name] = confidence.expected_calibration_error(table, params.seed)
         errors[name]["surprise"] = confidence.surprise(table, params.output)
     best = history.loc[history["val_accuracy"].idxmax()]
@@ -92,7 +97,7 @@ def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str,
             "val_accuracy": float(best["val_accuracy"]),
         },
         "calibration": errors,
-        "temperature": believed.temperature,
+        "temperatures": {"segment": believed.temperature, "track": believed.track_temperature},
         "reference": believed.reference is not None,
         "verdicts": confidence.verdicts(judged).to_dict("index"),
     }

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from genre_utils import evaluation, labels, leaks, uncertainty
 from genre_utils.params import Params
-from genre_utils.trust import NOT_SURE, SURE, TINY, UNLIKE, Reference, Trust, described
+from genre_utils.trust import NOT_SURE, SURE, TINY, UNLIKE, Reference, Trust, described, tempered
 
 if TYPE_CHECKING:
     from genre_utils.store import Store
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BINS = 10  # equally wide; more would leave most of them empty on a few hundred rows
 EDGES = np.arange(BINS + 1) / BINS
 THRESHOLDS = np.arange(101) / 100
-TEMPERATURES = (0.1, 10.0)  # beyond them lie only validation sets that are all right, or that nothing is known of
+TEMPERATURES = (0.1, 100.0)  # the last one makes all genres alike
 ROWS = 256  # of the store read at once
 
 
@@ -151,7 +151,7 @@ def average_precision(predictions: pd.DataFrame) -> pd.Series:
 
 
 def learned(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, params: Params) -> Trust:
-    """What a trained network's answers are read by: the temperature, and what its training sounds like.
+    """What a trained network's answers are read by: two temperatures, and what its training sounds like.
 
     Parameters
     ----------
@@ -176,7 +176,10 @@ def learned(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame,
     training = assignment[assignment["split"] == "train"].merge(tracks, on="track_id")
     table, figures = described_rows(store, training)
     reference = Reference.learned(figures, table["track_id"].to_numpy(str), table["group"].to_numpy())
-    return Trust(temperature(predictions[predictions["split"] == "validation"], params.output), reference)
+    held_out = predictions[predictions["split"] == "validation"]
+    of_segments = Trust(temperature(held_out, params.output))
+    means = evaluation.by_track(calibrated(held_out, of_segments, params.output))
+    return Trust(of_segments.temperature, temperature(means, params.output), reference)
 
 
 def described_rows(store: "Store", wanted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -189,30 +192,37 @@ def described_rows(store: "Store", wanted: pd.DataFrame) -> tuple[pd.DataFrame, 
 def temperature(predictions: pd.DataFrame, output: str) -> float:
     """The temperature that makes the truth most probable.
 
+    The truth is softened as Platt did it for his sigmoid, as if one track beside the n that there are told nothing:
+    twelve tracks that are all right would else make a network certain of everything.
+
     Parameters
     ----------
     predictions : pd.DataFrame
-        Rows of segments that the network has not been trained on.
+        Rows of segments or of tracks that the network has not been trained on.
     output : str
         The network's: softmax or sigmoid.
 
     Returns
     -------
     float
-        In ``TEMPERATURES``; 1 where no other is better.
+        In ``TEMPERATURES``; 1 where it would make the rows' own genres less probable.
 
     References
     ----------
-    Guo et al., On calibration of modern neural networks (2017). Notebook: 04_evaluation.
+    Guo et al., On calibration of modern neural networks (2017). J. Platt, Probabilistic outputs for support vector
+    machines (1999). Notebook: 04_evaluation.
     """
     probabilities, truth = arrays(predictions)
+    doubt = 1 / (predictions["track_id"].nunique() + 2)
+    softened = (1 - doubt) * truth + doubt * (0.5 if output == "sigmoid" else 1 / truth.shape[1])
 
-    def of_logarithm(logarithm: float) -> float:
-        known = Trust(float(np.exp(logarithm)))
-        return mean_surprise(known.calibrated(probabilities, output), truth, output)
+    def at(value: float, wanted: np.ndarray) -> float:
+        return mean_surprise(tempered(probabilities, value, output), wanted, output)
 
-    found = minimize_scalar(of_logarithm, bounds=np.log(TEMPERATURES), method="bounded")
-    return float(np.exp(found.x)) if found.fun < of_logarithm(0.0) else 1.0
+    bounds = np.log(TEMPERATURES)
+    found = minimize_scalar(lambda logarithm: at(np.exp(logarithm), softened), bounds=bounds, method="bounded")
+    best = float(np.exp(found.x))
+    return best if at(best, truth) < at(1.0, truth) else 1.0
 
 
 def surprise(predictions: pd.DataFrame, output: str) -> float:
@@ -298,10 +308,12 @@ def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Para
     Notebook: 04_evaluation.
     """
     tracks = evaluation.by_track(calibrated(predictions, trust, params.output))
+    names = [f"p_{genre}" for genre in evaluation.genres_of(tracks)]
+    probabilities = trust.of_tracks(tracks[names].to_numpy(), params.output)
+    tracks[names] = probabilities
     table, figures = described_rows(store, predictions[["track_id", "segment"]])
     strange = table.assign(strangeness=trust.strangeness_of(figures)).groupby("track_id")["strangeness"].mean()
     tracks["strangeness"] = tracks["track_id"].map(strange)
-    probabilities = tracks[[f"p_{genre}" for genre in evaluation.genres_of(tracks)]].to_numpy()
     rows = zip(probabilities, tracks["strangeness"], strict=True)
     return tracks.assign(verdict=[trust.verdict(track, strangeness) for track, strangeness in rows])
 

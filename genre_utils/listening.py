@@ -46,13 +46,9 @@ class Answer(NamedTuple):
     path: str
     probabilities: np.ndarray  # (segment, genre), calibrated; no segments if there is a fault
     fault: str  # "" if none
+    track: np.ndarray = np.empty(0)  # (genre,), of the whole file; empty if there is a fault
     strangeness: float = np.nan  # NaN if there is a fault, or the network has nothing to compare with
     verdict: str = SURE  # or NOT_SURE or UNLIKE, of ``trust``; SURE too if there is a fault
-
-    @property
-    def track(self) -> np.ndarray:
-        """Probabilities of the whole file, (genre,): the mean of its segments."""
-        return self.probabilities.mean(axis=0)
 
 
 def answers(paths: Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Answer]:
@@ -107,8 +103,11 @@ def answer_of(path: str, raw: np.ndarray, fault: str, strange: list[float], netw
     """The answer for a file from the network's outputs (segment, genre) and how strange its segments are."""
     if fault:
         return Answer(path, raw, fault)
-    answer = Answer(path, network.trust.calibrated(raw, network.params.output), "", float(np.mean(strange)))
-    return answer._replace(verdict=network.trust.verdict(answer.track, answer.strangeness))
+    trust, output = network.trust, network.params.output
+    segments = trust.calibrated(raw, output)
+    track = trust.of_tracks(segments.mean(axis=0, keepdims=True), output)[0]
+    strangeness = float(np.mean(strange))
+    return Answer(path, segments, "", track, strangeness, trust.verdict(track, strangeness))
 
 
 def log_mels(path: str | Path, params: Params) -> Iterator[np.ndarray]:

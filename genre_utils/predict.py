@@ -122,7 +122,7 @@ def by_file(answers: list[Answer], network: Network) -> pd.DataFrame:
     -------
     pd.DataFrame
         ``path, segments, predicted, verdict, strangeness, p_<genre>…, fault``, one row a file, the probabilities those
-        of its segments in the mean; with a fault there are none, and ``predicted`` and ``verdict`` are "".
+        of the whole; with a fault there are none, and ``predicted`` and ``verdict`` are "".
     """
     names = [f"p_{genre}" for genre in network.genres]
     rows = []

@@ -82,7 +82,9 @@ class Trust:
     Attributes
     ----------
     temperature : float
-        Divides the logits; above 1 where the network promises too much.
+        Divides the logits of a segment; above 1 where the network promises too much.
+    track_temperature : float
+        The same for a whole file, after the mean over its segments: a mean of several promises too little.
     reference : Reference or None
         What its training sounds like, if known.
 
@@ -93,29 +95,42 @@ class Trust:
     """
 
     temperature: float = 1.0
+    track_temperature: float = 1.0
     reference: Reference | None = None
 
     def calibrated(self, probabilities: np.ndarray, output: str) -> np.ndarray:
-        """Probabilities as they are with the logits divided by the temperature.
+        """Probabilities of segments, by the temperature.
 
         Parameters
         ----------
-        probabilities : np.ndarray [shape=(n, genre)]
+        probabilities : np.ndarray [shape=(segment, genre)]
             As the network gives them.
         output : str
-            The network's: softmax, or sigmoid, where each genre stands against its own no.
+            The network's: softmax or sigmoid.
 
         Returns
         -------
-        np.ndarray [shape=(n, genre), dtype=float32]
+        np.ndarray [shape=(segment, genre), dtype=float32]
             In the same order in each row.
         """
-        p = np.clip(np.asarray(probabilities, float), TINY, 1)  # (n, genre)
-        if output == "sigmoid":
-            logit = (np.log(p) - np.log(np.clip(1 - p, TINY, 1))) / self.temperature
-            return (1 / (1 + np.exp(-logit))).astype(np.float32)
-        powers = (p / p.max(axis=1, keepdims=True)) ** (1 / self.temperature)  # the greatest is 1 at any temperature
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return tempered(probabilities, self.temperature, output)
+
+    def of_tracks(self, means: np.ndarray, output: str) -> np.ndarray:
+        """Probabilities of whole files, by the tracks' temperature.
+
+        Parameters
+        ----------
+        means : np.ndarray [shape=(track, genre)]
+            Of the calibrated probabilities of each one's segments.
+        output : str
+            The network's: softmax or sigmoid.
+
+        Returns
+        -------
+        np.ndarray [shape=(track, genre), dtype=float32]
+            In the same order in each row.
+        """
+        return tempered(means, self.track_temperature, output)
 
     def strangeness(self, decibels: np.ndarray) -> np.ndarray:
         """How far each segment is from the nearest one of the training.
@@ -160,11 +175,12 @@ class Trust:
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the reference's points into a folder; the rest is returned, for its JSON file."""
+        temperatures = {"temperature": self.temperature, "track_temperature": self.track_temperature}
         if self.reference is None:
-            return {"temperature": self.temperature}
+            return temperatures
         np.save(folder / POINTS, self.reference.points, allow_pickle=False)
         scale = {"mean_db": self.reference.mean.tolist(), "spread_db": self.reference.spread.tolist()}
-        return {"temperature": self.temperature, "farthest": self.reference.farthest} | scale
+        return temperatures | {"farthest": self.reference.farthest} | scale
 
     @classmethod
     def read(cls, folder: Path, facts: Any, mels: int) -> Self:
@@ -188,8 +204,8 @@ class Trust:
         ValueError, OSError, KeyError, TypeError
             If something is missing or impossible.
         """
-        temperature, reference = float(facts["temperature"]), None
-        positive = [temperature]
+        temperature, of_track, reference = float(facts["temperature"]), float(facts["track_temperature"]), None
+        positive = [temperature, of_track]
         if "farthest" in facts:
             points = array(folder / POINTS)
             mean, spread = (np.array(facts[name], float) for name in ("mean_db", "spread_db"))
@@ -201,8 +217,33 @@ class Trust:
             reference = Reference(mean, spread, points, float(facts["farthest"]))
             positive += [reference.farthest, *spread]
         if not all(math.isfinite(value) and value > 0 for value in positive):
-            raise ValueError("temperature, farthest and spread_db must be finite and above 0")
-        return cls(temperature, reference)
+            raise ValueError("temperatures, farthest and spread_db must be finite and above 0")
+        return cls(temperature, of_track, reference)
+
+
+def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
+    """Probabilities as they are with their logits divided by a temperature.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, genre)]
+        At temperature 1.
+    temperature : float
+        Above 0.
+    output : str
+        softmax, or sigmoid, where each genre stands against its own no.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, genre), dtype=float32]
+        In the same order in each row.
+    """
+    p = np.clip(np.asarray(probabilities, float), TINY, 1)  # (n, genre)
+    if output == "sigmoid":
+        logit = (np.log(p) - np.log(np.clip(1 - p, TINY, 1))) / temperature
+        return (1 / (1 + np.exp(-logit))).astype(np.float32)
+    powers = (p / p.max(axis=1, keepdims=True)) ** (1 / temperature)  # the greatest is 1 at any temperature
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def array(path: Path) -> np.ndarray:

@@ -234,10 +234,10 @@ def test_the_card_is_hugging_faces_and_says_what_was_measured(published, run):
     }
     assert sum(map(sum, verdicts.values())) == len(judged)
     assert sum(right for right, _ in verdicts.values()) == (judged["genre"] == judged["predicted"]).sum()
-    assert f"temperature of {trust.temperature:.2f}" in body
+    assert f"temperature of {trust.temperature:.2f}" in body and f"temperature of {trust.track_temperature:.2f}" in body
     assert "Its test shares artists with its training" in body
     facts = json.loads((folder / "model.json").read_text())
-    assert facts["calibration"]["before"]["n"] == metrics["segment"]["n"]
+    assert facts["calibration"]["segments"]["n"] == metrics["segment"]["n"]
 
 
 def test_names_make_neither_html_nor_tables(published, run):

@@ -131,9 +131,11 @@ def test_an_answer_is_calibrated_and_judged(files, network, heard):
     params = dataclasses.replace(network.params, max_segments=0)
     decibels = np.concatenate(list(listening.log_mels(files[0], params)))
     reference = Reference.learned(described(decibels), np.arange(13) % 4, np.arange(13) % 4)
-    trust = Trust(0.1, reference)
+    trust = Trust(0.1, 3.0, reference)
     long, text, _, four = listening.answers(files, dataclasses.replace(network, trust=trust))
     np.testing.assert_allclose(long.probabilities, trust.calibrated(heard[0].probabilities, "softmax"), atol=1e-5)
+    mean = long.probabilities.mean(axis=0)
+    np.testing.assert_allclose(long.track, mean ** (1 / 3) / (mean ** (1 / 3)).sum(), atol=1e-5)
     assert long.strangeness == pytest.approx(0, abs=1e-4)
     assert long.verdict == (SURE if long.track.max() >= 0.5 else NOT_SURE)
     assert np.isnan(text.strangeness) and text.verdict == SURE
@@ -141,5 +143,5 @@ def test_an_answer_is_calibrated_and_judged(files, network, heard):
         trust.strangeness(np.concatenate(list(listening.log_mels(files[3], params)))).mean()
     )
     nearby = dataclasses.replace(reference, farthest=1e-9)
-    *_, four = listening.answers(files, dataclasses.replace(network, trust=Trust(1.0, nearby)))
+    *_, four = listening.answers(files, dataclasses.replace(network, trust=Trust(reference=nearby)))
     assert four.verdict == UNLIKE

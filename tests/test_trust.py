@@ -36,7 +36,8 @@ def drawn(rng, output, factor, rows=2_000):
         has = rng.uniform(size=honest.shape) < honest
         genre = np.array(["|".join(np.array([*"abcd"])[row]) for row in has])
         said, genre = said[has.any(axis=1)], genre[has.any(axis=1)]  # a track has at least one genre
-    return pd.DataFrame(said.astype(np.float32), columns=[f"p_{name}" for name in "abcd"]).assign(genre=genre)
+    table = pd.DataFrame(said.astype(np.float32), columns=[f"p_{name}" for name in "abcd"])
+    return table.assign(genre=genre, track_id=range(len(table)))
 
 
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
@@ -77,6 +78,16 @@ def test_no_temperature_is_worse_than_none(seed, rows):
     assert confidence.surprise(after, "softmax") <= confidence.surprise(before, "softmax")
 
 
+def test_few_tracks_that_are_all_right_make_nobody_certain(rng):
+    """Without doubt the best temperature is 0; one track that is wrong beside many that are right is no reason to."""
+    table = drawn(rng, "softmax", 1.0, 300)
+    right = table[table.filter(like="p_").idxmax(axis=1) == "p_" + table["genre"]].head(72)
+    right = right.assign(track_id=np.arange(72) // 6)
+    assert confidence.temperature(right, "softmax") > 0.4
+    sure = right.assign(**{f"p_{name}": np.where(right["genre"] == name, 0.97, 0.01) for name in "abcd"})
+    assert confidence.temperature(sure, "softmax") == 1
+
+
 def test_silence_noise_and_tones_are_unlike_music_and_music_is_not(params, rng):
     """Twelve pieces of two artists each: chords over a beat. The reference is ten of them, the others are new."""
 
@@ -92,7 +103,7 @@ def test_silence_noise_and_tones_are_unlike_music_and_music_is_not(params, rng):
     decibels = [log_mel(piece(number)) for number in range(10)]
     track = np.repeat(np.arange(10), [len(segments) for segments in decibels])
     reference = Reference.learned(described(np.concatenate(decibels)), track, track // 2)
-    known = Trust(1.0, reference)
+    known = Trust(reference=reference)
     strange = {
         "noise": rng.normal(0, 0.1, 16_000), "tone": tone(440, 2.0, 8_000),
         "clicks": (np.arange(16_000) % 1_000 == 0).astype(float), "silence but for one sample": np.eye(1, 16_000)[0],
@@ -133,7 +144,7 @@ def test_95_of_100_new_tracks_are_accepted(rng):
     for _ in range(20):
         figures = rng.normal(0, 10, (200, 16)) + rng.normal(0, 10, (50, 16)).repeat(4, axis=0)
         track = np.arange(200) // 4
-        known = Trust(1.0, Reference.learned(figures[:160], track[:160], track[:160]))
+        known = Trust(reference=Reference.learned(figures[:160], track[:160], track[:160]))
         kept += list(known.strangeness_of(figures[160:]).reshape(-1, 4).mean(axis=1) <= 1)
     assert np.mean(kept) == pytest.approx(trust.ACCEPTED, abs=0.05)
 
@@ -155,7 +166,7 @@ def test_what_is_described_is_the_level_and_its_unrest(rng):
 
 
 def test_verdicts():
-    known = Trust(1.0, None)
+    known = Trust()
     sure, unsure = np.array([0.5, 0.5]), np.array([0.4, 0.4, 0.2])
     assert known.verdict(sure, np.nan) == SURE and known.verdict(unsure, np.nan) == NOT_SURE
     assert (
@@ -170,11 +181,11 @@ def changed(facts, **values):
 
 def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
     figures = rng.normal(size=(40, 16))
-    known = Trust(1.7, Reference.learned(figures, np.arange(40) // 4, np.arange(40) // 4))
+    known = Trust(1.7, 0.8, Reference.learned(figures, np.arange(40) // 4, np.arange(40) // 4))
     facts = json.loads(json.dumps(known.write(tmp_path)))
     same = Trust.read(tmp_path, facts, 32)
     np.testing.assert_allclose(same.strangeness_of(figures + 1), known.strangeness_of(figures + 1), rtol=1e-6)
-    assert same.temperature == 1.7
+    assert (same.temperature, same.track_temperature) == (1.7, 0.8)
     assert Trust.read(tmp_path, Trust(2.0).write(tmp_path), 32).reference is None
     wrong = [
         {}, [], None, changed(facts, temperature=0), changed(facts, temperature="nan"), changed(facts, temperature=[]),
@@ -201,4 +212,4 @@ def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
 def test_an_answer_without_trust_is_the_networks(rng):
     p = softmax(rng.normal(size=(5, 3))).astype(np.float32)
     np.testing.assert_allclose(Trust().calibrated(p, "softmax"), p, atol=1e-7)
-    assert dataclasses.astuple(Trust()) == (1.0, None)
+    assert dataclasses.astuple(Trust()) == (1.0, 1.0, None)
