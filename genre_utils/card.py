@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from genre_utils import catalog, confidence, download, evaluation, model_folder, report, splits, trust
+from genre_utils import calibration, catalog, confidence, download, evaluation, model_folder, report, splits, trust
 from genre_utils.params import SPLITS
 from genre_utils.run_folder import RunFolder
 from genre_utils.trust import Trust
@@ -30,9 +30,9 @@ def publish(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> Path:
     run : RunFolder
         With everything up to ``metrics.json`` and ``predictions.parquet``.
     believed : Trust
-        As ``confidence.learned`` returns it.
+        As ``calibration.learned`` returns it.
     judged : pd.DataFrame
-        The test tracks, as ``confidence.judged`` returns them.
+        The test tracks, as ``calibration.judged`` returns them.
 
     Returns
     -------
@@ -75,14 +75,14 @@ def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str,
     test = run.predictions().query("split == 'test'")
     sayings = {
         "segments": test,
-        "segments, calibrated": confidence.calibrated(test, believed, params.output),
+        "segments, calibrated": calibration.calibrated(test, believed, params.output),
         "tracks": evaluation.by_track(test),
         "tracks, calibrated": judged,
     }
     errors = {}
     for name, table in sayings.items():
         errors[name] = confidence.expected_calibration_error(table, params.seed)
-        errors[name]["surprise"] = confidence.surprise(table, params.output)
+        errors[name]["surprise"] = calibration.surprise(table, params.output)
     best = history.loc[history["val_accuracy"].idxmax()]
     return {
         "metrics": metrics | {"dataset": Path(metrics["dataset"]).name},  # a path is nobody else's business
@@ -99,7 +99,7 @@ def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str,
         "calibration": errors,
         "temperatures": {"segment": believed.temperature, "track": believed.track_temperature},
         "reference": believed.reference is not None,
-        "verdicts": confidence.verdicts(judged).to_dict("index"),
+        "verdicts": calibration.verdicts(judged).to_dict("index"),
     }
 
 

@@ -50,7 +50,7 @@ def write(
     params : Params
         What it was trained with.
     trust : Trust
-        As ``confidence.learned`` returns it.
+        As ``calibration.learned`` returns it.
     facts : dict
         Anything else for ``model.json``.
     card : str

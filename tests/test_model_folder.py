@@ -9,7 +9,7 @@ import pytest
 import tiny  # noqa: F401  (a network for models.build)
 import yaml
 
-from genre_utils import card, confidence, evaluation, listening, model_folder, models, predict
+from genre_utils import calibration, card, evaluation, listening, model_folder, models, predict
 from genre_utils.errors import RunError
 from genre_utils.run_folder import RunFolder, versions
 
@@ -38,8 +38,8 @@ def run(tmp_path_factory, built, assignment, params):
 
 @pytest.fixture(scope="module")
 def published(run, built, assignment):
-    trust = confidence.learned(run.predictions(), built, assignment, run.params)
-    judged = confidence.judged(run.predictions().query("split == 'test'"), built, trust, run.params)
+    trust = calibration.learned(run.predictions(), built, assignment, run.params)
+    judged = calibration.judged(run.predictions().query("split == 'test'"), built, trust, run.params)
     return card.publish(run, trust, judged), trust, judged
 
 

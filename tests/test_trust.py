@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from sklearn.neighbors import NearestNeighbors
 
-from genre_utils import confidence, features, trust
+from genre_utils import calibration, features, trust
 from genre_utils.trust import NOT_SURE, SURE, UNLIKE, Reference, Trust, described, nearest
 
 
@@ -59,23 +59,23 @@ def test_a_temperature_divides_the_logits(output, logits, temperature):
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_the_temperature_that_made_a_network_overconfident_is_found(rng, output, factor):
     table = drawn(rng, output, factor)
-    found = confidence.temperature(table, output)
+    found = calibration.temperature(table, output)
     # No track without a genre is in the table, which makes what is left a little less honest for the sigmoid.
     assert found == pytest.approx(factor, rel=0.06 if output == "softmax" else 0.2)
     if output == "softmax":
-        restored, known = (confidence.calibrated(table, Trust(value), output) for value in (found, factor))
-        assert confidence.surprise(restored, output) <= confidence.surprise(known, output)
+        restored, known = (calibration.calibrated(table, Trust(value), output) for value in (found, factor))
+        assert calibration.surprise(restored, output) <= calibration.surprise(known, output)
         names = [f"p_{name}" for name in "abcd"]
-        assert confidence.surprise(known, output) == pytest.approx(log_loss(table["genre"], known[names]), rel=1e-5)
+        assert calibration.surprise(known, output) == pytest.approx(log_loss(table["genre"], known[names]), rel=1e-5)
 
 
 @settings(max_examples=15)  # each minimises
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 12))
 def test_no_temperature_is_worse_than_none(seed, rows):
     table = drawn(np.random.default_rng(seed), "softmax", 2.0, rows)
-    found = confidence.temperature(table, "softmax")
-    after, before = (confidence.calibrated(table, Trust(value), "softmax") for value in (found, 1.0))
-    assert confidence.surprise(after, "softmax") <= confidence.surprise(before, "softmax")
+    found = calibration.temperature(table, "softmax")
+    after, before = (calibration.calibrated(table, Trust(value), "softmax") for value in (found, 1.0))
+    assert calibration.surprise(after, "softmax") <= calibration.surprise(before, "softmax")
 
 
 def test_few_tracks_that_are_all_right_make_nobody_certain(rng):
@@ -83,9 +83,9 @@ def test_few_tracks_that_are_all_right_make_nobody_certain(rng):
     table = drawn(rng, "softmax", 1.0, 300)
     right = table[table.filter(like="p_").idxmax(axis=1) == "p_" + table["genre"]].head(72)
     right = right.assign(track_id=np.arange(72) // 6)
-    assert confidence.temperature(right, "softmax") > 0.4
+    assert calibration.temperature(right, "softmax") > 0.4
     sure = right.assign(**{f"p_{name}": np.where(right["genre"] == name, 0.97, 0.01) for name in "abcd"})
-    assert confidence.temperature(sure, "softmax") == 1
+    assert calibration.temperature(sure, "softmax") == 1
 
 
 def test_silence_noise_and_tones_are_unlike_music_and_music_is_not(params, rng):
