@@ -156,6 +156,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {"plain": plain, "percent": lambda share: f"{100 * share:.1f} %"}
     return environment.get_template("model_card.md.j2").render(
@@ -173,4 +174,4 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
 
 def plain(name: str) -> str:
     """A name as Markdown shows it: none can make a table, a link or HTML of itself."""
-    return re.sub(r"([\\`*_{}\[\]()<>#|~!&])", r"\\\1", " ".join(str(name).split()))
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", " ".join(str(name).split()))
