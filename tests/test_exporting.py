@@ -11,11 +11,19 @@ from conftest import tone
 
 from genre_utils import exporting, light, listening, models, predict
 from genre_utils.errors import RunError
+from genre_utils.trust import UNLIKE, Reference, Trust
 
 pytest.importorskip("ai_edge_litert", reason="the extra 'light' is not installed")
 
 GENRES = ["blues", "jazz", "rock"]
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "pandas", "sklearn", "scipy.signal"}
+
+
+def known():
+    """A trust that changes every answer: temperatures, and a reference that the files are far from."""
+    figures = np.random.default_rng(6).normal(-40, 10, (30, 16))
+    reference = Reference.learned(figures, np.arange(30) // 3, np.arange(30) // 3)
+    return Trust(2.5, 0.7, reference)
 
 
 def written(name, params, folder):
@@ -28,7 +36,7 @@ def written(name, params, folder):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "LARGE_BYTES", 2**20)
-        exporting.write(model, GENRES, params, folder / name)
+        exporting.write(model, GENRES, params, folder / name, known())
     return model, params, folder / name
 
 
@@ -81,7 +89,7 @@ def test_a_process_answers_without_anything_heavy(paper, files):
     lines = [json.loads(line) for line in child.stdout.splitlines()]
     assert [line["path"] for line in lines] == [str(path) for path in files]
     assert "cannot be read as audio" in lines[1]["fault"]
-    answers = list(listening.answers(files, predict.compiled(model, GENRES, params)))
+    answers = list(listening.answers(files, predict.compiled(model, GENRES, params, known())))
     for line, answer in zip(lines[::2], answers[::2], strict=True):
         assert [part["start_seconds"] for part in line["timeline"]] == [0.5 * n for n in range(6)]
         printed = [part["probabilities"] for part in line["timeline"]]
@@ -89,6 +97,17 @@ def test_a_process_answers_without_anything_heavy(paper, files):
         assert list(line["probabilities"]) == GENRES
         np.testing.assert_allclose(list(line["probabilities"].values()), answer.track, atol=1e-4)
         assert line["genre"] == GENRES[int(answer.track.argmax())]
+        assert line["verdict"] == answer.verdict == UNLIKE
+        assert line["strangeness"] == pytest.approx(answer.strangeness, abs=1e-4)
+
+
+def test_without_trust_nothing_is_strange(compact, files, tmp_path):
+    model, params, _ = compact
+    exporting.write(model, GENRES, params, tmp_path / "plain")
+    network = light.open_exported(tmp_path / "plain")
+    (answer,) = listening.answers(files[:1], network)
+    np.testing.assert_allclose(answer.track, answer.probabilities.mean(axis=0), atol=1e-6)
+    assert json.loads(light.line(answer, network))["strangeness"] is None
 
 
 def test_an_export_that_differs_gets_no_name(compact, monkeypatch):
@@ -117,6 +136,9 @@ def test_a_layer_that_litert_lacks_is_an_error(params, tmp_path):
         ("export.json", b"text", "no exported network"),
         ("0.tflite", b"text", "no exported network"),
         ("mel_filters.npy", b"\x93NUMPY", "no exported network"),
+        ("mel_filters.npy", b"", "no exported network"),
+        ("reference.npy", b"", "no exported network"),
+        ("reference.npy", "pickle", "no exported network"),
         ("mel_filters.npy", "pickle", "no exported network"),
         ("mel_filters.npy", "other", "not the mel filters of this version"),
     ],

@@ -1,8 +1,10 @@
 import dataclasses
+import html
 import json
 import shutil
 
 import keras
+import mistune
 import numpy as np
 import pandas as pd
 import pytest
@@ -240,11 +242,18 @@ def test_the_card_is_hugging_faces_and_says_what_was_measured(published, run):
     assert facts["calibration"]["segments"]["n"] == metrics["segment"]["n"]
 
 
-def test_names_make_neither_html_nor_tables(published, run):
+def test_names_make_neither_html_nor_links_nor_tables(published, run):
+    """Rendered by a parser of Markdown that lets HTML through."""
     facts = card.facts_of(run, published[1], published[2])
-    text = card.text(facts, ["<script>alert(1)</script>", "a | b", "[x](javascript:y)\n# z"])
-    assert "<script>" not in text and "a | b" not in text and "](" not in text
-    assert "\n# z" not in text
+    row = facts["metrics"]["table"]["bass"]
+    names = ["<script>alert(1)</script>", "a | b", "[x](javascript:y)\n# z", "`c`", "*d*", "&lt;"]
+    facts["metrics"]["table"] = dict.fromkeys(names, row)
+    _, _, body = card.text(facts, names).split("---\n", 2)
+    page = mistune.create_markdown(escape=False, plugins=["table"])(body)
+    assert "<script>" not in page and 'javascript:y"' not in page and page.count("<h1>") == 1
+    assert "<em>d" not in page and "<code>c" not in page
+    for name in names:
+        assert f"<td>{html.escape(' '.join(name.split()))}</td>" in page
 
 
 @pytest.mark.parametrize(

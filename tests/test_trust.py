@@ -149,12 +149,16 @@ def test_95_of_100_new_tracks_are_accepted(rng):
     assert np.mean(kept) == pytest.approx(trust.ACCEPTED, abs=0.05)
 
 
-def test_of_many_segments_evenly_drawn_ones_are_kept(rng, monkeypatch):
-    monkeypatch.setattr(trust, "MOST", 100)
-    figures = rng.normal(size=(1_050, 4))
-    reference = Reference.learned(figures, np.arange(1_050), np.arange(1_050))
-    assert len(reference.points) == 96  # every eleventh
-    np.testing.assert_allclose(reference.points[1], (figures[11] - reference.mean) / reference.spread, atol=1e-6)
+def test_of_many_segments_some_are_drawn_and_described(predictions, built, assignment, params, monkeypatch):
+    monkeypatch.setattr(calibration, "MOST", 20)
+    monkeypatch.setattr(calibration, "ROWS", 7)
+    reference = calibration.learned(predictions, built, assignment, params).reference
+    rows = built.segments.merge(assignment[assignment["split"] == "train"], on=["track_id", "segment"])["row"]
+    every = described(built.features[rows])
+    assert reference.points.shape == (20, 16) and len(every) == 48
+    found = reference.points * reference.spread + reference.mean
+    assert all(np.abs(every - point).max(axis=1).min() < 1e-3 for point in found)
+    assert len(np.unique(found.round(2), axis=0)) == 20
 
 
 def test_what_is_described_is_the_level_and_its_unrest(rng):
