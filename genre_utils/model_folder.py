@@ -1,6 +1,5 @@
 """A model as a folder that explains itself: written whole, and read as if it came from a stranger."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -19,9 +18,10 @@ from genre_utils.trust import Trust
 FOLDER = "model"  # in a run's folder
 NETWORK, PARAMS, FACTS, CARD = "model.keras", "params.yml", "model.json", "README.md"
 DECISIVE = ("genre_utils", "keras", "tensorflow")  # versions that decide what a network answers
+BROKEN = (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError)  # of a reader
 MOST_BYTES = 2**20  # of a text that is read: a stranger's may be endless
 # What the network was trained on; another value of another parameter changes no answer. Files are heard whole.
-FIXED = (*(name for name in FEATURE_NAMES if name != "max_segments"), "output")
+FIXED = {*FEATURE_NAMES, "output"} - {"max_segments"}
 
 
 class Model(NamedTuple):
@@ -152,35 +152,27 @@ def read(folder: Path) -> Model:
         params = of_mapping(yaml.safe_load(short_text(folder / PARAMS)), PARAMS, differs)
         for name, expected in dict(checksums).items():
             file = folder / Path(name).name  # the last part of a name: a folder must not lead out of itself
-            if checksum(file) != expected:
-                raise ValueError(f"{file.name} is not the file that was written: it was cut off, changed or exchanged")
+            if not file.is_file() or checksum(file) != expected:
+                raise ValueError(f"{file.name} is missing, or was cut off, changed or exchanged")
         if NETWORK not in checksums:
             raise ValueError(f"{FACTS} has no checksum of {NETWORK}")
-        trust = Trust.read(folder, facts["trust"], params.n_mels)
-    except (
-        OSError,
-        EOFError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RecursionError,
-        yaml.YAMLError,
-    ) as error:
+        trust = Trust.read(folder, facts["trust"], trained_with.n_mels)
+    except BROKEN as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(f"{folder} is no whole model folder: {reason}. Copy it again, or run 04_evaluation.") from error
-    changed = [
-        f"{name} {getattr(params, name)!r} (trained with {getattr(trained_with, name)!r})"
-        for name in (field.name for field in dataclasses.fields(Params))
-        if getattr(params, name) != getattr(trained_with, name)
-    ]
-    if any(change.split()[0] in FIXED for change in changed):
+    changed = {
+        name: f"{name} {value!r} (trained with {getattr(trained_with, name)!r})"
+        for name, value in params.to_mapping().items()
+        if value != getattr(trained_with, name)
+    }
+    told = ", ".join(changed.values())
+    if changed.keys() & FIXED:
         raise RunError(
-            f"{folder / PARAMS} does not fit the network: {', '.join(changed)}. Put back what {FACTS} says, or train "
-            "a network with these parameters."
+            f"{folder / PARAMS} does not fit the network: {told}. Put back what {FACTS} says, or train a network with "
+            "these parameters."
         )
     if differs or changed:
-        also = f"{PARAMS} was changed, which changes no answer: {', '.join(changed)}." if changed else ""
+        also = f"{PARAMS} was changed, which changes no answer: {told}." if changed else ""
         warnings.warn(f"{folder}: {differs} {also}".strip(), stacklevel=3)
     return Model(folder / NETWORK, genres, params, trust, differs)
 
@@ -199,6 +191,8 @@ def of_mapping(values: Any, name: str, differs: str) -> Params:
 
 def short_text(path: Path) -> str:
     """A text file that is no longer than such a file can be."""
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"{path.name} is longer than {MOST_BYTES:,} bytes")
     return path.read_text(encoding="utf-8")

@@ -43,10 +43,10 @@ def open_model(path: Path) -> Network:
     known = model_folder.read(folder)
     try:
         model = models.load(known.network)
+        entering, leaving = model.input_shape[1:], model.output_shape[1:]
     except Exception as error:  # whatever a layer of an unknown network raises
         reason = str(error).partition("\n")[0]
         raise RunError(f"{known.network} cannot be loaded: {reason} {known.differs}".rstrip()) from error
-    entering, leaving = model.input_shape[1:], model.output_shape[1:]
     wanted = (known.params.n_mels, known.params.frames_per_segment)
     if entering not in (wanted, (wanted[0], None)) or leaving != (len(known.genres),):
         raise RunError(
