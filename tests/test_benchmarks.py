@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from keras import layers
 from nbformat.v4 import new_code_cell, new_notebook
+from sklearn.metrics import roc_auc_score
 
 from genre_utils import classifiers, evaluation, gtzan, models, networks
 from genre_utils.ensemble import mean
@@ -28,8 +29,8 @@ def script(name):
     return module
 
 
-accuracy, delivery, ensemble, extraction, inference, startup, steps, tries = map(
-    script, ("accuracy", "pipeline", "ensemble", "features", "inference", "startup", "training", "tries")
+accuracy, delivery, ensemble, extraction, inference, startup, steps, tries, trust = map(
+    script, ("accuracy", "pipeline", "ensemble", "features", "inference", "startup", "training", "tries", "trust")
 )
 
 GENRES = ("blues", "jazz", "rock")
@@ -516,3 +517,40 @@ def test_the_readme_says_how_fast_the_papers_network_trains():
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     assert f"trains on {rate:.1f} segments a second" in readme
     assert round(4_200 * 50 / rate / 3_600) == 2 and "50 epochs: two hours" in readme
+
+
+def test_scores_are_compared_within_a_fold_as_scikit_learn_compares_them(rng):
+    """In the second fold every score is 100 higher: pooled, the first fold's sounds would all be let through."""
+    folds = []
+    for number in range(2):
+        own = pd.DataFrame(
+            {"kind": "held out", "name": [f"{number} {k}" for k in range(20)], "score": rng.normal(size=20)}
+        )
+        noise = pd.DataFrame({"kind": "noise", "name": [*"abcde"], "score": rng.normal(1.5, 1, 5).round(1)})
+        folds.append(pd.concat([own, noise]).assign(fold=number))
+    scores = pd.concat(folds)
+    areas = [roc_auc_score(fold["kind"] == "noise", fold["score"]) for fold in folds]
+    shifted = scores.assign(score=scores["score"] + 100 * scores["fold"])
+    for table in (scores, shifted):
+        found = trust.told_apart(table, "score", "noise")
+        assert found["auroc"] == pytest.approx(np.mean(areas))
+        assert 0 < found["auroc_low"] < found["auroc"] < found["auroc_high"] <= 1
+    own, noise = (scores.loc[scores["kind"] == kind, "score"] for kind in ("held out", "noise"))
+    passed = trust.told_apart(scores, "score", "noise")["passed"]
+    assert passed == pytest.approx((noise <= np.quantile(own, 0.95)).mean())
+    assert (found["sounds"], found["tracks"]) == (5, 40)
+
+
+def test_strange_sounds_are_as_long_as_a_clip_and_go_by_other_names(monkeypatch, capsys):
+    monkeypatch.setattr(trust.shutil, "which", lambda _: None)
+    monkeypatch.setattr(trust, "SECONDS", 1.0)
+    sounds = list(trust.strange_sounds(22_050))
+    assert "espeak-ng is not there" in capsys.readouterr().out
+    assert len({(kind, name) for kind, name, _ in sounds}) == len(sounds) == 31
+    for _, _, samples in sounds:
+        assert samples.shape == (22_050,) and 0 < np.abs(samples).max() <= 1.01
+    powers = np.abs(np.fft.rfft(trust.coloured(np.random.default_rng(0), 2**16, 1))) ** 2
+    low, high = powers[500:1_000].mean(), powers[4_000:8_000].mean()
+    assert low / high == pytest.approx(8, rel=0.2)  # pink: half the power at twice the frequency
+    room = trust.in_a_room(np.eye(1, 22_050)[0], np.random.default_rng(0), 22_050)
+    assert np.abs(room[:300]).max() == pytest.approx(0.8) and np.abs(room[20_000:]).max() < 0.1
