@@ -156,6 +156,14 @@ def test_facts_that_are_impossible_are_refused(folder, values):
         predict.open_model(folder)
 
 
+def test_a_checksum_leads_to_no_file_outside(folder):
+    (folder.parent / "secret").write_text("")
+    sums = json.loads((folder / "model.json").read_text())["sha256"]
+    rewrite(folder, sha256=sums | {"../secret": model_folder.checksum(folder.parent / "secret")})
+    with pytest.raises(RunError, match="secret is missing"):
+        predict.open_model(folder)
+
+
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(12)
 )
