@@ -154,8 +154,9 @@ def finished(tmp_path, predictions):
     run.write_params(Params(dataset="demo", image_width=128))
     run.figures.mkdir()
     (run.figures / "curves.png").write_bytes(b"png")
-    (tmp_path / "explorer").mkdir()
-    (tmp_path / "explorer" / "index.html").touch()
+    for name in ("explorer/index.html", "model/README.md"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
     predictions.to_parquet(tmp_path / "predictions.parquet")
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
@@ -205,6 +206,7 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     assert "http" not in page  # nothing is fetched
     assert "LEAKY SPLIT" not in page
     assert '<a href="explorer/index.html">' in page
+    assert '<a href="model/README.md">' in page
 
 
 def test_every_figure_of_a_leaky_run_is_marked(finished):
