@@ -8,12 +8,15 @@ import numpy as np
 import soundfile
 import soxr
 
+from genre_utils import containers
 from genre_utils.errors import AudioError
 from genre_utils.params import Params
 
 # Read beyond the wanted end, so that the resampler's edge lies outside what is kept.
 RESAMPLING_MARGIN_SECONDS = 0.5
 BLOCK_SECONDS = 31.0  # decoded at once: a clip of GTZAN, which lasts up to 30.6 s
+BLOCK_VALUES = 1 << 23  # of all channels: 32 MB, more than a clip has; eight channels at 192 kHz would have six times that
+SUFFIXES = containers.SUFFIXES | {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
 
 
 def duration(path: str | Path) -> float:
@@ -22,7 +25,7 @@ def duration(path: str | Path) -> float:
     Parameters
     ----------
     path : str or Path
-        Any format that libsndfile reads: wav, flac, ogg, mp3, aiff, au.
+        Any format that libsndfile reads (wav, flac, ogg, mp3, aiff, au) or, with PyAV, FFmpeg (m4a, wma, videos).
 
     Returns
     -------
@@ -40,7 +43,12 @@ def duration(path: str | Path) -> float:
     """
     try:
         info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+    except soundfile.LibsndfileError as refusal:
+        try:
+            return containers.duration(path, refusal.error_string)
+        except OSError as error:
+            raise AudioError(path, unreadable(error)) from error
+    except (OSError, RuntimeError) as error:
         raise AudioError(path, unreadable(error)) from error
     return info.frames / info.samplerate
 
@@ -51,7 +59,7 @@ def load(path: str | Path, params: Params, seconds: float | None = None) -> np.n
     Parameters
     ----------
     path : str or Path
-        Any format that libsndfile reads: wav, flac, ogg, mp3, aiff, au.
+        Any format that libsndfile reads (wav, flac, ogg, mp3, aiff, au) or, with PyAV, FFmpeg (m4a, wma, videos).
     params : Params
         ``sample_rate_hz`` of the result and the length of a segment.
     seconds : float, optional
@@ -114,28 +122,40 @@ def blocks(path: str | Path, params: Params, seconds: float | None = None) -> It
 
 def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterator[np.ndarray]:
     """Mono blocks at the wanted rate, and somewhat more than the wanted seconds; the samples are finite."""
+    resampler = None
     try:
-        with soundfile.SoundFile(path) as file:
-            rate_hz = file.samplerate
-            left = file.frames if seconds is None else round((seconds + RESAMPLING_MARGIN_SECONDS) * rate_hz)
-            # libsndfile's own conversion of 16 bits to float takes three times as long as reading and scaling.
-            dtype = "int16" if file.subtype == "PCM_16" else "float32"
-            other_rate = rate_hz != params.sample_rate_hz
-            resampler = soxr.ResampleStream(rate_hz, params.sample_rate_hz, 1, quality="HQ") if other_rate else None
-            last = False
-            while not last:
-                wanted = min(left, round(BLOCK_SECONDS * rate_hz))
-                samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
-                left -= wanted
-                last = left == 0 or len(samples) < wanted  # a header may promise more than there is
-                # Channel after channel: eight times as fast as a mean over each sample's own two values.
-                scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
-                mono = functools.reduce(np.add, (channel * scale for channel in samples.T))  # (samples,)
-                if not np.isfinite(mono).all():
-                    raise AudioError(path, "holds NaN or infinity. Decode it again from its source, or leave it out.")
-                yield resampler.resample_chunk(mono, last) if resampler else mono
+        for mono, rate_hz, last in decoded(path, seconds and seconds + RESAMPLING_MARGIN_SECONDS):
+            if not np.isfinite(mono).all():
+                raise AudioError(path, "holds NaN or infinity. Decode it again from its source, or leave it out.")
+            if rate_hz != params.sample_rate_hz:
+                resampler = resampler or soxr.ResampleStream(rate_hz, params.sample_rate_hz, 1, quality="HQ")
+            yield resampler.resample_chunk(mono, last) if resampler else mono
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, unreadable(error)) from error
+
+
+def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarray, int, bool]]:
+    """Mono blocks, their rate in Hz, and whether they are the last: by libsndfile, else by PyAV."""
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as refusal:
+        yield from containers.blocks(path, refusal.error_string, BLOCK_SECONDS, seconds)
+        return
+    with file:
+        rate_hz = file.samplerate
+        left = file.frames if seconds is None else round(seconds * rate_hz)
+        most = min(round(BLOCK_SECONDS * rate_hz), BLOCK_VALUES // file.channels)
+        # libsndfile's own conversion of 16 bits to float takes three times as long as reading and scaling.
+        dtype = "int16" if file.subtype == "PCM_16" else "float32"
+        last = False
+        while not last:
+            wanted = min(left, most)
+            samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
+            left -= wanted
+            last = left == 0 or len(samples) < wanted  # a header may promise more than there is
+            # Channel after channel: eight times as fast as a mean over each sample's own two values.
+            scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
+            yield functools.reduce(np.add, (channel * scale for channel in samples.T)), rate_hz, last  # (samples,)
 
 
 def too_short(seconds: float, params: Params) -> str:
@@ -147,6 +167,6 @@ def too_short(seconds: float, params: Params) -> str:
 
 
 def unreadable(error: Exception) -> str:
-    """The reason for a file that libsndfile does not open."""
+    """The reason for a file that is not read."""
     detail = getattr(error, "error_string", None) or str(error)
     return f"cannot be read as audio ({detail}). Replace it by a wav, flac, ogg or mp3 file, or leave it out."
