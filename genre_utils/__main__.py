@@ -1,4 +1,4 @@
-"""``python -m genre_utils run``, ``explore`` and ``fetch``."""
+"""``python -m genre_utils run``, ``predict``, ``explore`` and ``fetch``."""
 
 import argparse
 import sys
@@ -7,6 +7,8 @@ from pathlib import Path
 from genre_utils import catalog
 from genre_utils.errors import GenreUtilsError
 from genre_utils.params import Params
+from genre_utils.paths import RUNS
+from genre_utils.run_folder import LATEST
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
     run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     run.add_argument("--dask", metavar="ADDRESS", help="of a scheduler, as tcp://host:8786: spread extraction over it")
+    hear = commands.add_parser("predict", help="hear files and folders: genres of each, and of each of its segments")
+    hear.add_argument("file", nargs="+", help="audio, or a folder of it at any depth; videos and m4a need PyAV")
+    hear.add_argument("--model", type=Path, default=RUNS / LATEST, help="of a run (default: runs/latest)")
+    hear.add_argument("--top", type=int, default=3, metavar="N", help="genres to name on the screen (default: 3)")
+    form = hear.add_mutually_exclusive_group()
+    form.add_argument("--json", metavar="OUT", help="a line a file, with its timeline; - is standard output")
+    form.add_argument("--csv", metavar="OUT", help="a row a file and a row a segment; - is standard output")
     look = commands.add_parser("explore", help="write the confusion matrix to listen to, of one run or two")
     look.add_argument("run", type=Path, help="a run folder, such as runs/latest")
     look.add_argument("--against", type=Path, metavar="RUN", help="a second run, tested on the same tracks")
@@ -42,6 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
             from genre_utils import headless  # papermill and nbconvert, which fetch does not need
 
             headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask)
+        elif chosen.command == "predict":
+            from genre_utils import inference
+
+            kind = "json" if chosen.json else "csv"
+            return inference.command(chosen.file, chosen.model, chosen.top, kind, chosen.json or chosen.csv)
         elif chosen.command == "explore":
             explore(chosen.run, chosen.against, chosen.single_file, chosen.out)
         else:
@@ -53,6 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     except GenreUtilsError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130  # what a shell expects
     return 0
 
 

@@ -15,8 +15,22 @@ from genre_utils.params import Params
 # Read beyond the wanted end, so that the resampler's edge lies outside what is kept.
 RESAMPLING_MARGIN_SECONDS = 0.5
 BLOCK_SECONDS = 31.0  # decoded at once: a clip of GTZAN, which lasts up to 30.6 s
-BLOCK_VALUES = 1 << 23  # of all channels: 32 MB, more than a clip has; eight channels at 192 kHz would have six times that
-SUFFIXES = containers.SUFFIXES | {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
+BLOCK_VALUES = (
+    1 << 23
+)  # of all channels: 32 MB, more than a clip has; eight channels at 192 kHz would have six times that
+SUFFIXES = containers.SUFFIXES | {
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".caf",
+    ".w64",
+}
 
 
 def duration(path: str | Path) -> float:

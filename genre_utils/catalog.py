@@ -15,7 +15,6 @@ from genre_utils.paths import CACHE, PROJECT
 
 DEMOS = ("demo", "demo-mixed")
 COLUMNS = ["track_id", "path", "genre", "artist", "title", "published_split", "fault", "duration_seconds"]
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 FOLDERS_IN_A_HOME = ("genres", "genres_original", "Data/genres_original")  # the author's tar, Kaggle's copy
 
 
@@ -122,7 +121,7 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
     if root is None:
         raise CatalogError(
             f"{folder} holds no folder of genre folders. Expected: {folder}/<genre>/<track>.wav for two or more "
-            f"genres ({', '.join(sorted(AUDIO_SUFFIXES))}). Or describe the tracks in a CSV with the columns "
+            f"genres ({', '.join(sorted(audio.SUFFIXES))}). Or describe the tracks in a CSV with the columns "
             "path and genre."
         )
     files = [(genre.name, file) for genre in visible(root) if genre.is_dir() for file in visible(genre)]
@@ -304,5 +303,5 @@ def visible(folder: Path) -> Iterator[Path]:
 
 
 def is_audio(path: Path) -> bool:
-    """Whether the name says that libsndfile may read it."""
-    return path.suffix.lower() in AUDIO_SUFFIXES and not path.is_dir()
+    """Whether the name says that it is one."""
+    return path.suffix.lower() in audio.SUFFIXES and not path.is_dir()
