@@ -1,6 +1,7 @@
 """From a file to float32 mono samples at one rate."""
 
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def duration(path: str | Path) -> float:
     Notebook: 01_eda.
     """
     try:
-        info = soundfile.info(path)
+        with opened(path) as file:
+            return file.frames / file.samplerate
     except soundfile.LibsndfileError as refusal:
         try:
             return containers.duration(path, refusal.error_string)
@@ -64,7 +66,6 @@ def duration(path: str | Path) -> float:
             raise AudioError(path, unreadable(error)) from error
     except (OSError, RuntimeError) as error:
         raise AudioError(path, unreadable(error)) from error
-    return info.frames / info.samplerate
 
 
 def load(path: str | Path, params: Params, seconds: float | None = None) -> np.ndarray:
@@ -151,7 +152,7 @@ def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterat
 def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarray, int, bool]]:
     """Mono blocks, their rate in Hz, and whether they are the last: by libsndfile, else by PyAV."""
     try:
-        file = soundfile.SoundFile(path)
+        file = opened(path)
     except soundfile.LibsndfileError as refusal:
         yield from containers.blocks(path, refusal.error_string, BLOCK_SECONDS, seconds)
         return
@@ -170,6 +171,11 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
             # Channel after channel: eight times as fast as a mean over each sample's own two values.
             scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
             yield functools.reduce(np.add, (channel * scale for channel in samples.T)), rate_hz, last  # (samples,)
+
+
+def opened(path: str | Path) -> soundfile.SoundFile:
+    """A file by its name's own bytes: on Linux they may be no text."""
+    return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
 
 
 def too_short(seconds: float, params: Params) -> str:

@@ -54,13 +54,13 @@ def opened(path: str | Path, refusal: str) -> Iterator[tuple[Any, Any]]:
         try:
             with av.open(file, options=options, metadata_errors="ignore") as container:
                 if not container.streams.audio:
-                    raise OSError("it is a video without sound")
+                    raise ValueError("no stream of sound")
                 stream = container.streams.audio[0]
                 for other in container.streams:
                     if other is not stream:
                         other.discard = Discard.all
                 yield container, stream
-        except (av.FFmpegError, RuntimeError, ValueError) as error:
+        except (av.FFmpegError, OSError, RuntimeError, ValueError) as error:
             raise OSError(f"{refusal} FFmpeg: {getattr(error, 'strerror', None) or error}") from error
 
 

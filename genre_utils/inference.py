@@ -54,7 +54,7 @@ def sources(named: Iterable[str | Path]) -> Sources:
     paths = [Path(path) for path in named]
     found, seen = Sources([], [], []), set[Path]()
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # Path.is_dir raises where it may not look
             found.files.append(path)
             continue
         for folder, folders, files in os.walk(
@@ -240,7 +240,7 @@ def hear(
 def left_out(found: Sources) -> str:
     """Which files of the folders are not heard."""
     names = [printable(str(path)) for path in found.others[:NAMED]] + ["…"] * (len(found.others) > NAMED)
-    return f"{len(found.others)} files are not audio by their suffix and were left out: {', '.join(names)}"
+    return f"Left out, for they are not audio by their suffix: {len(found.others)} ({', '.join(names)})"
 
 
 def on_screen(answer: listening.Answer, network: listening.Network, top: int) -> str:
