@@ -16,22 +16,10 @@ from genre_utils.params import Params
 # Read beyond the wanted end, so that the resampler's edge lies outside what is kept.
 RESAMPLING_MARGIN_SECONDS = 0.5
 BLOCK_SECONDS = 31.0  # decoded at once: a clip of GTZAN, which lasts up to 30.6 s
-BLOCK_VALUES = (
-    1 << 23
-)  # of all channels: 32 MB, more than a clip has; eight channels at 192 kHz would have six times that
+BLOCK_VALUES = 1 << 23  # of all channels: 32 MB, more than a clip; eight channels at 192 kHz would take 190
 SUFFIXES = containers.SUFFIXES | {
-    ".wav",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".aif",
-    ".aiff",
-    ".au",
-    ".caf",
-    ".w64",
-}
+    ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav",
+}  # fmt: skip
 
 
 def duration(path: str | Path) -> float:

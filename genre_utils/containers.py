@@ -14,7 +14,7 @@ DEMUXERS = ("aac", "ape", "asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegt
 SUFFIXES = frozenset(
     {
         ".3gp", ".aac", ".ape", ".avi", ".flv", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp4", ".mpeg",
-        ".mpg", ".mts", ".ts", ".webm", ".wma", ".wmv", ".wv",
+        ".mpg", ".mts", ".webm", ".wma", ".wmv", ".wv",
     }
 )  # fmt: skip
 TICKS_PER_SECOND = 1_000_000  # FFmpeg's, of the length of a whole file

@@ -54,7 +54,7 @@ def sources(named: Iterable[str | Path]) -> Sources:
     paths = [Path(path) for path in named]
     found, seen = Sources([], [], []), set[Path]()
     for path in paths:
-        if not os.path.isdir(path):  # Path.is_dir raises where it may not look
+        if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises where it may not look)
             found.files.append(path)
             continue
         for folder, folders, files in os.walk(
