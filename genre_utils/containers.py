@@ -85,11 +85,11 @@ def duration(path: str | Path, refusal: str) -> float:
         As :func:`opened`.
     """
     with opened(path, refusal) as (container, stream):
-        if container.format.name != "aac":  # it has no header, and FFmpeg would guess by the first packets' size
-            if stream.duration:
-                return float(stream.duration * stream.time_base)
-            if container.duration:
-                return container.duration / TICKS_PER_SECOND
+        name = container.format.name
+        if stream.duration and name != "aac":  # it has no header, and FFmpeg guesses by the size of the first packets
+            return float(stream.duration * stream.time_base)
+        if container.duration and name not in ("aac", "avi"):  # of an avi, the length of its pictures
+            return container.duration / TICKS_PER_SECOND
         return float(stream.time_base * sum(packet.duration or 0 for packet in container.demux(stream)))
 
 
