@@ -12,6 +12,7 @@ def encoded(path, samples, rate_hz, codec, layout="mono", video=False, **options
     with av.open(str(path), "w", options=options) as container:
         pictures = container.add_stream("mpeg4", rate=10, width=32, height=32) if video else None
         stream = container.add_stream(codec, rate=rate_hz, layout=layout, bit_rate=128_000)
+        container.start_encoding()
         for number in range(10 if video else 0):
             picture = av.VideoFrame(32, 32, "yuv420p")
             picture.pts, picture.time_base = number, Fraction(1, 10)
