@@ -52,10 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
 
             headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask)
         elif chosen.command == "predict":
-            from genre_utils import inference
+            from genre_utils import asking
 
             kind = "json" if chosen.json else "csv"
-            return inference.command(chosen.file, chosen.model, chosen.top, kind, chosen.json or chosen.csv)
+            return asking.command(chosen.file, chosen.model, chosen.top, kind, chosen.json or chosen.csv)
         elif chosen.command == "explore":
             explore(chosen.run, chosen.against, chosen.single_file, chosen.out)
         else:

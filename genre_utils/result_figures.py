@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from genre_utils import evaluation
+from genre_utils.errors import AudioError
 from genre_utils.figures import COUNT_MAP, finished
+from genre_utils.params import Params
 
 
 def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
@@ -243,4 +245,49 @@ def reliability(curve: pd.DataFrame, title: str, save: Path) -> Figure:
     for axis in (above.xaxis, above.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
     sns.despine(figure)
+    return finished(figure, save)
+
+
+def timeline(heard: pd.DataFrame, params: Params, save: Path) -> Figure:
+    """What a network hears in a file as it goes on.
+
+    Parameters
+    ----------
+    heard : pd.DataFrame
+        Of one file, as ``inference.predict`` returns it.
+    params : Params
+        The length of a segment.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    AudioError
+        If the file could not be heard.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    track, segments = heard.iloc[0], heard[heard["level"] == "segment"]
+    if track["fault"]:
+        raise AudioError(track["path"], track["fault"])
+    sure = track.filter(like="p_").astype(float).sort_values(ascending=False)
+    begins = segments["start_seconds"].to_numpy(float)
+    figure, axes = plt.subplots(figsize=(9, 4.2))
+    image = axes.imshow(
+        segments[sure.index].to_numpy(float).T, cmap=COUNT_MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest",
+        extent=(0, begins[-1] + params.segment_seconds, len(sure) - 0.5, -0.5),
+    )  # fmt: skip
+    genres = sure.index.str.removeprefix("p_")
+    axes.set_yticks(range(len(sure)), [f"{genre}  {p:.0%}" for genre, p in zip(genres, sure, strict=True)])
+    name = Path(track["path"]).name.encode(errors="replace").decode()
+    verdict = f" ({track['verdict']})" if track["verdict"] else ""
+    axes.set_title(f"{name}\n{genres[0]}, {sure.iloc[0]:.0%} of the whole file{verdict}", parse_math=False)
+    axes.set(xlabel="time (s)", ylabel="genre, and its probability in the whole file")
+    figure.colorbar(image, label="probability in a segment", format=PercentFormatter(1))
     return finished(figure, save)
