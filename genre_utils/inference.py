@@ -15,6 +15,8 @@ from genre_utils.errors import CatalogError
 
 NAMED = 10  # of the files left out; a folder of music may hold thousands of pictures
 
+TEXTS = ("path", "level", "predicted", "verdict", "fault")  # columns of a table; the others are numbers
+
 
 class Sources(NamedTuple):
     """What files and folders come to."""
@@ -61,10 +63,11 @@ def sources(named: Iterable[str | Path]) -> Sources:
                 known = Path(file).suffix.lower() in audio.SUFFIXES
                 (found.files if known else found.others).append(here / file)
     if not found.files and not found.unlisted:
+        names = ", ".join(printable(str(path)) for path in paths)
         others = f" The {len(found.others)} files there are not audio by their suffix." if found.others else ""
         raise CatalogError(
-            f"No audio file in {', '.join(printable(str(path)) for path in paths)}.{others} Looked for {', '.join(sorted(audio.SUFFIXES))}, "
-            "at any depth, hidden files left out. A file that is named itself is tried whatever its suffix."
+            f"No audio file in {names}.{others} Looked for {', '.join(sorted(audio.SUFFIXES))}, at any depth, hidden "
+            "files left out. A file that is named itself is tried whatever its suffix."
         )
     return found
 
@@ -94,13 +97,13 @@ def rows(answer: listening.Answer, network: listening.Network) -> Iterator[dict[
     ------
     dict
         ``path, level, segment, start_seconds, predicted, verdict, strangeness, p_<genre>…, fault``. ``level`` is
-        track or segment; what a level does not have, and what is not known, is "".
+        track or segment; of what a level does not have, and what is not known, a number is None and a text "".
     """
-    blank = dict.fromkeys(columns(network), "") | {"path": answer.path}
+    blank = {name: "" if name in TEXTS else None for name in columns(network)} | {"path": answer.path}
     if answer.fault:
         yield blank | {"level": "track", "fault": answer.fault}
         return
-    strangeness = "" if np.isnan(answer.strangeness) else round(answer.strangeness, light.DIGITS)
+    strangeness = None if np.isnan(answer.strangeness) else round(answer.strangeness, light.DIGITS)
     heard = {"level": "track", "verdict": answer.verdict, "strangeness": strangeness}
     yield blank | heard | called(answer.track, network)
     for number, probabilities in enumerate(answer.probabilities):
@@ -135,7 +138,7 @@ def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataF
     Returns
     -------
     pd.DataFrame
-        The columns of :func:`rows`.
+        The columns of :func:`rows`; a number that is not known is NaN.
 
     Raises
     ------
@@ -155,7 +158,8 @@ def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataF
     if found.others:
         warnings.warn(left_out(found), stacklevel=2)
     heard = itertools.chain(listening.answers(found.files, network), found.unlisted)
-    return pd.DataFrame([row for answer in heard for row in rows(answer, network)], columns=columns(network))
+    table = pd.DataFrame([row for answer in heard for row in rows(answer, network)], columns=columns(network))
+    return table.astype(dict.fromkeys(table.columns.difference(TEXTS), float))
 
 
 def left_out(found: Sources) -> str:

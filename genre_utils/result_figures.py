@@ -287,7 +287,7 @@ def timeline(heard: pd.DataFrame, params: Params, save: Path) -> Figure:
     axes.set_yticks(range(len(sure)), [f"{genre}  {p:.0%}" for genre, p in zip(genres, sure, strict=True)])
     name = Path(track["path"]).name.encode(errors="replace").decode()
     verdict = f" ({track['verdict']})" if track["verdict"] else ""
-    axes.set_title(f"{name}\n{genres[0]}, {sure.iloc[0]:.0%} of the whole file{verdict}", parse_math=False)
-    axes.set(xlabel="time (s)", ylabel="genre, and its probability in the whole file")
+    axes.set_title(f"{name}\n{genres[0]}, {sure.iloc[0]:.0%} sure{verdict}", parse_math=False)
+    axes.set(xlabel="time (s)", ylabel="genre (in the whole file)")
     figure.colorbar(image, label="probability in a segment", format=PercentFormatter(1))
     return finished(figure, save)
