@@ -31,7 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
     run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     run.add_argument("--dask", metavar="ADDRESS", help="of a scheduler, as tcp://host:8786: spread extraction over it")
-    hear = commands.add_parser("predict", help="hear files and folders: genres of each, and of each of its segments")
+    hear = commands.add_parser(
+        "predict", help="hear files and folders: genres of each, and of each of its segments",
+        description="Each answer is told at once: verdict, calibrated genres of the whole file, and where the genre "
+        "changes. Exit status 0 only if every file was answered.",
+    )  # fmt: skip
     hear.add_argument("file", nargs="+", help="audio, or a folder of it at any depth; videos and m4a need PyAV")
     hear.add_argument("--model", type=Path, default=RUNS / LATEST, help="of a run (default: runs/latest)")
     hear.add_argument("--top", type=int, default=3, metavar="N", help="genres to name on the screen (default: 3)")

@@ -38,6 +38,10 @@ def open_model(path: Path) -> Network:
     -----
     UserWarning
         If it was made with other versions, or parameters have changed that do not decide an answer.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
     """
     folder = model_folder.find(path)
     known = model_folder.read(folder)

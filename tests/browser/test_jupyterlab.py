@@ -96,6 +96,25 @@ def test_a_cell_is_clicked_and_its_rows_are_in_python(notebook_4, lab_run):
     assert selected(notebook_4)[keys].equals(whole[keys])
 
 
+def test_a_song_of_ones_own_is_heard(notebook_4, genre_folder, lab_run, tmp_path):
+    page, song = notebook_4, tmp_path / "my song.wav"
+    song.write_bytes((genre_folder / "bass" / "bass.00000.wav").read_bytes())
+    heard = page.locator(".jp-CodeCell", has_text="inference.uploaded(")
+    expect(heard.locator(".jp-OutputArea")).to_contain_text("No file is chosen")
+    button = page.locator("button.widget-upload")
+    with page.expect_file_chooser() as chooser:
+        button.click()
+    chooser.value.set_files(song)
+    expect(button).to_have_text("your song (1)")
+    heard.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    jupyterlab.settle(page)
+    expect(heard.locator(".jp-OutputArea")).to_contain_text("my song.wav, heard whole:")
+    assert heard.locator(".jp-RenderedImage img").evaluate("picture => picture.naturalWidth") > 300
+    assert heard.locator("table tbody tr").count() == 1 + 4  # the track and its segments
+    assert (lab_run.folder / "uploads" / "my song.wav").read_bytes() == song.read_bytes()
+
+
 def test_it_follows_jupyterlabs_theme(notebook_4):
     nothing = notebook_4.locator(".gx-swatches span").first  # the colour of an empty cell
     colours = "(nothing) => [getComputedStyle(nothing).backgroundColor, getComputedStyle(nothing.closest('.gx')).color]"
