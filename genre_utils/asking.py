@@ -115,7 +115,7 @@ def on_screen(answer: listening.Answer, network: listening.Network, top: int) ->
 def say(text: str) -> None:
     """A line on standard output, above the bar if there is one."""
     with tqdm.external_write_mode(file=sys.stdout):
-        print(text, flush=True)
+        print(f"{text}\n", end="", flush=True)  # in one write: Ctrl-C leaves a line whole here, too
 
 
 def csv_lines(answer: listening.Answer, network: listening.Network) -> str:
