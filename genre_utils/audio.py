@@ -176,5 +176,5 @@ def too_short(seconds: float, params: Params) -> str:
 
 def unreadable(error: Exception) -> str:
     """The reason for a file that is not read."""
-    detail = getattr(error, "error_string", None) or str(error)
+    detail = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return f"cannot be read as audio ({detail}). Replace it by a wav, flac, ogg or mp3 file, or leave it out."
