@@ -1,0 +1,424 @@
+"""Broken and odd files through every door: a typed error or the right answer, no crash, no hang, memory bounded.
+
+.venv/bin/python benchmarks/broken_files.py --json broken_files.json
+
+The corpus is broken_corpus.py's. A file goes through each door alone, in a process that may die or hang without ending
+this one, and then all go through it at once: the good ones must still be answered and every bad one named.
+"""
+
+import argparse
+import collections
+import csv
+import faulthandler
+import html.parser
+import io
+import json
+import os
+import resource
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import broken_corpus as corpus
+import numpy as np
+import pandas as pd
+import soundfile
+from broken_corpus import Item
+from PIL import Image
+
+from genre_utils import catalog, evaluation, explorer, features, listening, store
+from genre_utils.errors import GenreUtilsError
+from genre_utils.explorer import media
+from genre_utils.params import Params
+from genre_utils.run_folder import RunFolder, machine
+
+PARAMS = Params(dataset="corpus", segment_seconds=1.0, max_segments=3)
+GENRES = ["loud", "low", "high"]
+ITEM_SECONDS, ALL_SECONDS, MOST_MB = 10, 300, 1_024
+ADDRESS_BYTES = 6 * 2**30  # a file that wants more gets a MemoryError, and the machine lives on
+OUTCOMES = ("right", "typed", "crash", "hang", "wrong")
+# Root reads what nobody may read; without these two it is asked like anybody.
+UNPRIVILEGED = ["setpriv", *(f"--{what}=-dac_override,-dac_read_search" for what in ("inh-caps", "bounding-set"))]
+
+Found = dict[str, Any]  # "fault"; or "segments" with "db", the distance from the clean clip; or "crash" or "hang"
+
+
+class Doors:
+    """What the house is asked, inside the process that may die."""
+
+    def __init__(self, folder: Path):
+        self.root, self.scratch = folder / "corpus", folder / "scratch"
+        samples = corpus.clip(PARAMS.sample_rate_hz).astype(np.float32)
+        self.reference = features.log_mel(features.segments(samples, PARAMS), PARAMS)  # (segment, mel, frame)
+
+    def table(self, items: list[Item]) -> pd.DataFrame:
+        """The catalog of these files."""
+        rows = [{"track_id": item.place, "path": self.root / item.place, "genre": item.kind} for item in items]
+        return catalog.table(rows, PARAMS)
+
+    def from_csv(self, items: list[Item]) -> list[Found]:
+        """The catalog, from a CSV that names them; from a table those names that no UTF-8 text can hold."""
+        if not all(encodable(item) for item in items):
+            return self.of_headers(self.table(items), [shown(item.place) for item in items])
+        file = self.root / "tracks.csv"
+        with file.open("w", encoding="utf-8", newline="") as opened:
+            csv.writer(opened).writerows([("path", "genre"), *((item.place, item.kind) for item in items)])
+        return self.of_headers(catalog.from_csv(file, PARAMS), [item.place for item in items])
+
+    def from_folder(self, items: list[Item]) -> list[Found]:
+        """The catalog, from the folder; those that are not audio by their suffix must be counted in a warning."""
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            tracks = catalog.from_folder(self.root, PARAMS)
+        left_out = sum(int(str(one.message).split()[0]) for one in told if "left out" in str(one.message))
+        assert len(tracks) + left_out == len(items), f"{len(tracks)} tracks and {left_out} left out of {len(items)}"
+        return self.of_headers(tracks, [shown(item.place) for item in items])
+
+    def of_headers(self, tracks: pd.DataFrame, ids: list[str]) -> list[Found]:
+        """What the catalog says of each; a duration is what the header promises."""
+        tracks.to_parquet(self.scratch / "tracks.parquet")  # as every run does
+        rows = tracks.set_index("track_id").reindex(ids).fillna({"fault": "is left out, by its suffix"})
+        return [
+            {"fault": row.fault}
+            if row.fault
+            else {"segments": PARAMS.segments_in(row.duration_seconds), "seconds": row.duration_seconds, "db": 0.0}
+            for row in rows.itertuples()
+        ]
+
+    def extraction(self, items: list[Item]) -> list[Found]:
+        """A store of them, and what is in it."""
+        shutil.rmtree(self.scratch / "features", ignore_errors=True)
+        tracks = self.table(items)
+        built = store.build(tracks, PARAMS, self.scratch)
+        faults = built.tracks.set_index("track_id")["fault"]
+        rows = built.segments.groupby("track_id")["row"].apply(list)
+        return [
+            {"fault": faults[name]} if faults[name] else self.compared(built.features[rows[name]])
+            for name in (shown(item.place) for item in items)
+        ]
+
+    def prediction(self, items: list[Item]) -> list[Found]:
+        """Answers of a tiny network, and the log-mels that it was given."""
+        heard: list[np.ndarray] = []
+        weights = np.random.default_rng(0).normal(size=(PARAMS.n_mels, len(GENRES)))
+
+        def run(decibels: np.ndarray) -> np.ndarray:
+            heard.append(decibels)
+            scores = np.exp(decibels.mean(axis=2) @ weights / 100)
+            return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+        found = []
+        paths = [self.root / item.place for item in items]
+        for answer in listening.answers(paths, listening.Network(run, GENRES, PARAMS)):
+            if answer.fault:
+                found.append({"fault": answer.fault})
+            else:
+                assert np.isfinite(answer.probabilities).all()
+                assert len(answer.probabilities) == sum(map(len, heard))
+                found.append(self.compared(np.concatenate([part[:99] for part in heard])))
+            heard.clear()
+        return found
+
+    def sound(self, items: list[Item]) -> list[Found]:
+        """What the explorer carries of a track."""
+        return [self.carried(media.or_reason(str(self.root / item.place), PARAMS)) for item in items]
+
+    def page(self, items: list[Item]) -> list[Found]:
+        """The explorer of a run that tested all of them while they were good; its page is parsed."""
+        run = tested(self.root, items, self.scratch / "run")
+        page = Page(explorer.write(explorer.of_run(run), self.scratch / "explorer"))
+        facts, *carried = map(json.loads, page.data)
+        assert len(page.data) + 1 == page.scripts, f"{page.scripts} scripts, of which {len(page.data)} hold data"
+        found = dict(zip((track["id"] for track in facts["tracks"]), carried, strict=True))
+        return [self.on_page(found[shown(item.place)]) for item in items]
+
+    def on_page(self, one: dict[str, str]) -> Found:
+        """Sound and picture of a track, as the page names them."""
+        if "fault" in one:
+            return {"fault": one["fault"]}
+        folder = self.scratch / "explorer"
+        return self.carried(((folder / one["audio"]).read_bytes(), (folder / one["picture"]).read_bytes()))
+
+    def carried(self, what: tuple[bytes, bytes] | str) -> Found:
+        """How many segments a sound lasts; both files must open."""
+        if isinstance(what, str):
+            return {"fault": what}
+        Image.open(io.BytesIO(what[1])).load()
+        samples, rate_hz = soundfile.read(io.BytesIO(what[0]))
+        assert np.isfinite(samples).all()
+        return {"segments": round(len(samples) / rate_hz / PARAMS.segment_seconds), "db": 0.0}
+
+    def compared(self, decibels: np.ndarray) -> Found:
+        """The mean distance from the clean clip where it is loud, of the worst segment."""
+        assert np.isfinite(decibels).all(), "log-mels that are not finite"
+        both = zip(decibels.astype(np.float32), self.reference, strict=False)
+        db = max(float(np.abs(ours - clean)[clean > -30].mean()) for ours, clean in both)
+        return {"segments": len(decibels), "db": db}
+
+
+class Page(html.parser.HTMLParser):
+    """How many scripts a page has, and the texts of those that hold data."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.scripts, self.inside = 0, False
+        self.data: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "script":
+            self.scripts += 1
+            self.inside = dict(attrs).get("type") == "application/json"
+            self.data += [""] * self.inside
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.data[-1] += data
+
+
+def shown(name: str) -> str:
+    """A name as the catalog shows it: with the bytes that are not UTF-8 spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def encodable(item: Item) -> bool:
+    """Whether a CSV can name it."""
+    return shown(item.name) == item.name
+
+
+def tested(root: Path, items: list[Item], folder: Path) -> RunFolder:
+    """A run that tested every file before it went bad, as the notebooks leave it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    run = RunFolder(folder)
+    run.write_params(PARAMS)
+    blank = {"artist": "", "title": "", "published_split": "", "fault": "", "duration_seconds": corpus.SECONDS}
+    tracks = pd.DataFrame(
+        [
+            {"track_id": shown(item.place), "path": shown(str(root / item.place)), "genre": item.kind} | blank
+            for item in items
+        ]
+    )
+    tracks = tracks.sort_values("track_id", ignore_index=True)
+    genres = sorted(tracks["genre"].unique())
+    table = tracks.loc[tracks.index.repeat(3), ["track_id", "genre", "artist", "path"]].reset_index(drop=True)
+    segment = np.tile(np.arange(3), len(tracks))
+    p = np.random.default_rng(0).dirichlet(np.ones(len(genres)), len(table))
+    table = table.assign(
+        segment=segment, start_seconds=segment * 1.0, split="test", predicted=np.array(genres)[p.argmax(axis=1)],
+        **{f"p_{genre}": p[:, place] for place, genre in enumerate(genres)},
+    )  # fmt: skip
+    tracks.to_parquet(folder / "tracks.parquet", index=False)
+    table.to_parquet(folder / "predictions.parquet", index=False)
+    table[["track_id", "segment", "split"]].to_csv(folder / "split.csv", index=False)
+    pd.DataFrame(columns=["track_a", "track_b", "kind"]).to_csv(folder / "duplicates.csv", index=False)
+    run.write_metrics(evaluation.metrics(table, {"dataset": "corpus", "protocol": "paper", "model": "a guess"}))
+    return run
+
+
+def serve(folder: Path) -> None:
+    """Answer requests, a line of JSON each, until there are no more: what the process that may die does."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
+    os.chdir(folder)
+    items = [Item(*row) for row in json.loads((folder / "items.json").read_text())]
+    doors = Doors(folder)
+    for line in sys.stdin:
+        door, numbers = json.loads(line)
+        asked = [items[number] for number in numbers]
+        forget_peak()
+        started = time.perf_counter()
+        try:
+            found = getattr(doors, door)(asked)
+        except GenreUtilsError as error:
+            found = [{"fault": str(error)}] * len(asked)
+        except Exception as error:  # whatever else comes out is a crash of the door, and is told as one
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            found = [{"crash": f"{error!r:.300} ({Path(last.filename).name}, line {last.lineno})"}] * len(asked)
+        told = {"found": found, "seconds": time.perf_counter() - started, "peak_mb": peak_mb()}
+        print(json.dumps(told), file=answers, flush=True)
+
+
+def forget_peak() -> None:
+    """Let the peak of this process' memory begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float:
+    """The peak since then."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+
+
+class Servant:
+    """The process that may die: started again when it does."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.process: subprocess.Popen | None = None
+
+    def ask(self, door: str, numbers: list[int], limit: float) -> dict[str, Any]:
+        """Send some files through a door, for so many seconds at most."""
+        if self.process is None:
+            self.start()
+        process = self.process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps([door, numbers]).encode() + b"\n")
+        process.stdin.flush()
+        if select.select([process.stdout], [], [], limit)[0] and (line := process.stdout.readline()):
+            return json.loads(line)
+        how = {"hang": f"no answer after {limit} s"}
+        if process.poll() is not None or select.select([process.stdout], [], [], 0)[0]:
+            status = process.wait()
+            how = {"crash": f"ended with {status}: {(self.folder / 'stderr').read_text(errors='replace')[-2_000:]}"}
+        self.end()
+        return {"found": [how] * len(numbers), "seconds": float(limit), "peak_mb": 0.0}
+
+    def start(self) -> None:
+        """Start it, without the privilege to read what nobody may read."""
+        privileged = os.geteuid() == 0 and shutil.which("setpriv")
+        words = [*(UNPRIVILEGED if privileged else []), sys.executable, __file__, "--serve", str(self.folder)]
+        with (self.folder / "stderr").open("wb") as errors:
+            self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+
+    def end(self) -> None:
+        """End it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def judge(item: Item, found: Found) -> str:
+    """Which of ``OUTCOMES`` an answer is."""
+    for how in ("crash", "hang"):
+        if how in found:
+            return how
+    if "fault" in found:
+        return "typed" if item.expected != "right" else "wrong"
+    if found["segments"] < 1:
+        return "wrong"
+    same = found["db"] <= item.within_db
+    right = {
+        "right": same and found["segments"] == item.segments,
+        "part": same and found["segments"] <= item.segments,
+        "either": True,
+        "fault": False,
+    }
+    return "right" if right[item.expected] else "wrong"
+
+
+def expected_at(door: str, item: Item) -> Item:
+    """What may be expected there: a header is not the whole file, and a folder goes by suffixes."""
+    if item.expected == "fault" and door in ("from_csv", "from_folder"):
+        item = item._replace(expected="either")
+    if item.kind == "other suffix" and door == "from_folder":
+        item = item._replace(expected="fault")
+    if not encodable(item) and door in ("from_csv", "from_folder", "extraction", "page"):
+        item = item._replace(expected="fault")
+    return item
+
+
+def through(servant: Servant, items: list[Item]) -> Iterable[dict[str, Any]]:
+    """One row for each file and door; those of "all at once" have no time and no memory of their own."""
+    for door in ("from_csv", "extraction", "prediction", "sound"):
+        for number, item in enumerate(items):
+            told = servant.ask(door, [number], ITEM_SECONDS)
+            yield row_of(door, item, told["found"][0], told, item.kind)
+    for door in ("from_csv", "from_folder", "extraction", "prediction", "page"):
+        numbers = [n for n, item in enumerate(items) if door != "from_csv" or encodable(item)]
+        told = servant.ask(door, numbers, ALL_SECONDS)
+        for number, found in zip(numbers, told["found"], strict=True):
+            yield row_of(door, items[number], found, told, "all at once")
+
+
+def row_of(door: str, item: Item, found: Found, told: dict[str, Any], kind: str) -> dict[str, Any]:
+    """A file at a door."""
+    outcome = judge(expected_at(door, item), found)
+    if told["peak_mb"] > MOST_MB and outcome in ("right", "typed"):
+        outcome, found = "wrong", found | {"why": f"{told['peak_mb']:.0f} MB"}
+    return {
+        "door": door, "kind": kind, "file": shown(item.place), "outcome": outcome, "found": found,
+        "seconds": told["seconds"], "peak_mb": told["peak_mb"],
+    }  # fmt: skip
+
+
+def table_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Counts by kind and door."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = collections.defaultdict(list)
+    for row in rows:
+        groups[row["kind"], row["door"]].append(row)
+    return [
+        {"kind": kind, "door": door, "n": len(some)}
+        | {outcome: sum(row["outcome"] == outcome for row in some) for outcome in OUTCOMES}
+        | {"slowest": max(row["seconds"] for row in some), "peak_mb": max(row["peak_mb"] for row in some)}
+        for (kind, door), some in groups.items()
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from a shell."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--short", action="store_true", help="the same kinds with fewer variants, for CI")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the corpus here, to look at it")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve(options.serve)
+        return 0
+    about = machine(("soundfile", "soxr", "numpy", "pandas", "pyarrow"))
+    print("  ".join(f"{name} {value}" for name, value in about.items()))
+    print(f"libsndfile {soundfile.__libsndfile_version__}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep.resolve() if options.keep else Path(temporary)
+        for name in ("corpus", "scratch"):
+            (folder / name).mkdir(parents=True)
+        items = corpus.write(folder / "corpus", options.short)
+        (folder / "items.json").write_text(json.dumps(items))
+        servant = Servant(folder)
+        rows = []
+        try:
+            for row in through(servant, items):
+                rows.append(row)
+                if row["outcome"] not in ("right", "typed"):
+                    print(f"{row['outcome']}: {row['door']}, {row['file']!r}: {row['found']}", flush=True)
+        finally:
+            servant.end()
+    counted = table_of(rows)
+    print(f"\n{'kind':>19} {'door':>11}    n {' '.join(f'{name:>5}' for name in OUTCOMES)}  slowest  peak MB")
+    for one in counted:
+        counts = " ".join(f"{one[name]:5}" for name in OUTCOMES)
+        print(f"{one['kind']:>19} {one['door']:>11} {one['n']:4} {counts} {one['slowest']:8.2f} {one['peak_mb']:8.0f}")
+    bad = sum(row["outcome"] not in ("right", "typed") for row in rows)
+    alone = [row for row in rows if row["kind"] != "all at once"]
+    ratios = {
+        "files": float(len(items)),
+        "as expected, share of files and doors": 1 - bad / len(rows),
+        "slowest file / limit": max(row["seconds"] for row in alone) / ITEM_SECONDS,
+        "peak memory / limit": max(row["peak_mb"] for row in rows) / MOST_MB,
+    }
+    print(f"\n{len(items)} files, {len(rows)} answers, {bad} not as expected")
+    for name, value in ratios.items():
+        print(f"{name}: {value:.3f}")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": counted}, indent=1))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
