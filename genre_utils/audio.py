@@ -2,6 +2,7 @@
 
 import functools
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from genre_utils.params import Params
 RESAMPLING_MARGIN_SECONDS = 0.5
 BLOCK_SECONDS = 31.0  # decoded at once: a clip of GTZAN, which lasts up to 30.6 s
 BLOCK_VALUES = 1 << 23  # of all channels: 32 MB, more than a clip; eight channels at 192 kHz would take 190
+RATES_HZ = range(1_000, 1_000_001)  # of music; at 1 Hz a small file would last for days
+LOUDEST = 2.0**31  # what a converter leaves that forgot to scale; the power of much more is infinite
 SUFFIXES = containers.SUFFIXES | {
     ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav",
 }  # fmt: skip
@@ -45,15 +48,21 @@ def duration(path: str | Path) -> float:
     Notebook: 01_eda.
     """
     try:
-        with opened(path) as file:
-            return file.frames / file.samplerate
-    except soundfile.LibsndfileError as refusal:
-        try:
-            return containers.duration(path, refusal.error_string)
-        except OSError as error:
-            raise AudioError(path, unreadable(error)) from error
-    except (OSError, RuntimeError) as error:
+        seconds = promised(path)
+        if not 0 <= seconds <= os.path.getsize(path):  # no format is so dense that a byte lasts a second
+            raise OSError(f"its header promises {seconds:.0f} s, which so few bytes cannot hold")
+        return seconds
+    except (OSError, RuntimeError, ValueError) as error:
         raise AudioError(path, unreadable(error)) from error
+
+
+def promised(path: str | Path) -> float:
+    """Seconds, by the header: as libsndfile reads it, else PyAV."""
+    try:
+        with opened(path) as file:
+            return file.frames / in_range(file.samplerate)
+    except soundfile.LibsndfileError as refusal:
+        return containers.duration(path, refusal.error_string)
 
 
 def load(path: str | Path, params: Params, seconds: float | None = None) -> np.ndarray:
@@ -128,12 +137,12 @@ def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterat
     resampler = None
     try:
         for mono, rate_hz, last in decoded(path, seconds and seconds + RESAMPLING_MARGIN_SECONDS):
-            if not np.isfinite(mono).all():
-                raise AudioError(path, "holds NaN or infinity. Decode it again from its source, or leave it out.")
-            if rate_hz != params.sample_rate_hz:
+            if not np.abs(mono).max(initial=0) <= LOUDEST:  # nor is it if that is NaN
+                raise AudioError(path, f"holds NaN or infinity, or samples above {LOUDEST:.0f}. Decode it again, or leave it out.")
+            if in_range(rate_hz) != params.sample_rate_hz:
                 resampler = resampler or soxr.ResampleStream(rate_hz, params.sample_rate_hz, 1, quality="HQ")
             yield resampler.resample_chunk(mono, last) if resampler else mono
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
         raise AudioError(path, unreadable(error)) from error
 
 
@@ -162,8 +171,17 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
 
 
 def opened(path: str | Path) -> soundfile.SoundFile:
-    """A file by its name's own bytes: on Linux they may be no text."""
+    """A file by its name's own bytes: on Linux they may be no text. A pipe would be waited for, a device never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is no plain file")
     return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+
+
+def in_range(rate_hz: int) -> int:
+    """The same rate, if music may have it."""
+    if rate_hz not in RATES_HZ:
+        raise OSError(f"its header says {rate_hz} Hz; from {RATES_HZ[0]} to {RATES_HZ[-1]} Hz are read")
+    return rate_hz
 
 
 def too_short(seconds: float, params: Params) -> str:

@@ -125,6 +125,8 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
             "path and genre."
         )
     files = [(genre.name, file) for genre in visible(root) if genre.is_dir() for file in visible(genre)]
+    if nameless := [genre for genre, _ in files if not in_order(genre)]:
+        raise CatalogError(f"{root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates.")
     others = [str(file.relative_to(root)) for _, file in files if not is_audio(file)]
     if others:
         warnings.warn(
@@ -134,7 +136,7 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
         )
     tracks = table(
         [
-            {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": genre}
+            {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": in_order(genre)}
             for genre, file in files
             if is_audio(file)
         ],
@@ -190,12 +192,17 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
         If it cannot be parsed, lacks a column, leaves a path or a genre empty, or names a track twice.
     """
     try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError) as error:  # a wrong encoding is a ValueError too
+        # Without a header: pandas would take a first column too many for an index, and rename the second of a name.
+        cells = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError, pd.errors.ParserError) as error:  # a wrong encoding is a ValueError too
         raise CatalogError(f"{path} is not a UTF-8 CSV with a header line ({error}).") from error
+    names = cells.iloc[0].tolist()
+    if not {"path", "genre"} <= {*names}:
+        raise CatalogError(f"{path} needs the columns path and genre. Received: {', '.join(names)}.")
+    if several := [column for column in COLUMNS if names.count(column) > 1]:
+        raise CatalogError(f"{path} has the column {several[0]} more than once. Remove all but one.")
+    rows = cells[1:].set_axis(names, axis=1).reset_index(drop=True)
     for column in ("path", "genre"):
-        if column not in rows:
-            raise CatalogError(f"{path} needs the columns path and genre. Received: {', '.join(rows.columns)}.")
         empty = rows.index[rows[column].str.strip() == ""]
         if len(empty):
             raise CatalogError(f"{path}, line {empty[0] + 2}: {column} is empty. Fill it in or remove the line.")
@@ -233,15 +240,18 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
         See :func:`load`.
     """
     checked = []
-    for row in rows:
+    for given in rows:
+        row = {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in given.items()}
         try:
+            if row["path"] != str(given["path"]):
+                raise AudioError(row["path"], "has a name that is not UTF-8, which no table can hold. Rename it.")
             seconds, fault = audio.duration(row["path"]), ""
             if not params.segments_in(seconds):
                 fault = audio.too_short(seconds, params)
         except AudioError as error:
             seconds, fault = float("nan"), error.reason
         blank = {"artist": "", "title": "", "published_split": ""}
-        checked.append(blank | row | {"path": str(row["path"]), "fault": fault, "duration_seconds": seconds})
+        checked.append(blank | row | {"fault": fault, "duration_seconds": seconds})
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
 
 

@@ -25,6 +25,14 @@ def is_gtzan(tracks: pd.DataFrame) -> bool:
     return len(tracks) > 0 and all(CLIP.fullmatch(clip_of(track_id)) for track_id in tracks["track_id"])
 
 
+def text_of(path: Path) -> str:
+    """A list's text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{path} cannot be read as UTF-8 ({error}). Remove it, and it is fetched again.") from error
+
+
 def read_artists(path: Path) -> pd.DataFrame:
     """Artist and title of each clip, from Sturm's index.
 
@@ -41,14 +49,14 @@ def read_artists(path: Path) -> pd.DataFrame:
     Raises
     ------
     CatalogError
-        If a line has another form.
+        If it is not UTF-8, or a line has another form.
 
     References
     ----------
     B. L. Sturm, The state of the art ten years after a state of the art, J. New Music Research 43 (2014).
     """
     rows = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text_of(path).splitlines(), start=1):
         if not line.strip() or line.startswith("##"):
             continue
         parts = [part.strip() for part in line.split(":::")]
@@ -71,13 +79,18 @@ def read_filtered(paths: Iterable[Path]) -> pd.Series:
     pd.Series [index=clip]
         train (443 clips), validation (197) or test (290); the other 70 of GTZAN's 1,000 are left out.
 
+    Raises
+    ------
+    CatalogError
+        If one is not UTF-8.
+
     References
     ----------
     C. Kereliuk, B. L. Sturm and J. Larsen, Deep learning and music adversaries, IEEE Trans. Multimedia (2015).
     """
     sides = {}
     for path in paths:
-        for line in path.read_text(encoding="utf-8").split():
+        for line in text_of(path).split():
             sides[clip_of(line)] = SPLIT_OF[path.name]
     return pd.Series(sides, name="published_split", dtype=str)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import papermill
-import yaml
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
@@ -25,7 +24,7 @@ from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params, as_type, unknown_name
 from genre_utils.paths import CACHE, NOTEBOOKS, PROFILES, PROJECT, RUNS
 from genre_utils.progress import HEADLESS
-from genre_utils.run_folder import LATEST, RunFolder
+from genre_utils.run_folder import LATEST, RunFolder, plain, read_mapping
 
 KERNEL = "python3"
 ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or every kernel begins with a warning
@@ -90,13 +89,7 @@ def read_profile(name: str) -> dict[str, Any]:
     profiles = {path.stem: path for path in PROFILES.glob("*.yml")}
     if name not in profiles:
         raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))
-    try:
-        values = yaml.safe_load(profiles[name].read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{profiles[name]} is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ParamsError(f"{profiles[name]} must hold lines of the form name: value. Received: {values!r}.")
-    return values
+    return read_mapping(profiles[name])
 
 
 def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,10 +119,8 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
         name, equals, text = setting.partition("=")
         if not equals:
             raise ParamsError(f"--set needs name=value. Received: {setting!r}.")
-        try:
-            merged[name] = text if isinstance(defaults.get(name), str) else yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ParamsError(f"--set {name}: {text!r} is not a value ({error}).") from error
+        is_text = isinstance(defaults.get(name), str)
+        merged[name] = text if is_text else plain(text, f"--set {name}: {text!r} is not a value")
     for name, value in merged.items():
         if name not in defaults:
             raise ParamsError(unknown_name(name, defaults))

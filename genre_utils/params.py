@@ -12,6 +12,7 @@ from genre_utils.errors import ParamsError
 
 PROTOCOLS = ("paper", "filtered", "artist", "leaky")
 SPLITS = ("train", "validation", "test")
+MOST_VALUES = 2**28  # at once, in float32: 1 GiB
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,12 +88,15 @@ class Params:
         rules = {
             "dataset": (self.dataset != "", "must not be empty"),
             "seed": (0 <= self.seed < 2**31, "must be in [0, 2**31)"),
-            "sample_rate_hz": (self.sample_rate_hz > 0, "must be above 0"),
-            "segment_seconds": (self.samples_per_segment >= self.n_fft, "must hold at least one n_fft window"),
+            "sample_rate_hz": (0 < self.sample_rate_hz <= 1_000_000, "must be above 0, at most 1,000,000"),
+            "segment_seconds": (
+                self.segment_seconds <= 600 and self.samples_per_segment >= self.n_fft,
+                "must hold at least one n_fft window, and be at most 600",
+            ),
             "max_segments": (self.max_segments >= 0, "must be 0 (all) or more"),
-            "n_fft": (self.n_fft >= 2, "must be 2 or more"),
+            "n_fft": (2 <= self.n_fft <= 65_536, "must be in [2, 65,536]"),
             "hop_length": (1 <= self.hop_length <= self.n_fft, "must be in [1, n_fft]"),
-            "n_mels": (self.n_mels >= 1, "must be 1 or more"),
+            "n_mels": (1 <= self.n_mels <= 2_048, "must be in [1, 2,048]"),
             "fmin_hz": (self.fmin_hz >= 0, "must be 0 or more"),
             "fmax_hz": (
                 self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2,
@@ -108,12 +112,12 @@ class Params:
             "folds": (self.folds >= 3, "must be 3 or more: one tests, one validates, the rest trains"),
             "fold": (0 <= self.fold < self.folds, "must be in [0, folds)"),
             "model": (self.model != "", "must not be empty"),
-            "image_height": (self.image_height >= 16, "must be 16 or more: four poolings halve it"),
-            "image_width": (self.image_width >= 16, "must be 16 or more: four poolings halve it"),
+            "image_height": (16 <= self.image_height <= 4_096, "must be in [16, 4,096]: four poolings halve it"),
+            "image_width": (16 <= self.image_width <= 4_096, "must be in [16, 4,096]: four poolings halve it"),
             "padding": (self.padding in ("same", "valid"), "must be 'same' or 'valid'"),
             "bn_momentum": (0 <= self.bn_momentum < 1, "must be in [0, 1)"),
             "learning_rate": (self.learning_rate > 0, "must be above 0"),
-            "batch_size": (self.batch_size >= 1, "must be 1 or more"),
+            "batch_size": (1 <= self.batch_size <= 65_536, "must be in [1, 65,536]"),
             "max_epochs": (self.max_epochs >= 1, "must be 1 or more"),
             "early_stopping_patience": (self.early_stopping_patience >= 1, "must be 1 or more"),
             "plateau_factor": (0 < self.plateau_factor < 1, "must be in (0, 1)"),
@@ -134,6 +138,13 @@ class Params:
         for name, (holds, rule) in rules.items():
             if not holds:
                 raise ParamsError(f"{name} {rule}. Received: {getattr(self, name)!r}.")
+        sizes = {
+            "A segment's transform": self.frames_per_segment * (1 + self.n_fft // 2),
+            "A batch of images": self.batch_size * self.image_height * self.image_width,
+        }
+        for what, values in sizes.items():
+            if values > MOST_VALUES:
+                raise ParamsError(f"{what} must not exceed {MOST_VALUES:,} values. Received: {values:,}.")
 
     @property
     def samples_per_segment(self) -> int:
@@ -208,10 +219,10 @@ FEATURE_NAMES = (
 SOUND_NAMES = ("pitch_semitones", "stretch_share", "noise_snr_db")
 
 
-def unknown_name(name: str, known: typing.Iterable[str]) -> str:
-    """The message for a name that nobody knows, with the nearest that somebody does."""
+def unknown_name(name: Any, known: typing.Iterable[str]) -> str:
+    """The message for a name that nobody knows, with the nearest that somebody does; YAML's may be a number."""
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(names)}."
     return f"Unknown parameter {name!r}. {hint}"
 
@@ -236,8 +247,10 @@ def as_type(name: str, value: Any, wanted: type | types.UnionType) -> Any:
     Raises
     ------
     ParamsError
-        If the type differs, or a float is not finite.
+        If the type differs, a float is not finite, or an integer is of more than 64 bits.
     """
+    if type(value) is int and value.bit_length() > 64:  # too long for a float, or for a message
+        raise ParamsError(f"{name} must not exceed 2**64. Received: an integer of {value.bit_length()} bits.")
     if wanted is float and type(value) is int:
         value = float(value)
     if type(value) is not wanted:

@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from genre_utils.errors import RunError
+from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT, RUNS
 
 LATEST = "latest"  # points to the newest run
+MOST_CHARACTERS = 100_000  # of a profile, which has two thousand; PyYAML reads so many in a second
 LESSON = "lesson"  # the run folder of who steps through the notebooks by hand
 PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 
@@ -91,9 +92,9 @@ class RunFolder:
         RunError
             If no notebook has written them yet.
         ParamsError
-            If somebody has edited them into something impossible.
+            If somebody has edited them into something impossible, or into no YAML.
         """
-        return Params.from_mapping(yaml.safe_load(self.needs("params.yml", "02_feature_extraction").read_text()))
+        return Params.from_mapping(read_mapping(self.needs("params.yml", "02_feature_extraction")))
 
     def write_params(self, params: Params) -> Params:
         """Write ``params.yml``, and give the parameters back."""
@@ -168,6 +169,62 @@ class RunFolder:
         if not path.exists():
             raise RunError(f"{path} is not there. Run the notebook {notebook} with the same run_dir first.")
         return path
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Names and values of a file in YAML: a profile, or ``params.yml``.
+
+    Parameters
+    ----------
+    path : Path
+        Of lines ``name: value``.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ParamsError
+        If it cannot be read, is not valid YAML, or anything but a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ParamsError(f"{path} cannot be read as UTF-8 ({error}).") from error
+    values = plain(text, f"{path} is not valid YAML")
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} must hold lines of the form name: value. Received: {values!r}.")
+    return values
+
+
+def plain(text: str, fault: str) -> Any:
+    """A value written in YAML: text, numbers, lists and mappings, without references.
+
+    Parameters
+    ----------
+    text : str
+        YAML; somebody else may have written it.
+    fault : str
+        How the error's message begins.
+
+    Returns
+    -------
+    Any
+
+    Raises
+    ------
+    ParamsError
+        If it is not valid, is longer than ``MOST_CHARACTERS``, or holds references: ten of ten of ten … are a bomb.
+    """
+    try:
+        if len(text) > MOST_CHARACTERS:
+            raise ValueError(f"longer than {MOST_CHARACTERS:,} characters")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            raise ValueError("references, *name, are not read: write the value out")
+        return yaml.safe_load(text)
+    except Exception as error:  # a number or a date that is none: whatever Python's own conversion raises
+        raise ParamsError(f"{fault} ({error}).") from error
 
 
 def versions() -> dict[str, str]:
