@@ -46,17 +46,17 @@ SUBTYPES = {
     "ULAW": 2.0, "ALAW": 2.0, "IMA_ADPCM": 3.0, "MS_ADPCM": 3.0, "GSM610": 8.0,
 }  # fmt: skip
 NAMES = {
-    "newline": "a\nb.wav", "carriage return": "a\rb.wav", "tab": "a\tb.wav", "quotes": "\"a\" 'b'.wav",
+    "newline": "a\nb.wav", "tab": "a\tb.wav", "quotes": "\"a\" 'b'.wav",
     "emoji": "🎸🥁🎻.wav", "250 bytes": "n" * 246 + ".wav", "250 bytes of emoji": "🎸" * 61 + "a.wav",
     "HTML": "<img src=x onerror=alert(1)>.wav", "entity": "&lt;b&gt;&amp;.wav", "template": "{{ 7*7 }}{% raw %}.wav",
     "leading dash": "-rf.wav", "option": "--help.wav", "comma": "a,b;c.wav", "formula": "=1+1.wav",
     "percent": "%s%n%00.wav", "backslash": "a\\b\\..\\c.wav", "dollar": "$HOME`id`$(id).wav", "glob": "*?[a].wav",
     "right to left": "\u202eabc\u202c.wav", "zero width": "a\u200b\ufeffb.wav", "control": "a\x01\x1b[31mb.wav",
-    "NFC": "caf\u00e9.wav", "NFD": "cafe\u0301.wav", "only a suffix": "..wav", "upper case": "LOUD.WAV",
+    "NFC": "caf\u00e9.wav", "NFD": "cafe\u0301.wav", "short": "~.wav", "upper case": "LOUD.WAV",
     "hash": "a#b?c=d&e.wav", "url": "http:\u2215\u2215x.wav", "separator": "a|b.wav", "NaN": "nan.wav", "null": "NULL.wav",
     "number": "007.wav", "line separator": "a\u2028b\x85c.wav", "not a character": "a\uffffb.wav",
 }  # fmt: skip
-BYTES = {"latin-1": b"caf\xe9.wav", "half of UTF-8": b"a\xf0\x9f.wav", "surrogate": b"a\xed\xa0\x80b.wav"}
+UNTELLABLE = {"carriage return": b"a\rb.wav", "latin-1": b"caf\xe9.wav", "half of UTF-8": b"a\xf0\x9f.wav", "surrogate": b"a\xed\xa0\x80b.wav"}
 OTHERS = {"trailing dot": "a.wav.", "trailing space": "a.wav ", "no suffix": "music", "text": "music.txt"}
 
 Content = bytes | Callable[[Path], object]
@@ -356,8 +356,8 @@ def names() -> Iterator[tuple[Item, Content]]:
     """A good file under odd names."""
     for name in NAMES.values():
         yield Item("names", name, "right"), good("wav")
-    for raw in BYTES.values():
-        yield Item("names not in UTF-8", os.fsdecode(raw), "part"), good("wav")
+    for raw in UNTELLABLE.values():
+        yield Item("names no table holds", os.fsdecode(raw), "part"), good("wav")
 
 
 def write(folder: Path, short: bool) -> list[Item]:

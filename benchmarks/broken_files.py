@@ -66,7 +66,7 @@ class Doors:
 
     def from_csv(self, items: list[Item]) -> list[Found]:
         """The catalog, from a CSV that names them; from a table those names that no UTF-8 text can hold."""
-        if not all(encodable(item) for item in items):
+        if not all(tellable(item) for item in items):
             return self.of_headers(self.table(items), [shown(item.place) for item in items])
         file = self.root / "tracks.csv"
         with file.open("w", encoding="utf-8", newline="") as opened:
@@ -193,9 +193,9 @@ def shown(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def encodable(item: Item) -> bool:
-    """Whether a CSV can name it."""
-    return shown(item.name) == item.name
+def tellable(item: Item) -> bool:
+    """Whether a table can name it."""
+    return shown(item.name) == item.name and "\r" not in item.name
 
 
 def tested(root: Path, items: list[Item], folder: Path) -> RunFolder:
@@ -328,7 +328,7 @@ def expected_at(door: str, item: Item) -> Item:
         item = item._replace(expected="either")
     if item.kind == "other suffix" and door == "from_folder":
         item = item._replace(expected="fault")
-    if not encodable(item) and door in ("from_csv", "from_folder", "extraction", "page"):
+    if not tellable(item) and door in ("from_csv", "from_folder", "extraction", "page"):
         item = item._replace(expected="fault")
     return item
 
@@ -340,7 +340,7 @@ def through(servant: Servant, items: list[Item]) -> Iterable[dict[str, Any]]:
             told = servant.ask(door, [number], ITEM_SECONDS)
             yield row_of(door, item, told["found"][0], told, item.kind)
     for door in ("from_csv", "from_folder", "extraction", "prediction", "page"):
-        numbers = [n for n, item in enumerate(items) if door != "from_csv" or encodable(item)]
+        numbers = [n for n, item in enumerate(items) if door not in ("from_csv", "page") or tellable(item)]
         told = servant.ask(door, numbers, ALL_SECONDS)
         for number, found in zip(numbers, told["found"], strict=True):
             yield row_of(door, items[number], found, told, "all at once")

@@ -165,9 +165,11 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
             samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
             left -= wanted
             last = left == 0 or len(samples) < wanted  # a header may promise more than there is
-            # Channel after channel: eight times as fast as a mean over each sample's own two values.
             scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
-            yield functools.reduce(np.add, (channel * scale for channel in samples.T)), rate_hz, last  # (samples,)
+            # Channel after channel: eight times as fast as a sum over each sample's own two; a thirtieth, of hundreds.
+            few = samples.shape[1] <= 8
+            total = functools.reduce(np.add, (c * scale for c in samples.T)) if few else samples.sum(1, np.float32) * scale
+            yield total, rate_hz, last  # (samples,)
 
 
 def opened(path: str | Path) -> soundfile.SoundFile:

@@ -243,8 +243,8 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
     for given in rows:
         row = {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in given.items()}
         try:
-            if row["path"] != str(given["path"]):
-                raise AudioError(row["path"], "has a name that is not UTF-8, which no table can hold. Rename it.")
+            if row["path"] != str(given["path"]) or "\r" in row["path"]:
+                raise AudioError(row["path"], "has a name that no table holds: not UTF-8, or in two lines. Rename it.")
             seconds, fault = audio.duration(row["path"]), ""
             if not params.segments_in(seconds):
                 fault = audio.too_short(seconds, params)
