@@ -1,6 +1,7 @@
 """An exported network on audio files, without TensorFlow, Keras, librosa or pandas: ``python -m genre_utils.light``."""
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -14,7 +15,7 @@ if __name__ == "__main__":  # read when NumPy is imported: its threads only wait
 import numpy as np
 
 from genre_utils import features, listening
-from genre_utils.errors import GenreUtilsError, ParamsError, RunError
+from genre_utils.errors import GenreUtilsError, RunError
 from genre_utils.params import Params
 from genre_utils.quiet import quiet_stderr
 from genre_utils.trust import Trust, array
@@ -52,19 +53,26 @@ def open_exported(folder: Path) -> listening.Network:
         # The last part of a name: a folder from anybody must not lead out of itself.
         files = [folder / Path(name).name for name in facts["stages"]]
         stages = [product(file) if file.suffix == ".npy" else interpreted(file) for file in files]
-    except (OSError, KeyError, TypeError, ValueError, ParamsError) as error:
+        ours = features.mel_filters(params)
+        same = filters.shape == ours.shape and np.allclose(filters, ours, atol=1e-7)
+    except RunError:
+        raise
+    except Exception as error:  # of a file from anybody: whatever JSON, NumPy and LiteRT raise
         raise RunError(f"{folder} is no exported network ({error}). Export it again: exporting.write.") from error
-    ours = features.mel_filters(params)
-    if filters.shape != ours.shape or not np.allclose(filters, ours, atol=1e-7):
+    if not same:
         raise RunError(
             f"{folder / FILTERS} are not the mel filters of this version: its features would be others than those "
             "that the network was trained on. Export it again with this version."
         )
 
     def run(values: np.ndarray) -> np.ndarray:
-        for stage in stages:
-            values = stage(values)
-        return values
+        try:
+            answers = functools.reduce(lambda entering, stage: stage(entering), stages, values)
+            if answers.shape != (len(values), len(genres)):
+                raise ValueError(f"{answers.shape} values for {len(values)} segments and {len(genres)} genres")
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise RunError(f"{folder}: its stages do not fit each other ({error}). Export it again.") from error
+        return answers
 
     return listening.Network(run, genres, params, trust)
 

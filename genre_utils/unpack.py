@@ -5,6 +5,7 @@ import gzip
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -65,7 +66,7 @@ class Refused(Exception):
 # Refused, and what zipfile, tarfile and gzip raise on bytes that are not what they should be
 CORRUPT = (
     *(Refused, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(OSError, EOFError, ValueError, RuntimeError),
+    *(OSError, EOFError, ValueError, RuntimeError, LookupError, ArithmeticError, struct.error),
 )
 
 
