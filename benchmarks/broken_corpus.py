@@ -56,7 +56,12 @@ NAMES = {
     "hash": "a#b?c=d&e.wav", "url": "http:\u2215\u2215x.wav", "separator": "a|b.wav", "NaN": "nan.wav", "null": "NULL.wav",
     "number": "007.wav", "line separator": "a\u2028b\x85c.wav", "not a character": "a\uffffb.wav",
 }  # fmt: skip
-UNTELLABLE = {"carriage return": b"a\rb.wav", "latin-1": b"caf\xe9.wav", "half of UTF-8": b"a\xf0\x9f.wav", "surrogate": b"a\xed\xa0\x80b.wav"}
+UNTELLABLE = {
+    "carriage return": b"a\rb.wav",
+    "latin-1": b"caf\xe9.wav",
+    "half of UTF-8": b"a\xf0\x9f.wav",
+    "surrogate": b"a\xed\xa0\x80b.wav",
+}
 OTHERS = {"trailing dot": "a.wav.", "trailing space": "a.wav ", "no suffix": "music", "text": "music.txt"}
 
 Content = bytes | Callable[[Path], object]
@@ -87,7 +92,9 @@ def clip(rate_hz: int) -> np.ndarray:
     rng = np.random.default_rng(SEED)
     seconds = np.arange(round(SECONDS * rate_hz)) / rate_hz
     whole = np.zeros(len(seconds))
-    for hz, glide, phase in zip(np.geomspace(60, 3_000, 60), rng.uniform(-80, 80, 60), rng.uniform(0, 7, 60), strict=True):
+    for hz, glide, phase in zip(
+        np.geomspace(60, 3_000, 60), rng.uniform(-80, 80, 60), rng.uniform(0, 7, 60), strict=True
+    ):
         whole += np.sin(2 * np.pi * (hz + glide / 50 * seconds) * seconds + phase)
     return 0.5 * whole / np.abs(whole).max()
 
@@ -263,7 +270,10 @@ def headers() -> Iterator[tuple[Item, Content]]:
         yield Item("headers", name, expected, LOSSY_DB), data
     for rate_hz in (0, 1, 10, 100, 10**6, 10**7, 2**31 - 1, most):
         data = patched(wav, (24, "<I", rate_hz), (28, "<I", min(most, 2 * rate_hz)))
-        yield Item("headers", f"rate {rate_hz}.wav", "fault" if rate_hz < 50 or rate_hz >= 2**31 - 1 else "either"), data
+        yield (
+            Item("headers", f"rate {rate_hz}.wav", "fault" if rate_hz < 50 or rate_hz >= 2**31 - 1 else "either"),
+            data,
+        )
     for channels in (0, 255, 1_024, 1_025, 65_535):
         data = patched(wav, (22, "<H", channels), (32, "<H", 2 * channels % 65_536))
         yield Item("headers", f"{channels} channels.wav", "either" if 0 < channels < 1_025 else "fault"), data

@@ -141,7 +141,19 @@ def cases(folder: Path) -> Iterator[tuple[str, str, Callable[[], Any], Any]]:
     large = {"image_height": 4_096, "image_width": 4_096, "batch_size": 65_536}
     for name, values in {"a transform of terabytes": long, "a batch of terabytes": large}.items():
         yield "parameter", name, lambda values=values: of_mapping(values), None
-    for text in ("seed", "seed=", "=3", "seed=two", "seed=[1", "seed=2.5", "seed=!!int ''", "sead=3", "crop=1", "seed=*a", "seed=\0"):
+    for text in (
+        "seed",
+        "seed=",
+        "=3",
+        "seed=two",
+        "seed=[1",
+        "seed=2.5",
+        "seed=!!int ''",
+        "sead=3",
+        "crop=1",
+        "seed=*a",
+        "seed=\0",
+    ):
         yield "--set", repr(text), lambda text=text: headless.checked({}, [text], Params().to_mapping()), None
 
 
@@ -210,7 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     print(f"\n{'kind':>12}    n right typed crash wrong  slowest")
     for row in rows:
-        print(f"{row['kind']:>12} {row['n']:4} {row['right']:5} {row['typed']:5} {row['crash']:5} {row['wrong']:5} {row['slowest']:8.2f}")
+        print(
+            f"{row['kind']:>12} {row['n']:4} {row['right']:5} {row['typed']:5} {row['crash']:5} {row['wrong']:5} {row['slowest']:8.2f}"
+        )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     bad = sum(row["crash"] + row["wrong"] + (row["slowest"] > MOST_SECONDS) for row in rows) + (peak_mb > MOST_MB)
     asked = sum(row["n"] for row in rows)

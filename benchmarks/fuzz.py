@@ -37,7 +37,9 @@ from genre_utils.errors import GenreUtilsError
 from genre_utils.params import Params
 from genre_utils.run_folder import machine, read_mapping
 
-PARAMS = Params(dataset="x", sample_rate_hz=8_000, segment_seconds=0.5, n_fft=512, hop_length=128, n_mels=32, fmax_hz=4_000)
+PARAMS = Params(
+    dataset="x", sample_rate_hz=8_000, segment_seconds=0.5, n_fft=512, hop_length=128, n_mels=32, fmax_hz=4_000
+)
 ROUND = 100  # examples that Hypothesis draws at a time
 ONE_SECONDS, MOST_MB = 10, 1_024
 ADDRESS_BYTES = 6 * 2**30
@@ -269,7 +271,11 @@ def serve(name: str, folder: Path, seconds: float, number: int) -> None:
             (folder / "told.json").write_text(json.dumps(told))
 
     quiet = settings(
-        max_examples=ROUND, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=ROUND,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
     )
     drawn = changed(seeds())
     while time.monotonic() < end:

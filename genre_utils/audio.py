@@ -49,7 +49,7 @@ def duration(path: str | Path) -> float:
     """
     try:
         seconds = promised(path)
-        if not 0 <= seconds <= os.path.getsize(path):  # no format is so dense that a byte lasts a second
+        if not 0 <= seconds <= Path(path).stat().st_size:  # no format is so dense that a byte lasts a second
             raise OSError(f"its header promises {seconds:.0f} s, which so few bytes cannot hold")
         return seconds
     except (OSError, RuntimeError, ValueError) as error:
@@ -138,7 +138,9 @@ def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterat
     try:
         for mono, rate_hz, last in decoded(path, seconds and seconds + RESAMPLING_MARGIN_SECONDS):
             if not np.abs(mono).max(initial=0) <= LOUDEST:  # nor is it if that is NaN
-                raise AudioError(path, f"holds NaN or infinity, or samples above {LOUDEST:.0f}. Decode it again, or leave it out.")
+                raise AudioError(
+                    path, f"holds NaN or infinity, or samples above {LOUDEST:.0f}. Decode it again, or leave it out."
+                )
             if in_range(rate_hz) != params.sample_rate_hz:
                 resampler = resampler or soxr.ResampleStream(rate_hz, params.sample_rate_hz, 1, quality="HQ")
             yield resampler.resample_chunk(mono, last) if resampler else mono
@@ -168,13 +170,15 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
             scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
             # Channel after channel: eight times as fast as a sum over each sample's own two; a thirtieth, of hundreds.
             few = samples.shape[1] <= 8
-            total = functools.reduce(np.add, (c * scale for c in samples.T)) if few else samples.sum(1, np.float32) * scale
+            total = (
+                functools.reduce(np.add, (c * scale for c in samples.T)) if few else samples.sum(1, np.float32) * scale
+            )
             yield total, rate_hz, last  # (samples,)
 
 
 def opened(path: str | Path) -> soundfile.SoundFile:
     """A file by its name's own bytes: on Linux they may be no text. A pipe would be waited for, a device never end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not stat.S_ISREG(Path(path).stat().st_mode):
         raise OSError("it is no plain file")
     return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
 

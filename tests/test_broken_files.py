@@ -1,4 +1,4 @@
-"""What the corpora of benchmarks/broken_files.py, broken_settings.py and fuzz.py have found, each as small as it gets."""
+"""What broken_files.py, broken_settings.py and fuzz.py of the benchmarks have found, each as small as it gets."""
 
 import os
 import struct
