@@ -333,9 +333,9 @@ def expected_at(door: str, item: Item) -> Item:
     return item
 
 
-def through(servant: Servant, items: list[Item]) -> Iterable[dict[str, Any]]:
+def through(servant: Servant, items: list[Item], short: bool) -> Iterable[dict[str, Any]]:
     """One row for each file and door; those of "all at once" have no time and no memory of their own."""
-    for door in ("from_csv", "extraction", "prediction", "sound"):
+    for door in ("from_csv", "extraction", "prediction", *(() if short else ("sound",))):  # the page has it too
         for number, item in enumerate(items):
             told = servant.ask(door, [number], ITEM_SECONDS)
             yield row_of(door, item, told["found"][0], told, item.kind)
@@ -393,7 +393,7 @@ def main(arguments: list[str] | None = None) -> int:
         servant = Servant(folder)
         rows = []
         try:
-            for row in through(servant, items):
+            for row in through(servant, items, options.short):
                 rows.append(row)
                 if row["outcome"] not in ("right", "typed"):
                     print(f"{row['outcome']}: {row['door']}, {row['file']!r}: {row['found']}", flush=True)

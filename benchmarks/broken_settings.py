@@ -109,9 +109,11 @@ PROFILES: dict[str, tuple[bytes, dict | None]] = {
 }  # fmt: skip
 HUGE = {
     "n_fft": 2**40, "n_mels": 2**40, "image_height": 10**6, "image_width": 10**6, "batch_size": 2**40,
-    "sample_rate_hz": 2**40, "segment_seconds": 1e300, "fmax_hz": 1e300, "validation_fraction": 1e9, "test_fraction": 1e9,
+    "sample_rate_hz": 2**40, "segment_seconds": 1e300, "fmax_hz": 1e300, "validation_fraction": 1e9,
+    "test_fraction": 1e9,
     "fold": 10**9, "bn_momentum": 1e9, "plateau_factor": 1e9, "pitch_semitones": 1e9, "stretch_share": 1e9,
-    "mask_bands": 10**9, "mask_seconds": 1e9, "shift_bands": 10**9, "ema_decay": 1e9, "seed": 2**40, "hop_length": 2**40,
+    "mask_bands": 10**9, "mask_seconds": 1e9, "shift_bands": 10**9, "ema_decay": 1e9, "seed": 2**40,
+    "hop_length": 2**40,
 }  # fmt: skip
 
 
@@ -223,7 +225,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"\n{'kind':>12}    n right typed crash wrong  slowest")
     for row in rows:
         print(
-            f"{row['kind']:>12} {row['n']:4} {row['right']:5} {row['typed']:5} {row['crash']:5} {row['wrong']:5} {row['slowest']:8.2f}"
+            f"{row['kind']:>12} {row['n']:4} {row['right']:5} {row['typed']:5} {row['crash']:5} {row['wrong']:5} "
+            f"{row['slowest']:8.2f}"
         )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     bad = sum(row["crash"] + row["wrong"] + (row["slowest"] > MOST_SECONDS) for row in rows) + (peak_mb > MOST_MB)

@@ -45,7 +45,8 @@ ONE_SECONDS, MOST_MB = 10, 1_024
 ADDRESS_BYTES = 6 * 2**30
 SAID = (  # what a text may say that a bit flip rarely makes of it
     b"\x00", b"\xff", b"\xef\xbb\xbf", b"\r\n", b'"', b",", b"|", b"[", b"{", b"&a ", b"*a", b"!!int ''", b"9" * 5_000,
-    b"nan", b"-1", b"1e309", b"0x" + b"f" * 4_000, b"<<: ", b"? ", b"---\n", b"../", b"null", b"[" * 3_000, b"2024-13-45",
+    b"nan", b"-1", b"1e309", b"0x" + b"f" * 4_000, b"<<: ", b"? ", b"---\n", b"../", b"null", b"[" * 3_000,
+    b"2024-13-45",
 )  # fmt: skip
 
 
@@ -340,7 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append(row)
             rate = row["executions"] / row["seconds"]
             print(
-                f"{name:>20} {row['executions']:10} {rate:9.0f} {row['typed']:7} {row['peak_mb']:8.0f}  {len(row['found'])}",
+                f"{name:>20} {row['executions']:10} {rate:9.0f} {row['typed']:7} {row['peak_mb']:8.0f}  "
+                f"{len(row['found'])}",
                 flush=True,
             )
             for why, kept in row["found"].items():
