@@ -9,6 +9,7 @@ this one, and then all go through it at once: the good ones must still be answer
 import argparse
 import collections
 import csv
+import dataclasses
 import faulthandler
 import html.parser
 import io
@@ -20,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -39,6 +41,7 @@ from genre_utils.errors import GenreUtilsError
 from genre_utils.explorer import media
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder, machine
+from genre_utils.trust import Trust
 
 PARAMS = Params(dataset="corpus", segment_seconds=1.0, max_segments=3)
 GENRES = ["loud", "low", "high"]
@@ -344,6 +347,63 @@ def through(servant: Servant, items: list[Item], short: bool) -> Iterable[dict[s
         told = servant.ask(door, numbers, ALL_SECONDS)
         for number, found in zip(numbers, told["found"], strict=True):
             yield row_of(door, items[number], found, told, "all at once")
+    files = [item for item in items if not (servant.folder / "corpus" / item.place).is_dir()]  # a folder is looked into
+    told = by_command(servant.folder, files)
+    for item, found in zip(files, told["found"], strict=True):
+        yield row_of("command", item, found, told, "all at once")
+
+
+def write_model(folder: Path) -> None:
+    """A model folder that nobody trained."""
+    from genre_utils import model_folder, models  # TensorFlow, which nothing else here needs
+
+    params = dataclasses.replace(PARAMS, model="compact_cnn", image_height=32, image_width=32)
+    models.build(params, len(GENRES)).save(folder / "model.keras")
+    model_folder.write(folder / "model", folder / "model.keras", GENRES, params, Trust(), {}, "")
+
+
+def by_command(folder: Path, items: list[Item]) -> dict[str, Any]:
+    """``python -m genre_utils predict`` with all files at once."""
+    # In a process of its own: what this one has in memory counts for the peak of what it starts.
+    subprocess.run([sys.executable, __file__, "--model", folder], check=True)
+    paths = [str(folder / "corpus" / item.place) for item in items]
+    words = [
+        "-m",
+        "genre_utils",
+        "predict",
+        "--model",
+        str(folder / "model"),
+        "--json",
+        str(folder / "out"),
+        "--",
+        *paths,
+    ]
+    privileged = os.geteuid() == 0 and shutil.which("setpriv")
+    command = [*(UNPRIVILEGED if privileged else []), sys.executable, *words]
+    started = time.perf_counter()
+    with (folder / "stderr").open("wb") as errors:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
+        timer = threading.Timer(ALL_SECONDS, child.kill)
+        timer.start()
+        _, status, usage = os.wait4(child.pid, 0)
+        timer.cancel()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    lines = (folder / "out").read_text(encoding="utf-8").splitlines() if (folder / "out").exists() else []
+    if len(lines) == len(items) and child.returncode == 1:  # as some files could not be answered
+        found = [answered(json.loads(line)) for line in lines]
+    else:
+        text = (folder / "stderr").read_text(errors="replace")[-300:]
+        found = [{"crash": f"ended with {child.returncode} after {len(lines)} answers: {text}"}] * len(items)
+    return {"found": found, "seconds": time.perf_counter() - started, "peak_mb": usage.ru_maxrss / 2**10}
+
+
+def answered(line: dict[str, Any]) -> Found:
+    """What a line of the command says."""
+    if "fault" in line:
+        return {"fault": line["fault"]}
+    probabilities = np.array([segment["probabilities"] for segment in line["timeline"]])
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-4)
+    return {"segments": len(probabilities), "db": 0.0}
 
 
 def row_of(door: str, item: Item, found: Found, told: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -377,10 +437,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the corpus here, to look at it")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.serve:
-        serve(options.serve)
-        return 0
+    for what, of in ((serve, options.serve), (write_model, options.model)):
+        if of:
+            what(of)
+            return 0
     about = machine(("soundfile", "soxr", "numpy", "pandas", "pyarrow"))
     print("  ".join(f"{name} {value}" for name, value in about.items()))
     print(f"libsndfile {soundfile.__libsndfile_version__}")
