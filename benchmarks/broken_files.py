@@ -21,7 +21,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 import warnings
@@ -50,6 +49,17 @@ ADDRESS_BYTES = 6 * 2**30  # a file that wants more gets a MemoryError, and the 
 OUTCOMES = ("right", "typed", "crash", "hang", "wrong")
 # Root reads what nobody may read; without these two it is asked like anybody.
 UNPRIVILEGED = ["setpriv", *(f"--{what}=-dac_override,-dac_read_search" for what in ("inh-caps", "bounding-set"))]
+
+# A small process between, as what a process has at its fork counts for the peak of what is started in it.
+WATCH = """
+import os, subprocess, sys, threading
+child = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL)
+timer = threading.Timer(float(sys.argv[1]), child.kill)
+timer.start()
+_, status, usage = os.wait4(child.pid, 0)
+timer.cancel()
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+"""
 
 Found = dict[str, Any]  # "fault"; or "segments" with "db", the distance from the clean clip; or "crash" or "hang"
 
@@ -364,7 +374,6 @@ def write_model(folder: Path) -> None:
 
 def by_command(folder: Path, items: list[Item]) -> dict[str, Any]:
     """``python -m genre_utils predict`` with all files at once."""
-    # In a process of its own: what this one has in memory counts for the peak of what it starts.
     subprocess.run([sys.executable, __file__, "--model", folder], check=True)
     paths = [str(folder / "corpus" / item.place) for item in items]
     words = [
@@ -382,19 +391,16 @@ def by_command(folder: Path, items: list[Item]) -> dict[str, Any]:
     command = [*(UNPRIVILEGED if privileged else []), sys.executable, *words]
     started = time.perf_counter()
     with (folder / "stderr").open("wb") as errors:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
-        timer = threading.Timer(ALL_SECONDS, child.kill)
-        timer.start()
-        _, status, usage = os.wait4(child.pid, 0)
-        timer.cancel()
-    child.returncode = os.waitstatus_to_exitcode(status)
+        watched = [sys.executable, "-I", "-c", WATCH, str(ALL_SECONDS), *command]
+        told = subprocess.run(watched, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, check=True)
+    status, peak_kb = map(int, told.stdout.split())
     lines = (folder / "out").read_text(encoding="utf-8").splitlines() if (folder / "out").exists() else []
-    if len(lines) == len(items) and child.returncode == 1:  # as some files could not be answered
+    if len(lines) == len(items) and status == 1:  # as some files could not be answered
         found = [answered(json.loads(line)) for line in lines]
     else:
         text = (folder / "stderr").read_text(errors="replace")[-300:]
-        found = [{"crash": f"ended with {child.returncode} after {len(lines)} answers: {text}"}] * len(items)
-    return {"found": found, "seconds": time.perf_counter() - started, "peak_mb": usage.ru_maxrss / 2**10}
+        found = [{"crash": f"ended with {status} after {len(lines)} answers: {text}"}] * len(items)
+    return {"found": found, "seconds": time.perf_counter() - started, "peak_mb": peak_kb / 2**10}
 
 
 def answered(line: dict[str, Any]) -> Found:
