@@ -53,10 +53,14 @@ def load(params: Params) -> pd.DataFrame:
     elif params.dataset in download.REMOTES:
         tracks = from_remote(download.REMOTES[params.dataset], params)
     else:
-        path = (PROJECT / Path(params.dataset).expanduser()).resolve()
-        if path.is_dir():
+        try:
+            path = (PROJECT / Path(params.dataset).expanduser()).resolve()
+            is_folder, is_file = path.is_dir(), path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a home that nobody has, a NUL
+            raise CatalogError(f"No data set {params.dataset[:99]!r}: it cannot be a path ({error!s:.99}).") from error
+        if is_folder:
             tracks = from_folder(path, params)
-        elif path.suffix.lower() == ".csv" and path.is_file():
+        elif is_file and path.suffix.lower() == ".csv":
             tracks = from_csv(path, params)
         else:
             raise CatalogError(
@@ -120,9 +124,8 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
     root = genre_root(folder)
     if root is None:
         raise CatalogError(
-            f"{folder} holds no folder of genre folders. Expected: {folder}/<genre>/<track>.wav for two or more "
-            f"genres ({', '.join(sorted(audio.SUFFIXES))}). Or describe the tracks in a CSV with the columns "
-            "path and genre."
+            f"{folder} holds no folder of genre folders. Expected: {folder}/<genre>/<track>.wav for two or more genres "
+            f"({', '.join(sorted(audio.SUFFIXES))}). Or describe the tracks in a CSV with the columns path and genre."
         )
     files = [(genre.name, file) for genre in visible(root) if genre.is_dir() for file in visible(genre)]
     if nameless := [genre for genre, _ in files if not in_order(genre)]:
@@ -192,7 +195,7 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
         If it cannot be parsed, lacks a column, leaves a path or a genre empty, or names a track twice.
     """
     try:
-        # Without a header: pandas would take a first column too many for an index, and rename the second of a name.
+        # No header: pandas would take a first column too many for an index, and rename the second of a name
         cells = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError, pd.errors.ParserError) as error:  # a wrong encoding is a ValueError too
         raise CatalogError(f"{path} is not a UTF-8 CSV with a header line ({error}).") from error

@@ -125,9 +125,10 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
         if name not in defaults:
             raise ParamsError(unknown_name(name, defaults))
         merged[name] = as_type(name, value, type(defaults[name]))
-    path = Path(merged.get("dataset", "")).expanduser()
-    if path.parts and path.exists():  # relative to where the command was given, not to the project
-        merged["dataset"] = str(path.resolve())
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # what cannot be a path the catalog refuses
+        path = Path(merged.get("dataset", "")).expanduser()
+        if path.parts and path.exists():  # relative to where the command was given, not to the project
+            merged["dataset"] = str(path.resolve())
     return merged
 
 

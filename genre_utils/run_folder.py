@@ -222,7 +222,9 @@ def plain(text: str, fault: str) -> Any:
             raise ValueError(f"longer than {MOST_CHARACTERS:,} characters")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
             raise ValueError("references, *name, are not read: write the value out")
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
+        repr(value)  # what is too long for a message fails here, and not there
+        return value
     except Exception as error:  # a number or a date that is none: whatever Python's own conversion raises
         raise ParamsError(f"{fault} ({error}).") from error
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from conftest import tone
 
-from genre_utils import audio, catalog, gtzan, light, store, unpack
+from genre_utils import audio, catalog, gtzan, headless, light, store, unpack
 from genre_utils.errors import AudioError, CatalogError, DownloadError, ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.run_folder import read_mapping
@@ -95,6 +95,13 @@ def test_a_genre_folder_without_a_genre_is_named(tmp_path, params):
         catalog.from_folder(tmp_path, params)
 
 
+@pytest.mark.parametrize("dataset", ["a" * 10_000, "~nobody-of-that-name/music", "a\0b"])
+def test_a_data_set_that_can_be_no_path_is_refused(dataset):
+    values = headless.checked({}, [f"dataset={dataset}"], Params().to_mapping())
+    with pytest.raises(CatalogError, match="it cannot be a path"):
+        catalog.load(Params(dataset=values["dataset"]))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -114,7 +121,7 @@ def test_a_csv_is_not_read_one_column_off(tmp_path, params, text, said):
     "text",
     [
         "a: &a [x]\nb: *a\n", "seed: 2024-13-45\n", "seed: !!int ''\n", "crop: !!bool maybe\n", "[" * 3_000,
-        "seed: " + "9" * 5_000, "seed: 3 #" + "x" * 10**6, "- seed\n", "",
+        "seed: " + "9" * 5_000, "0x" + "f" * 5_000, "seed: [0x" + "f" * 5_000 + "]", "seed: 3 #" + "x" * 10**6, "- seed\n", "",
     ],
 )  # fmt: skip
 def test_no_yaml_but_plain_names_and_values_is_read(tmp_path, text):
