@@ -121,7 +121,8 @@ def test_a_csv_is_not_read_one_column_off(tmp_path, params, text, said):
     "text",
     [
         "a: &a [x]\nb: *a\n", "seed: 2024-13-45\n", "seed: !!int ''\n", "crop: !!bool maybe\n", "[" * 3_000,
-        "seed: " + "9" * 5_000, "0x" + "f" * 5_000, "seed: [0x" + "f" * 5_000 + "]", "seed: 3 #" + "x" * 10**6, "- seed\n", "",
+        "seed: " + "9" * 5_000, "0x" + "f" * 5_000, "seed: [0x" + "f" * 5_000 + "]",
+        "seed: 3 #" + "x" * 10**6, "- seed\n", "",
     ],
 )  # fmt: skip
 def test_no_yaml_but_plain_names_and_values_is_read(tmp_path, text):
