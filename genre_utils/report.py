@@ -104,7 +104,7 @@ def write(run: RunFolder, profile: str) -> Path:
     test = run.predictions().query("split == 'test'")
     page = environment.get_template("report.html.j2").render(
         profile=profile,
-        metrics=metrics,
+        metrics={"commit": "", "data_fingerprint": "unknown"} | metrics,  # older runs have neither
         sentences=[sentence(metrics, "segment"), sentence(metrics, "track")],
         notices=[
             *([DEMO_NOTICE] if metrics["dataset"] in catalog.DEMOS else []),

@@ -96,7 +96,7 @@ def test_a_failing_cell_is_named_and_what_was_executed_is_kept(house, tmp_path, 
     out = tmp_path / "out"
     assert __main__.main(["run", "--profile", "tiny", "--set", "epochs=5", "--out", str(out)]) == 1
     assert sorted(path.name for path in out.iterdir()) == [
-        "01_fine.html", "01_fine.ipynb", "02_broken.html", "02_broken.ipynb",
+        "01_fine.html", "01_fine.ipynb", "02_broken.html", "02_broken.ipynb", "run.yml",
     ]  # fmt: skip
     assert "too loud" in (out / "02_broken.html").read_text()
     printed = capsys.readouterr()
