@@ -7,8 +7,10 @@ from pathlib import Path
 from genre_utils import catalog
 from genre_utils.errors import GenreUtilsError
 from genre_utils.params import Params
+from genre_utils.terminal import plain_output
 
 
+@plain_output()
 def main(arguments: list[str] | None = None) -> int:
     """Run a command.
 

@@ -160,7 +160,7 @@ def finished(tmp_path, predictions):
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
     tracks.to_parquet(tmp_path / "tracks.parquet")
-    for name in ("duplicates.csv", "split.csv", "model.keras", "protocols.csv", "ablation.csv", "ensemble.csv"):
+    for name in ("run.yml", "duplicates.csv", "split.csv", "model.keras", "protocols.csv", "ablation.csv", "ensemble.csv"):
         (tmp_path / name).touch()
     facts = {
         "dataset": "demo", "protocol": "paper", "model": "paper_cnn", "parameters": 1, "seed": 0, "epochs": 2,
@@ -202,9 +202,12 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     assert "<td>image_width</td><td>128</td><td>256</td>" in page
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.wav (&lt;b&gt;): odd &amp; bad" in page
-    assert "http" not in page  # nothing is fetched
+    assert "://" not in page and "default-src 'none'" in page  # nothing is fetched
     assert "LEAKY SPLIT" not in page
     assert '<a href="explorer/index.html">' in page
+    assert "no git checkout. Data: unknown" in page  # an older run
+    finished.write_metrics(metrics | {"commit": "<c0ffee>", "data_fingerprint": "20d752ba"})
+    assert "Code: commit &lt;c0ffee&gt;. Data: 20d752ba." in report.write(finished, "demo").read_text()
 
 
 def test_every_figure_of_a_leaky_run_is_marked(finished):
