@@ -283,6 +283,7 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_second
     finally:
         if executed.exists():
             page, _ = HTMLExporter().from_filename(str(executed))
+            page = page.replace("<head>", f"<head>{report.NO_SCRIPTS}", 1)
             executed.with_suffix(".html").write_text(page, encoding="utf-8")
 
 

@@ -16,6 +16,8 @@ from genre_utils.errors import RunError
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT, RUNS
 
+pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no formula
+
 LATEST = "latest"  # points to the newest run
 LESSON = "lesson"  # the run folder of who steps through the notebooks by hand
 PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")

@@ -160,7 +160,8 @@ def finished(tmp_path, predictions):
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
     tracks.to_parquet(tmp_path / "tracks.parquet")
-    for name in ("run.yml", "duplicates.csv", "split.csv", "model.keras", "protocols.csv", "ablation.csv", "ensemble.csv"):
+    others = ("duplicates", "split", "protocols", "ablation", "ensemble")
+    for name in ("run.yml", "model.keras", *(f"{stem}.csv" for stem in others)):
         (tmp_path / name).touch()
     facts = {
         "dataset": "demo", "protocol": "paper", "model": "paper_cnn", "parameters": 1, "seed": 0, "epochs": 2,

@@ -23,9 +23,9 @@ def music(tmp_path):
     (tmp_path / "here" / "b.wav").write_bytes(b"4567")
 
     def catalog(name="here", **changes):
-        table = pd.DataFrame({"track_id": ["a.wav", "b.wav"], "genre": ["x", "y"], "fault": "", "duration_seconds": 1.0})
+        table = pd.DataFrame({"track_id": ["a.wav", "b.wav"], "genre": ["x", "y"], "fault": ""})
         table["path"] = [str(tmp_path / name / track_id) for track_id in table["track_id"]]
-        return table.assign(artist="", title="", published_split="").assign(**changes)
+        return table.assign(artist="", title="", published_split="", duration_seconds=1.0).assign(**changes)
 
     return catalog
 
@@ -130,7 +130,7 @@ def test_code_that_was_changed_after_its_commit_may_be_other_code():
 
 
 @pytest.fixture
-def quick(house, tmp_path, monkeypatch):  # noqa: F811
+def quick(house, monkeypatch):  # noqa: F811
     """Runs whose only notebook writes metrics from its values in no time; returns what runs a command."""
     house("01_only", "pass")
     metrics = METRICS | {"figures": 1.0}
@@ -140,9 +140,9 @@ def quick(house, tmp_path, monkeypatch):  # noqa: F811
         (folder / "metrics.json").write_text(json.dumps(metrics | told))
 
     monkeypatch.setattr(headless, "execute", execute)
-    monkeypatch.setattr(headless, "check", lambda run: None)
-    monkeypatch.setattr(headless.report, "write", lambda run, profile: run.folder / "index.html")
-    monkeypatch.setattr(headless.report, "sentence", lambda metrics, level: "")
+    monkeypatch.setattr(headless, "check", lambda _: None)
+    monkeypatch.setattr(headless.report, "write", lambda run, _: run.folder / "index.html")
+    monkeypatch.setattr(headless.report, "sentence", lambda *_: "")
 
     def run(*words, **changes):
         metrics.update(changes)
