@@ -211,7 +211,7 @@ def test_a_notebook_s_page_shows_names_and_runs_nothing(tmp_path, monkeypatch):
 
 
 def test_figures_draw_names_as_they_are(tmp_path):
-    names = ["$\\frac{", "a $x$ $", "<b>&amp;"]
+    names = ["$\\frac{$", "a $x$", "<b>&amp;"]
     counts = pd.DataFrame(np.eye(3, dtype=int), names, names)
     figure = result_figures.confusion_matrix(counts, names[0], tmp_path / "a.png")
     texts = [text.get_text() for text in figure.axes[0].get_xticklabels()]
