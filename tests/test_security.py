@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 import papermill.translators
 import pytest
+import soundfile
 from jupyter_server.serverapp import ServerApp
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from genre_utils import __main__, audio, figures, headless, models, result_figures, run_folder
+from genre_utils import __main__, audio, figures, headless, models, result_figures
 from genre_utils.errors import AudioError, ParamsError, RunError
+from genre_utils.params import Params
 from genre_utils.paths import PROJECT
 from genre_utils.terminal import shown
 
@@ -269,13 +271,16 @@ def test_jupyter_listens_to_this_machine_alone_and_wants_a_token():
 
 def test_a_playlist_is_no_music(tmp_path):
     """What a decoder of video might follow to other files and addresses."""
-    (tmp_path / "secret.wav").write_bytes(b"RIFF")
-    for name in ("list.m4a", "list.mp3", "list.wav", "list.ogg"):
-        (tmp_path / name).write_text(
-            f"#EXTM3U\n#EXTINF:1,\n{(tmp_path / 'secret.wav').as_uri()}\nhttp://127.0.0.1:9/x.ts\n"
-        )
-        with pytest.raises(AudioError):
-            audio.load(tmp_path / name, run_folder.Params(dataset="x"))
+    secret = tmp_path / "secret.wav"
+    soundfile.write(secret, np.random.default_rng(0).normal(0, 0.1, 8_000), 8_000)
+    params = Params(dataset="x", sample_rate_hz=8_000, segment_seconds=0.5, fmax_hz=4_000.0)
+    assert len(audio.load(secret, params)) == 8_000
+    lists = (f"#EXTM3U\n#EXTINF:1,\n{secret.as_uri()}\n#EXT-X-ENDLIST\n", f"ffconcat version 1.0\nfile '{secret}'\n")
+    for text in lists:
+        for suffix in (".m4a", ".mp4", ".mp3", ".wav"):
+            (tmp_path / f"list{suffix}").write_text(text)
+            with pytest.raises(AudioError):
+                audio.load(tmp_path / f"list{suffix}", params)
 
 
 # SECURITY.md
