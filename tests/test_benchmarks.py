@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from genre_utils import classifiers, evaluation, gtzan, models, networks
 from genre_utils.ensemble import mean
 from genre_utils.errors import CatalogError, ParamsError, SplitError
+from genre_utils.params import Params
 from genre_utils.paths import PROJECT
 
 
@@ -516,3 +517,34 @@ def test_the_readme_says_how_fast_the_papers_network_trains():
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     assert f"trains on {rate:.1f} segments a second" in readme
     assert round(4_200 * 50 / rate / 3_600) == 2 and "50 epochs: two hours" in readme
+
+
+def test_two_runs_are_the_same_but_for_seconds_and_places(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.MODELS, "bands", bands)
+    twice = script("determinism")
+    one, other = tmp_path / "one", tmp_path / "other"
+    (one / "figures").mkdir(parents=True)
+    for name in ("split.csv", "history.csv"):
+        (one / name).write_text("epoch,loss,seconds\n1,0.123456789012345,2.0\n")
+    for name in ("tracks.parquet", "predictions.parquet"):
+        pd.DataFrame({"p": [0.25], "path": ["/here/a.wav"]}).to_parquet(one / name)
+    (one / "params.yml").write_text("seed: 0\n")
+    (one / "metrics.json").write_text(json.dumps({"seed": 0, "seconds": {"train": 1}}))
+    (one / "figures" / "curves.png").write_bytes(b"png")
+    models.build(Params(model="bands", image_height=16, image_width=16, max_segments=1), 2).save(one / "model.keras")
+    shutil.copytree(one, other)
+    (other / "metrics.json").write_text(json.dumps({"seconds": {"train": 2}, "seed": 0}))
+    (other / "history.csv").write_text("epoch,loss,seconds\n1,0.123456789012345,3.0\n")
+    pd.DataFrame({"p": [0.25], "path": ["/there/a.wav"]}).to_parquet(other / "predictions.parquet")
+    assert set(twice.compared(one, other)) == {*twice.NEEDED, "figures/curves.png"}
+    assert all(twice.compared(one, other).values())
+    (other / "history.csv").write_text("epoch,loss,seconds\n1,0.123456789012346,3.0\n")
+    (other / "figures" / "curves.png").write_bytes(b"gnp")
+    network = models.load(other / "model.keras")
+    network.set_weights([weights + 1e-7 for weights in network.get_weights()])
+    network.save(other / "model.keras")
+    (one / "split.csv").unlink()
+    found = twice.compared(one, other)
+    assert {name for name, same in found.items() if not same} == {
+        "history.csv", "figures/curves.png", "model.keras", "split.csv",
+    }  # fmt: skip
