@@ -287,9 +287,7 @@ def main() -> int:
     ratios = {
         "seconds of a step, deterministic / plain": last["seconds_a_step_deterministic"] / last["seconds_a_step"],
         "largest difference of weights and averages, plain": last["largest_difference_of_weights"],
-        "the same, plain and deterministic": last[
-            "largest_difference_to_deterministic"
-        ],
+        "the same, plain and deterministic": last["largest_difference_to_deterministic"],
         "artefacts that differ": sum(len(row["differ"]) for row in rows[:-1]),
     }
     for name, value in ratios.items():
