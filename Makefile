@@ -4,13 +4,14 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 PROFILE ?= demo
 DATA ?=
+export PROFILE DATA TORCH ESSENTIA  # the shell takes them as they are: a folder's name may hold blanks, quotes and ;
 BIN := .venv/bin
 EXTRAS := --extra dev --extra light --extra dask --extra formats
 
-.PHONY: run test test-browser test-real test-cluster bench lab lint lock clean
+.PHONY: run test test-browser test-real test-cluster bench lab lint lock audit clean
 
 run: .venv/installed
-	$(BIN)/python -m genre_utils run --profile $(PROFILE) $(if $(DATA),--set "dataset=$(DATA)")
+	$(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
 
 # A file of tests belongs to one process, so that what its tests share is made once. More than four wait for memory.
 test: .venv/installed
@@ -34,11 +35,11 @@ test-real: .venv/installed
 # where make test-browser has installed what that needs.
 bench: .venv/installed
 	mkdir -p runs/bench
-	$(BIN)/python benchmarks/features.py --data $(or $(DATA),demo) $(if $(ESSENTIA),--essentia $(ESSENTIA)) --json runs/bench/features.json
+	$(BIN)/python benchmarks/features.py --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --json runs/bench/features.json
 	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json
 	$(BIN)/python benchmarks/pipeline.py --json runs/bench/pipeline.json
-	$(BIN)/python benchmarks/training.py $(if $(TORCH),--torch $(TORCH)) --json runs/bench/training.json
-	$(BIN)/python benchmarks/inference.py --data $(or $(DATA),demo) --json runs/bench/inference.json
+	$(BIN)/python benchmarks/training.py $${TORCH:+--torch "$$TORCH"} --json runs/bench/training.json
+	$(BIN)/python benchmarks/inference.py --data "$${DATA:-demo}" --json runs/bench/inference.json
 	$(BIN)/python benchmarks/startup.py --json runs/bench/startup.json
 	$(BIN)/python benchmarks/reasons.py --json runs/bench/reasons.json
 	if [ -e .venv/browser ]; then $(BIN)/python benchmarks/explorer.py --data demo --json runs/bench/explorer.json; fi
@@ -62,6 +63,12 @@ lock:
 		--no-annotate --constraint requirements.txt pyproject.toml \
 		| grep -vxFf requirements.txt > tests/browser/requirements.txt
 
+# Known vulnerabilities of what is locked, asked of PyPI over the network, by a tool that stands apart from the locks.
+# --strict: a package that PyPI does not answer for counts as unaudited, not as safe.
+audit: .venv/audit/installed
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		-r requirements.txt -r tests/browser/requirements.txt -r tests/audit/requirements.txt
+
 # Everything that can be made again: environment, runs, demo music, features. Downloads stay.
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -69,11 +76,16 @@ clean:
 
 .venv/installed: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found. Install one, or: make PYTHON=/path/to/python3.12"; exit 1; }
-	$(PYTHON) -m venv --clear .venv
+	"$(PYTHON)" -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv/browser: .venv/installed tests/browser/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r tests/browser/requirements.txt
+	touch $@
+
+.venv/audit/installed: tests/audit/requirements.txt
+	"$(PYTHON)" -m venv --clear .venv/audit
+	.venv/audit/bin/python -m pip install --disable-pip-version-check --progress-bar off -r tests/audit/requirements.txt
 	touch $@

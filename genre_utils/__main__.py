@@ -9,8 +9,10 @@ from genre_utils.errors import GenreUtilsError
 from genre_utils.params import Params
 from genre_utils.paths import RUNS
 from genre_utils.run_folder import LATEST
+from genre_utils.terminal import plain_output
 
 
+@plain_output()
 def main(arguments: list[str] | None = None) -> int:
     """Run a command.
 
@@ -27,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m genre_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run all notebooks headlessly into one run folder")
-    run.add_argument("--profile", default="demo", help="a file of notebooks/profiles (default: demo)")
+    told = run.add_mutually_exclusive_group()
+    told.add_argument("--profile", default="demo", help="a file of notebooks/profiles (default: demo)")
+    told.add_argument("--again", type=Path, metavar="RUN", help="repeat a run with its own values, and compare")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
     run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     run.add_argument("--dask", metavar="ADDRESS", help="of a scheduler, as tcp://host:8786: spread extraction over it")
@@ -54,6 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "run":
             from genre_utils import headless  # papermill and nbconvert, which fetch does not need
 
+            if chosen.again and chosen.set:
+                parser.error("--again repeats a run as it was, and takes no --set")
+            if chosen.again:
+                return again(chosen.again, chosen.out, chosen.dask)
             headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask)
         elif chosen.command == "predict":
             from genre_utils import asking
@@ -74,6 +82,24 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130  # what a shell expects
+    return 0
+
+
+def again(path: Path, out: Path | None, dask: str | None) -> int:
+    """Repeat a run and say what came out otherwise; 1 if figures did and nothing is known that could be why."""
+    from genre_utils import headless, provenance
+    from genre_utils.run_folder import RunFolder
+
+    before = RunFolder.existing(path)
+    metrics = before.metrics()
+    found = headless.again(before, out, dask)
+    if not found:
+        print(f"The same metrics.json as {before.folder}, seconds left out.")
+    for name, (was, now) in found.items():
+        print(f"{name}: {was!r} in {before.folder.name}, now {now!r}")
+    if provenance.broken(metrics, found):
+        print("Same code, versions, data and device, and other figures: this should not be.", file=sys.stderr)
+        return 1
     return 0
 
 

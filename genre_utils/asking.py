@@ -54,7 +54,7 @@ def command(named: list[str], model: Path, top: int, form: str, out: str | None)
     found = inference.sources(named)
     if out not in (None, STDOUT) and os.path.lexists(out):
         raise RunError(f"{out} is there already and is not overwritten. Name another file, or remove it.")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may hold what the terminal's encoding, or any, does not have
+    if hasattr(sys.stdout, "reconfigure"):  # a name may hold what the terminal's encoding, or any, does not have
         sys.stdout.reconfigure(encoding="utf-8" if out == STDOUT else None, errors="backslashreplace")
     from genre_utils import predict as saved  # TensorFlow
 
@@ -139,6 +139,9 @@ def destination(out: str | None) -> Iterator[Callable[[str], None]]:
     """Where the answers for a program are written: nowhere, on standard output, or in a new file."""
     if out is None:
         yield lambda text: None  # noqa: ARG005
+    elif out == STDOUT and not sys.stdout.isatty():  # for a program, which gets a name as it is
+        stream = getattr(sys.stdout, "stream", sys.stdout)
+        yield lambda text: print(f"{text}\n", end="", file=stream, flush=True)
     elif out == STDOUT:
         yield say
     else:

@@ -225,7 +225,7 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     predictions : pd.DataFrame
         As :func:`predict` returns it; the test segments count.
     facts : dict
-        ``dataset, protocol, model, parameters, seed, epochs, seconds, versions, device``.
+        ``dataset, protocol, model, parameters, seed, epochs, seconds, versions, device, commit, data_fingerprint``.
     seed : int
         Of the intervals.
 

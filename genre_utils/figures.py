@@ -17,7 +17,7 @@ COUNT_MAP = "cividis"
 FREQUENCY_TICKS_HZ = (300, 1_000, 3_000, 8_000)
 
 sns.set_theme(context="notebook", style="ticks", palette="colorblind")
-plt.rcParams |= {"figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True}
+plt.rcParams |= {"figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True, "text.parse_math": False}
 
 
 def finished(figure: Figure, save: Path) -> Figure:
@@ -198,9 +198,10 @@ def by_genre(table: pd.DataFrame, value: str, title: str, label: str, save: Path
     Notebook: 01_eda, 02_feature_extraction.
     """
     figure, axes = plt.subplots(figsize=(8, 4))
-    where = {"x": value, "y": "genre", "order": table.groupby("genre")[value].median().sort_values().index, "ax": axes}
-    sns.boxplot(table, **where, color="lightgrey", fliersize=0)
-    sns.stripplot(table, **where, size=3, alpha=0.6)
+    order = table.groupby("genre")[value].median().sort_values().index
+    sns.boxplot(table, x=value, y="genre", order=order, ax=axes, color="lightgrey", fliersize=0)
+    beside = order.get_indexer(table["genre"]) + np.random.default_rng(0).uniform(-0.1, 0.1, len(table))
+    axes.scatter(table[value], beside, s=9, alpha=0.6, zorder=3)
     axes.set(title=title, xlabel=label, ylabel="")
     sns.despine(figure)
     return finished(figure, save)

@@ -19,7 +19,7 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from genre_utils import cluster, report
+from genre_utils import catalog, cluster, download, provenance, report
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params, as_type, unknown_name
 from genre_utils.paths import CACHE, NOTEBOOKS, PROFILES, PROJECT, RUNS
@@ -31,6 +31,7 @@ ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or ev
 RUNNER_KEYS = {"cell_timeout_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
 PARAMS_NAMES = frozenset(Params().to_mapping())
 ARTEFACTS = (
+    provenance.RECORD,
     "duplicates.csv",
     "params.yml",
     "tracks.parquet",
@@ -123,11 +124,12 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
         merged[name] = text if is_text else plain(text, f"--set {name}: {text!r} is not a value")
     for name, value in merged.items():
         if name not in defaults:
-            raise ParamsError(unknown_name(name, defaults))
+            raise ParamsError(unknown_name(str(name), defaults))
         merged[name] = as_type(name, value, type(defaults[name]))
+    named = {*catalog.DEMOS, *download.REMOTES}
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # what cannot be a path the catalog refuses
         path = Path(merged.get("dataset", "")).expanduser()
-        if path.parts and path.exists():  # relative to where the command was given, not to the project
+        if path.parts and str(path) not in named and path.exists():  # relative to the caller's folder
             merged["dataset"] = str(path.resolve())
     return merged
 
@@ -165,24 +167,48 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     ----------
     papermill. Every notebook gets its own kernel, so that it also works alone.
     """
-    parameters = {notebook: parameters_of(notebook) for notebook in notebooks()}
-    defaults = RUNNER_KEYS | {name: value for known in parameters.values() for name, value in known.items()}
-    values = RUNNER_KEYS | checked(read_profile(profile), settings or [], defaults)
+    values = checked(read_profile(profile), settings or [], defaults())
+    made = {"profile": profile, "settings": settings or [], "values": RUNNER_KEYS | values}
+    return run_as(made, profile, out, dask)
+
+
+def again(before: RunFolder, out: Path | None = None, dask: str | None = None) -> dict[str, tuple[Any, Any]]:
+    """Repeat a headless run with its own values, whatever its profile says today; return the ``differences``."""
+    made, metrics = provenance.recorded(before), before.metrics()
+    try:
+        values = checked(made["values"], [], defaults())
+    except ParamsError as error:
+        raise ParamsError(
+            f"{before.folder / provenance.RECORD}: {error} It was made by the commit {made.get('commit') or 'unknown'}."
+        ) from error
+    result = run_as(made | {"values": RUNNER_KEYS | values}, "again", out, dask)
+    return provenance.differences(metrics, result.metrics())
+
+
+def defaults() -> dict[str, Any]:
+    """Every name that a profile may set, with a value of its type."""
+    return RUNNER_KEYS | {name: value for path in notebooks() for name, value in parameters_of(path).items()}
+
+
+def run_as(made: dict[str, Any], stem: str, out: Path | None, dask: str | None) -> RunFolder:
+    """Run every notebook with the ``values`` of what ``provenance.record`` writes; see :func:`run`."""
+    values = made["values"]
     Params.from_mapping({name: value for name, value in values.items() if name in PARAMS_NAMES})  # possible at all?
     if dask:
         with cluster.connected(dask, CACHE):
             os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
-    folder = fresh_folder(profile, out)
+    folder = fresh_folder(stem, out)
+    result = RunFolder(folder)
+    provenance.record(result, made)
     started = time.monotonic()
-    print(f"profile {profile} into {folder}", flush=True)
-    for number, (notebook, known) in enumerate(parameters.items(), start=1):
-        print(f"\n[{number}/{len(parameters)}] {notebook.stem}", flush=True)
-        chosen = {name: value for name, value in values.items() if name in known}
+    print(f"profile {made['profile']} into {folder}", flush=True)
+    for number, notebook in enumerate(notebooks(), start=1):
+        print(f"\n[{number}/{len(notebooks())}] {notebook.stem}", flush=True)
+        chosen = {name: values[name] for name in parameters_of(notebook) if name in values}
         execute(notebook, folder, chosen | {"run_dir": str(folder)}, values["cell_timeout_seconds"])
         print(f"      done after {time.monotonic() - started:.0f} s", flush=True)
-    result = RunFolder(folder)
     check(result)
-    index = report.write(result, profile)
+    index = report.write(result, made["profile"])
     if out is None:
         point_to(RUNS / LATEST, folder)
     metrics = result.metrics()
@@ -191,15 +217,15 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     return result
 
 
-def fresh_folder(profile: str, out: Path | None) -> Path:
-    """A run folder that no other run uses."""
+def fresh_folder(stem: str, out: Path | None) -> Path:
+    """A run folder that no other run uses: ``out``, or one named by the time and ``stem``."""
     if out is not None:
         folder = out.expanduser().resolve()
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"--out {folder} must be an empty folder or not exist yet, so that no run is overwritten.")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{profile}"
+    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{stem}"
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         with contextlib.suppress(FileExistsError):
             folder = RUNS / (stem + suffix)
@@ -250,6 +276,7 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_second
     finally:
         if executed.exists():
             page, _ = HTMLExporter().from_filename(str(executed))
+            page = page.replace("<head>", f"<head>{report.NO_SCRIPTS}", 1)
             executed.with_suffix(".html").write_text(page, encoding="utf-8")
 
 

@@ -1,11 +1,12 @@
 """Networks with weights: built, loaded, looked into, and what they cost."""
 
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from genre_utils.errors import ParamsError
+from genre_utils.errors import ParamsError, RunError
 from genre_utils.networks import ANY_LENGTH, MODELS
 from genre_utils.params import Params, unknown_name
 from genre_utils.quiet import quiet_stderr
@@ -13,6 +14,8 @@ from genre_utils.quiet import quiet_stderr
 with quiet_stderr():
     import keras
     from keras import layers, tree
+
+MOST_EXPANSION = 10  # Keras does not compress; whoever did so later gains little on weights
 
 
 def build(params: Params, genres: int, frames: int | None = None) -> keras.Model:
@@ -62,10 +65,20 @@ def load(path: Path) -> keras.Model:
     -------
     keras.Model
 
+    Raises
+    ------
+    RunError
+        If it would unpack to far more than it is: Keras itself refuses only what has more than 4 GiB.
+
     References
     ----------
     Notebook: 03_training, 04_evaluation, 06_beyond_the_paper.
     """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MOST_EXPANSION * path.stat().st_size:
+            raise RunError(f"{path} would unpack to {unpacked:,} bytes, as no network of Keras does. Do not use it.")
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 

@@ -24,6 +24,11 @@ MAIN_FIGURES = {
     "curves.png": "Loss, accuracy and learning rate by epoch",
     "log_mels.png": "A log-mel spectrogram of each genre",
 }
+# For the report and the notebooks' pages: nothing is fetched and no script runs, whatever a name manages to look like.
+NO_SCRIPTS = (
+    """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; """
+    """img-src 'self' file: data:; media-src data:; font-src data:; base-uri 'none'; form-action 'none'">"""
+)
 DEMO_NOTICE = (
     "The demo data set is synthesised by this project's own code. Its accuracy shows that the machinery works; "
     "it says nothing about music."
@@ -103,8 +108,9 @@ def write(run: RunFolder, profile: str) -> Path:
     metrics, params, history = run.metrics(), run.params, run.history()
     test = run.predictions().query("split == 'test'")
     page = environment.get_template("report.html.j2").render(
+        policy=NO_SCRIPTS,
         profile=profile,
-        metrics=metrics,
+        metrics={"commit": "", "data_fingerprint": "unknown"} | metrics,  # older runs have neither
         sentences=[sentence(metrics, "segment"), sentence(metrics, "track")],
         notices=[
             *([DEMO_NOTICE] if metrics["dataset"] in catalog.DEMOS else []),

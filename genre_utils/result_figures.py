@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 
 from genre_utils import evaluation
 from genre_utils.errors import AudioError
@@ -48,6 +48,8 @@ def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
     middle.yaxis.set_major_formatter(PercentFormatter(1))
     right.plot(history["epoch"], history["learning_rate"], "o-", drawstyle="steps-mid")
     right.set(title="Learning rate", ylabel="learning rate", xlabel="epoch", yscale="log")
+    right.yaxis.set_major_formatter(LogFormatter())  # Matplotlib's own writes mathematics: figures.py has none
+    right.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
     left.legend(fontsize="small")
     middle.legend(fontsize="small", loc="lower right")
     for axes in (left, middle, right):

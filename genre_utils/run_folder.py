@@ -16,6 +16,8 @@ from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT, RUNS
 
+pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no formula
+
 LATEST = "latest"  # points to the newest run
 MOST_CHARACTERS = 100_000  # of a profile, which has two thousand; PyYAML reads so many in a second
 LESSON = "lesson"  # the run folder of who steps through the notebooks by hand

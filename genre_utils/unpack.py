@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from genre_utils.errors import DownloadError
 
 CHUNK_BYTES = 2**18  # read and counted at a time, so that a bomb fills neither memory nor disk
+MAX_HEADER_BYTES = 2**20  # tarfile reads the name of an entry at once, and a tar.gz of 4 MB can declare one of 4 GB
 MAX_ENTRIES = 10_000  # gtzan has about 2,000; a million empty files would pass any limit in bytes
 
 
@@ -93,7 +94,7 @@ def tar_entries(archive: Path) -> Generator[Entry, None, None]:
     """The entries of a tar or tar.gz in order; a missing end and a wrong CRC of the gzip are errors."""
     with archive.open("rb") as raw, gzip.GzipFile(fileobj=raw) as unzipped:
         is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
-        file: Any = unzipped if is_gzip else raw
+        file: Any = InPieces(unzipped if is_gzip else raw)
         with tarfile.open(fileobj=file, mode="r:") as opened:
             for info in opened:
                 kind = "file" if info.isfile() else "folder" if info.isdir() else "link or device"
@@ -103,6 +104,26 @@ def tar_entries(archive: Path) -> Generator[Entry, None, None]:
                 raise tarfile.ReadError("the archive breaks off")
             if len(file.read(2**20)) == 2**20:  # to the gzip's end, where its CRC is; tar pads with 10 kB
                 raise tarfile.ReadError("the archive goes on after its end")
+
+
+class InPieces:
+    """A file for tarfile that refuses to read more than ``MAX_HEADER_BYTES`` at once.
+
+    Parameters
+    ----------
+    file : binary file
+        Read from its beginning.
+    """
+
+    def __init__(self, file: Any):
+        self.file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, or those that are left."""
+        if size > MAX_HEADER_BYTES:
+            raise Refused(f"an entry's header declares {size} bytes")
+        return self.file.read(size)
 
 
 def open_member(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Any:
@@ -136,6 +157,7 @@ def write(entries: Iterable[Entry], folder: Path, limit_bytes: int) -> None:
             "has an absolute path": not name.is_absolute(),
             "has '..' in its path": ".." not in name.parts,
             "has a backslash or a colon in its path": not {"\\", ":"} & set(entry.name),
+            "has a character in its path that cannot be shown": entry.name.isprintable(),
             f"brings the whole above {limit_bytes} bytes": 0 <= entry.size_bytes <= left,
             f"is one of more than {MAX_ENTRIES}": count <= MAX_ENTRIES,
         }

@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from genre_utils import classifiers, evaluation, gtzan, models, networks
 from genre_utils.ensemble import mean
 from genre_utils.errors import CatalogError, ParamsError, SplitError
+from genre_utils.params import Params
 from genre_utils.paths import PROJECT
 
 
@@ -554,3 +555,34 @@ def test_strange_sounds_are_as_long_as_a_clip_and_go_by_other_names(monkeypatch,
     assert low / high == pytest.approx(8, rel=0.2)  # pink: half the power at twice the frequency
     room = trust.in_a_room(np.eye(1, 22_050)[0], np.random.default_rng(0), 22_050)
     assert np.abs(room[:300]).max() == pytest.approx(0.8) and np.abs(room[20_000:]).max() < 0.1
+
+
+def test_two_runs_are_the_same_but_for_seconds_and_places(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.MODELS, "bands", bands)
+    twice = script("determinism")
+    one, other = tmp_path / "one", tmp_path / "other"
+    (one / "figures").mkdir(parents=True)
+    for name in ("split.csv", "history.csv"):
+        (one / name).write_text("epoch,loss,seconds\n1,0.123456789012345,2.0\n")
+    for name in ("tracks.parquet", "predictions.parquet"):
+        pd.DataFrame({"p": [0.25], "path": ["/here/a.wav"]}).to_parquet(one / name)
+    (one / "params.yml").write_text("seed: 0\n")
+    (one / "metrics.json").write_text(json.dumps({"seed": 0, "seconds": {"train": 1}}))
+    (one / "figures" / "curves.png").write_bytes(b"png")
+    models.build(Params(model="bands", image_height=16, image_width=16, max_segments=1), 2).save(one / "model.keras")
+    shutil.copytree(one, other)
+    (other / "metrics.json").write_text(json.dumps({"seconds": {"train": 2}, "seed": 0}))
+    (other / "history.csv").write_text("epoch,loss,seconds\n1,0.123456789012345,3.0\n")
+    pd.DataFrame({"p": [0.25], "path": ["/there/a.wav"]}).to_parquet(other / "predictions.parquet")
+    assert set(twice.compared(one, other)) == {*twice.NEEDED, "figures/curves.png"}
+    assert all(twice.compared(one, other).values())
+    (other / "history.csv").write_text("epoch,loss,seconds\n1,0.123456789012346,3.0\n")
+    (other / "figures" / "curves.png").write_bytes(b"gnp")
+    network = models.load(other / "model.keras")
+    network.set_weights([weights + 1e-7 for weights in network.get_weights()])
+    network.save(other / "model.keras")
+    (one / "split.csv").unlink()
+    found = twice.compared(one, other)
+    assert {name for name, same in found.items() if not same} == {
+        "history.csv", "figures/curves.png", "model.keras", "split.csv",
+    }  # fmt: skip

@@ -26,6 +26,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         replies = self.server.replies.get(self.path, [(404, b"", 0)])
         status, body, missing_bytes = replies.pop(0) if len(replies) > 1 else replies[0]
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", body.decode())
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: len(body) - missing_bytes])
@@ -325,3 +327,14 @@ def test_data_home_is_the_variable_or_the_project_s_data(monkeypatch, tmp_path):
     for unset in ("", None):
         monkeypatch.delenv("GENRE_DATA_HOME") if unset is None else monkeypatch.setenv("GENRE_DATA_HOME", unset)
         assert download.data_home() == Path(__file__).resolve().parent.parent / "data"
+
+
+@pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "there"])
+def test_a_redirection_leads_to_http_alone_and_past_no_checksum(where, wavs, server, home):
+    body = tar_bytes(wavs)
+    remote = remote_of(body, server)
+    server.replies["/genres.tar.gz"] = [(302, where.encode(), 0)]
+    server.replies["/there"] = [(200, body[:-1] + b"?", 0)]
+    with pytest.raises(DownloadError, match="InvalidSchema" if where != "there" else "hash"):
+        download.fetch(remote, home)
+    assert not files_below(home)

@@ -429,6 +429,25 @@ def test_the_widget_answers_what_the_browser_asks(notebook, monkeypatch):
     assert "cannot be read as audio" in messages[2][0]["fault"]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {}, [], "facts", None, {"id": "1"}, {"id": "1", "what": "media"}, {"id": "1", "what": ["facts"]},
+        *({"id": "1", "what": "media", "track": track} for track in (-1, 10**6, "0", 0.0, True, "/etc/passwd", [0])),
+    ],
+)  # fmt: skip
+def test_what_the_widget_does_not_know_gets_no_file(notebook, monkeypatch, asked):
+    messages = sent(monkeypatch, notebook.widget)
+    notebook.widget.answer(None, asked, [])
+    ((content, buffers),) = messages
+    assert "does not know" in content["fault"] and buffers is None
+
+
+def test_a_number_that_is_no_row_is_not_selected(notebook):
+    notebook.widget.set_trait("numbers", [-1, 5, 10**9])
+    pd.testing.assert_frame_equal(notebook.selected, notebook.exploration.rows.iloc[[5]])
+
+
 def test_a_saved_widget_is_small_whatever_the_run(notebook):
     state = ipywidgets.Widget.get_manager_state(widgets=[notebook.widget])
     assert len(json.dumps(state)) < 100_000

@@ -96,7 +96,7 @@ def test_a_failing_cell_is_named_and_what_was_executed_is_kept(house, tmp_path, 
     out = tmp_path / "out"
     assert __main__.main(["run", "--profile", "tiny", "--set", "epochs=5", "--out", str(out)]) == 1
     assert sorted(path.name for path in out.iterdir()) == [
-        "01_fine.html", "01_fine.ipynb", "02_broken.html", "02_broken.ipynb",
+        "01_fine.html", "01_fine.ipynb", "02_broken.html", "02_broken.ipynb", "run.yml",
     ]  # fmt: skip
     assert "too loud" in (out / "02_broken.html").read_text()
     printed = capsys.readouterr()
@@ -161,7 +161,8 @@ def finished(tmp_path, predictions):
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
     tracks.to_parquet(tmp_path / "tracks.parquet")
-    for name in ("duplicates.csv", "split.csv", "model.keras", "protocols.csv", "ablation.csv", "ensemble.csv"):
+    others = ("duplicates", "split", "protocols", "ablation", "ensemble")
+    for name in ("run.yml", "model.keras", *(f"{stem}.csv" for stem in others)):
         (tmp_path / name).touch()
     facts = {
         "dataset": "demo", "protocol": "paper", "model": "paper_cnn", "parameters": 1, "seed": 0, "epochs": 2,
@@ -203,10 +204,13 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     assert "<td>image_width</td><td>128</td><td>256</td>" in page
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.wav (&lt;b&gt;): odd &amp; bad" in page
-    assert "http" not in page  # nothing is fetched
+    assert "://" not in page and "default-src 'none'" in page  # nothing is fetched
     assert "LEAKY SPLIT" not in page
     assert '<a href="explorer/index.html">' in page
     assert '<a href="model/README.md">' in page
+    assert "no git checkout. Data: unknown" in page  # an older run
+    finished.write_metrics(metrics | {"commit": "<c0ffee>", "data_fingerprint": "20d752ba"})
+    assert "Code: commit &lt;c0ffee&gt;. Data: 20d752ba." in report.write(finished, "demo").read_text()
 
 
 def test_every_figure_of_a_leaky_run_is_marked(finished):

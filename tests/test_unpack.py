@@ -1,5 +1,6 @@
 """Unpacking alone: below the folder may be written, beside it not."""
 
+import gzip
 import io
 import shutil
 import stat
@@ -44,6 +45,12 @@ def zip_with_mode(mode):
     return zip_bytes({info: b"/etc/passwd"})
 
 
+def tar_with_nul():
+    info = tar_member("x")
+    info.pax_headers = {"path": "a\0b"}
+    return info
+
+
 THROUGH = tar_member("door", tarfile.SYMTYPE, "..")
 HOSTILE = {  # what: archive, how the error names the entry and the rule
     "zip, parent": (zip_bytes({"ok.wav": b"x", "../evil": b"x"}), "'../evil' has '..'"),
@@ -51,6 +58,12 @@ HOSTILE = {  # what: archive, how the error names the entry and the rule
     "zip, absolute": (zip_bytes({"/tmp/evil": b"x"}), "'/tmp/evil' has an absolute path"),
     "zip, backslash": (zip_bytes({"..\\evil": b"x"}), "has a backslash"),
     "zip, drive": (zip_bytes({"C:evil": b"x"}), "'C:evil' has a backslash or a colon"),
+    "zip, newline": (zip_bytes({"a\nb": b"x"}), r"'a\nb' has a character in its path that cannot be shown"),
+    "zip, terminal": (zip_bytes({"\x1b[2J": b"x"}), "has a character in its path that cannot be shown"),
+    "zip, twice in other words": (zip_bytes({"a": b"x", "./a": b"y"}), "File exists"),
+    "tar, newline": (tar_bytes({"a\nb": b"x"}), "has a character in its path that cannot be shown"),
+    "tar, NUL": (tar_bytes({"a": b"x"}, [tar_with_nul()], mode="w"), "has a character in its path that cannot be"),
+    "tar, block device": (tar_bytes({}, [tar_member("d", tarfile.BLKTYPE)]), "'d' is a link or device"),
     "zip, symlink": (zip_with_mode(stat.S_IFLNK), "'a/strange' is a link or device"),
     "zip, device": (zip_with_mode(stat.S_IFCHR), "'a/strange' is a link or device"),
     "zip, bomb": (zip_bytes({"a": b"x", "bomb": bytes(LIMIT_BYTES)}), "'bomb' brings the whole above"),
@@ -102,6 +115,20 @@ def test_what_a_killed_unpacking_left_is_replaced(tmp_path):
     (tmp_path / "work" / ".inside.partial" / "old.wav").write_bytes(b"half")
     assert attempt(tar_bytes({"new.wav": b"x"}), tmp_path) is None
     assert files_below(tmp_path / "work") == {"inside/new.wav": b"x"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE])
+def test_a_name_of_many_megabytes_is_not_read(kind, tmp_path):
+    """Five megabytes in place of the gigabytes that would fill the memory: tarfile asks for all of them at once."""
+    header = tar_member("././@LongLink", kind, size=5 * 2**20).tobuf(tarfile.GNU_FORMAT)
+    body = gzip.compress(header + b"a" * (5 * 2**20) + bytes(1_024), 1)
+    assert "an entry's header declares 5" in attempt(body, tmp_path)
+
+
+def test_an_archive_within_an_archive_stays_packed(tmp_path):
+    inner = zip_bytes({"bomb": bytes(LIMIT_BYTES + 1)})
+    assert attempt(zip_bytes({"inner.zip": inner}), tmp_path) is None
+    assert files_below(tmp_path / "work") == {"inside/inner.zip": inner}
 
 
 def test_countless_empty_entries_are_stopped(tmp_path, monkeypatch):

@@ -40,8 +40,12 @@ class Explorer:
     def widget(self) -> "FrontEnd":
         """The browser's side."""
         made = FrontEnd(self.exploration)
-        made.observe(lambda change: setattr(self, "_numbers", change["new"]), "numbers")
+        made.observe(lambda change: self.choose(change["new"]), "numbers")
         return made
+
+    def choose(self, numbers: list[int]) -> None:
+        """Take what the browser has selected; a number that is no row is left out."""
+        self._numbers = [number for number in numbers if 0 <= number < len(self.exploration.rows)]
 
     @property
     def selected(self) -> pd.DataFrame:
@@ -102,20 +106,27 @@ class FrontEnd(anywidget.AnyWidget):
         self.exploration = exploration
         self.on_msg(self.answer)
 
-    def answer(self, _widget: Any, asked: dict[str, Any], _buffers: list[bytes]) -> None:
+    def answer(self, _widget: Any, asked: Any, _buffers: list[bytes]) -> None:
         """Send what the browser asks for.
 
         Parameters
         ----------
         asked : dict
             ``{"id": …, "what": "facts"}``, or ``{"id": …, "what": "media", "track": number}``; the answer has its id.
+            What asks for anything else, or is no track of this run, gets no file but a fault.
         """
-        if asked["what"] == "facts":
-            self.send({"id": asked["id"], "facts": self.exploration.facts})
+        asked = asked if isinstance(asked, dict) else {}
+        what, number, paths = asked.get("what"), asked.get("track"), self.exploration.paths
+        answer = {"id": asked.get("id")}
+        if what == "facts":
+            self.send(answer | {"facts": self.exploration.facts})
+            return
+        if what != "media" or type(number) is not int or not 0 <= number < len(paths):
+            self.send(answer | {"fault": "was asked for in a way that this explorer does not know"})
             return
         try:
-            found = media.of_track(self.exploration.paths[asked["track"]], self.exploration.params)
+            found = media.of_track(paths[number], self.exploration.params)
         except AudioError as error:
-            self.send({"id": asked["id"], "fault": error.reason})
+            self.send(answer | {"fault": error.reason})
         else:
-            self.send({"id": asked["id"]}, list(found))
+            self.send(answer, list(found))

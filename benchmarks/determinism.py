@@ -1,0 +1,301 @@
+"""The same seed twice: is the result the same, and what would TensorFlow's switch for it cost?
+
+python benchmarks/determinism.py --json determinism.json
+
+Each run has a copy of this project of its own, with an empty cache, and fresh processes: headless with the profile ci,
+repeated by ``run --again``, by papermill notebook by notebook, and cell by cell in IPython as a reader steps through.
+Everything that they leave is compared. Then steps of the paper's network, with ``enable_op_determinism`` and without,
+in processes that take turns, and the weights of two trainings without it. The exit status is 1 if anything differs.
+
+--short runs notebooks 1 to 4 on short music, twice at once, and a smaller network.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+FULL = {"max_epochs": 2, "lesson_epochs": 1, "beyond_epochs": 1}  # of the profile ci: all notebooks, few epochs
+SHORT = {"max_epochs": 2, "image_height": 32, "image_width": 32, "batch_size": 8}
+CLOCKS = ("seconds", "points_per_100_s")  # columns that are no results; and places, which are no results either
+PLACES = ("path",)
+NEEDED = (
+    "metrics.json",
+    "params.yml",
+    "tracks.parquet",
+    "split.csv",
+    "history.csv",
+    "model.keras",
+    "predictions.parquet",
+)
+CLOCK_FIGURES = ("ablation.png", "ensemble.png")  # they show seconds
+
+
+def tree(folder: Path) -> Path:
+    """A copy of the project, without data and runs."""
+    for name in ("genre_utils", "notebooks"):
+        shutil.copytree(
+            PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        )
+    return folder
+
+
+def environment(project: Path) -> dict[str, str]:
+    """Of a process: that copy first."""
+    return os.environ | {"PYTHONPATH": str(project), "MPLBACKEND": "Agg"}
+
+
+def start(project: Path, *words: str | Path) -> subprocess.Popen:
+    """This Python in a copy; what it prints is kept for when it fails."""
+    log = (project / "log").open("a")
+    command = [sys.executable, *map(str, words)]
+    return subprocess.Popen(command, cwd=project, env=environment(project), stdout=log, stderr=subprocess.STDOUT)
+
+
+def ended(process: subprocess.Popen, project: Path) -> None:
+    """Wait until it has ended well."""
+    if process.wait():
+        raise SystemExit(f"{process.args} ended with {process.returncode}:\n{(project / 'log').read_text()[-3_000:]}")
+
+
+def noise(folder: Path) -> Path:
+    """Three genres of short music that are told apart in a moment: noise through a comb."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    for genre, lag in (("one", 20), ("two", 50), ("three", 110)):
+        (folder / genre).mkdir(parents=True)
+        for number in range(8):
+            samples = rng.normal(0, 0.1, 11 * 22_050)
+            samples[lag:] += 0.9 * samples[:-lag]
+            soundfile.write(folder / genre / f"{genre}.{number:05d}.wav", samples, 22_050)
+    return folder
+
+
+def by_papermill(project: Path, out: Path, values: dict[str, Any], notebooks: list[Path]) -> None:
+    """Notebook after notebook by papermill's own command."""
+    from genre_utils import headless
+
+    out.mkdir()
+    for notebook in notebooks:
+        known = headless.parameters_of(notebook)
+        chosen = {name: value for name, value in values.items() if name in known} | {"run_dir": str(out)}
+        (project / "values.yml").write_text(yaml.safe_dump(chosen))
+        words = [
+            "-m",
+            "papermill",
+            project / "notebooks" / notebook.name,
+            out / notebook.name,
+            "-f",
+            project / "values.yml",
+            "-k",
+            "python3",
+        ]
+        ended(start(project, *words, "--cwd", project, "--no-progress-bar"), project)
+
+
+def stepped(notebook: Path, values: dict[str, Any]) -> None:
+    """Every cell of a notebook in IPython, its parameters edited as a reader edits them."""
+    import nbformat
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "code":
+            shell.run_cell(cell.source, store_history=True).raise_error()
+            if "parameters" in cell.metadata.get("tags", []):
+                shell.push({name: value for name, value in values.items() if name in shell.user_ns})
+
+
+def compared(one: Path, other: Path) -> dict[str, bool]:
+    """Whether each thing that the other run has left is the same, seconds and places left out; missing is not."""
+
+    def content(path: Path) -> Any:
+        if path.name == "metrics.json":
+            return {name: value for name, value in json.loads(path.read_text()).items() if name not in CLOCKS}
+        if path.suffix in (".csv", ".parquet"):
+            table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+            return table.drop(columns=[name for name in (*CLOCKS, *PLACES) if name in table]).to_json(
+                double_precision=15
+            )
+        if path.suffix == ".keras":
+            from genre_utils import models
+
+            return [weights.tobytes() for weights in models.load(path).get_weights()]
+        return path.read_bytes()
+
+    names = sorted({*NEEDED} | {path.relative_to(other).as_posix() for path in artefacts(other)})
+    both = {name: (one / name).exists() and (other / name).exists() for name in names}
+    return {name: there and content(one / name) == content(other / name) for name, there in both.items()}
+
+
+def artefacts(folder: Path) -> list[Path]:
+    """What results a run has left: tables, figures and the network."""
+    found = [path for path in folder.iterdir() if path.suffix in (".csv", ".parquet", ".keras")]
+    return found + [path for path in (folder / "figures").glob("*.png") if path.name not in CLOCK_FIGURES]
+
+
+def child(way: str, image: int, batch: int) -> None:
+    """Train an epoch for every line that comes in; answer with the seconds of its steps. At the end, save."""
+    import training
+
+    from genre_utils.quiet import quiet_stderr
+
+    with quiet_stderr():
+        import tensorflow as tf
+    if way == "deterministic":
+        tf.config.experimental.enable_op_determinism()
+    epoch, network = training.keras_epoch("ours", image, batch, 3)
+    epoch()
+    print(json.dumps(0), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "epoch":
+            print(json.dumps([seconds for seconds, _ in epoch()]), flush=True)
+        else:
+            np.savez(line.strip(), *network.get_weights())
+            print(json.dumps(0), flush=True)
+
+
+def cost(image: int, batch: int, repeats: int, folder: Path) -> dict[str, Any]:
+    """Seconds of a step with and without the switch, and how far two trainings without it are apart."""
+
+    def asked(process: subprocess.Popen, line: str = "") -> Any:
+        if line:
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+        return json.loads(process.stdout.readline() or sys.exit(f"{process.args} ended without an answer"))
+
+    processes = {}
+    for name in ("plain", "plain again", "deterministic"):
+        words = [sys.executable, __file__, "--child", name.split()[0], "--image", str(image), "--batch", str(batch)]
+        processes[name] = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(PROJECT)
+        )
+        asked(processes[name])
+    seconds: dict[str, list[float]] = {name: [] for name in processes}
+    for _ in range(repeats):
+        for name, process in processes.items():
+            seconds[name] += asked(process, "epoch")
+    weights = {}
+    for name, process in processes.items():
+        file = folder / f"{name}.npz".replace(" ", "-")
+        asked(process, str(file))
+        process.stdin.close()
+        process.wait()
+        with np.load(file) as arrays:
+            weights[name] = [arrays[key] for key in arrays.files]
+
+    def apart(one: str, other: str) -> float:
+        return max(float(np.abs(a - b).max()) for a, b in zip(weights[one], weights[other], strict=True))
+
+    plain = statistics.median(seconds["plain"] + seconds["plain again"])
+    return {
+        "what": "training", "image": image, "batch": batch, "steps": len(seconds["plain"]),
+        "seconds_a_step": plain, "seconds_a_step_deterministic": statistics.median(seconds["deterministic"]),
+        "largest_difference_of_weights": apart("plain", "plain again"),
+        "largest_difference_to_deterministic": apart("plain", "deterministic"),
+    }  # fmt: skip
+
+
+def runs(folder: Path, short: bool) -> dict[str, Path]:
+    """Run folders by the way in which they were made; the first is what the others are compared with."""
+    from genre_utils import headless
+
+    first, second = (tree(folder / name) for name in ("first copy", "second copy"))
+    notebooks = headless.notebooks()[:4]
+    if short:
+        values = SHORT | {"dataset": str(noise(folder / "music"))}
+        found = {"papermill": folder / "papermill", "papermill, at the same time": folder / "again"}
+        words = ["--values", json.dumps(values)]
+        pair = [
+            (start(project, __file__, "--papermill", out, *words), project)
+            for project, out in zip((first, second), found.values(), strict=True)
+        ]
+        for process, project in pair:
+            ended(process, project)
+        return found
+    found = {name: folder / name for name in ("headless", "run --again", "papermill", "cell by cell")}
+    settings = [word for name, value in FULL.items() for word in ("--set", f"{name}={value}")]
+    run = ["-m", "genre_utils", "run"]
+    ended(start(first, *run, "--profile", "ci", *settings, "--out", found["headless"]), first)
+    ended(start(second, *run, "--again", found["headless"], "--out", found["run --again"]), second)
+    values = headless.read_profile("ci") | FULL
+    by_papermill(tree(folder / "third copy"), found["papermill"], values, notebooks)
+    fourth = tree(folder / "fourth copy")
+    for notebook in notebooks:
+        words = [
+            "--step",
+            fourth / "notebooks" / notebook.name,
+            "--values",
+            json.dumps(values | {"run_dir": str(found["cell by cell"])}),
+        ]
+        ended(start(fourth, __file__, *words), fourth)
+    return found
+
+
+def main() -> int:
+    """Run from a shell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="for CI: under a minute")
+    parser.add_argument("--image", type=int, default=256, help="height and width of the network that is timed")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=4, help="epochs of three steps of each way")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    for name, kind in (("--child", str), ("--step", Path), ("--papermill", Path), ("--values", json.loads)):
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child, options.image, options.batch)
+        return 0
+    if options.step:
+        stepped(options.step, options.values)
+        return 0
+    from genre_utils import headless
+    from genre_utils.run_folder import machine
+
+    if options.papermill:
+        by_papermill(Path.cwd(), options.papermill, options.values, headless.notebooks()[:4])
+        return 0
+    about = machine(("tensorflow", "keras", "numpy"))
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        began = time.monotonic()
+        (reference, one), *others = runs(folder, options.short).items()
+        for name, other in others:
+            same = compared(one, other)
+            differ = [what for what, equal in same.items() if not equal]
+            rows.append({"what": name, "compared_with": reference, "artefacts": len(same), "differ": differ})
+            print(f"{name} and {reference}: {len(same)} artefacts, of which differ: {', '.join(differ) or 'none'}")
+        print(f"{time.monotonic() - began:.0f} s")
+        image, batch, repeats = (64, 8, 2) if options.short else (options.image, options.batch, options.repeats)
+        rows.append(cost(image, batch, repeats, folder))
+    last = rows[-1]
+    ratios = {
+        "seconds of a step, deterministic / plain": last["seconds_a_step_deterministic"] / last["seconds_a_step"],
+        "largest difference of weights and averages, plain": last["largest_difference_of_weights"],
+        "the same, plain and deterministic": last["largest_difference_to_deterministic"],
+        "artefacts that differ": sum(len(row["differ"]) for row in rows[:-1]),
+    }
+    for name, value in ratios.items():
+        print(f"{name}: {value:.3g}")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1) + "\n")
+    return int(bool(ratios["artefacts that differ"] or last["largest_difference_of_weights"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
