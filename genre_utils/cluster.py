@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import joblib
 
-from genre_utils.errors import ClusterError
+from genre_utils.errors import ClusterError, WorkerError
 
 if TYPE_CHECKING:
     import distributed
 
 ADDRESS = "GENRE_DASK"  # of the scheduler; in the environment, because each notebook runs in a process of its own
 SECONDS_TO_ANSWER = 10.0  # of the scheduler
+FEWER = "run it again with LOKY_MAX_CPU_COUNT=1 in the environment, for one at a time"  # on this machine
 SECONDS_OF_SILENCE = 600.0  # of all workers: joblib never hears of a task that Dask has given up
 
 
@@ -36,6 +37,8 @@ def spread() -> Iterator[float | None]:
     ------
     ClusterError
         If the cluster cannot be reached, a worker lacks something, or no worker has anything to say any more.
+    WorkerError
+        If a process of this machine is gone.
 
     References
     ----------
@@ -43,7 +46,10 @@ def spread() -> Iterator[float | None]:
     """
     address = os.environ.get(ADDRESS)
     if not address:
-        yield None
+        try:
+            yield None
+        except concurrent.futures.BrokenExecutor as error:
+            raise WorkerError(f"A worker was killed, as the system does when memory runs out: {FEWER}.") from error
         return
     with connected(address) as client, joblib.parallel_config(backend="dask", client=client):
         try:

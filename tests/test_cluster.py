@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from processes import processes
 
-from genre_utils import __main__, catalog, classical, cluster, extraction, headless, store, survey
+from genre_utils import __main__, catalog, classical, cluster, extraction, headless, journal, store, survey
 from genre_utils.errors import ClusterError, RunError
 
 
@@ -118,16 +118,16 @@ def test_a_worker_killed_half_way_changes_no_byte(dask, built, tracks, params, t
         started.until(lambda: len(client.scheduler_info()["workers"]) == 2, *workers)
 
     whole = tmp_path / "features" / built.folder.name
-    journal = whole.with_suffix(".partial") / "done.jsonl"
+    partial = whole.with_suffix(".partial")
     left = []
 
     def kill():
         started.until(lambda: half_way() or whole.exists(), *workers)
         workers[0].kill()
-        left.append(0 if whole.exists() else 24 - len(extraction.read_journal(journal)))
+        left.append(0 if whole.exists() else 24 - len(journal.read(partial)))
 
     def half_way():
-        return len(extraction.read_journal(journal)) >= 8 and len(worked()) == 2
+        return len(journal.read(partial)) >= 8 and len(worked()) == 2
 
     def worked():
         return set(pids.read_text().split()) if pids.exists() else set()

@@ -17,7 +17,7 @@ import threadpoolctl
 import yaml
 from conftest import tone
 
-from genre_utils import audio, catalog, extraction, features, store, survey, waveform
+from genre_utils import audio, catalog, extraction, features, journal, store, survey, waveform
 from genre_utils.errors import CatalogError
 from genre_utils.params import FEATURE_NAMES
 
@@ -293,14 +293,15 @@ def test_a_killed_extraction_goes_on_and_gives_the_same_bytes(genre_folder, trac
     undisturbed = store.build(tracks, params, tmp_path / "undisturbed")
     arguments = [sys.executable, "-c", EXTRACT, yaml.safe_dump(params.to_mapping()), str(genre_folder), str(tmp_path)]
     process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    journal = tmp_path / "features" / undisturbed.folder.with_suffix(".partial").name / "done.jsonl"
-    while not (journal.exists() and journal.read_text().count("\n") >= 27):
+    partial = undisturbed.folder.with_suffix(".partial")
+    partial = tmp_path / "features" / partial.name
+    while not ((partial / journal.NAME).exists() and (partial / journal.NAME).read_text().count("\n") >= 27):
         assert process.poll() is None, "the extraction ended before it could be killed"
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert 27 <= len(extraction.read_journal(journal)) < 48
-    with journal.open("a") as lines:
+    assert 27 <= len(journal.read(partial)) < 48
+    with (partial / journal.NAME).open("a") as lines:
         lines.write('["bass/bass.00007.wav", 4, ""]\n')  # of another layout of the journal
         lines.write('["torn')  # a kill in the middle of a line
 
@@ -321,13 +322,15 @@ def interrupted(tracks, versioned, loud, tmp_path):
         partial.mkdir(parents=True)
         shutil.copy(versioned.folder / "features.npy", partial)
         mapped = np.load(partial / "features.npy", mmap_mode="r+")
-        lines = []
+        noted = {}
         for number, block in enumerate(extraction.plan(tracks, loud)):
+            rows = mapped[block.row : block.row + block.room]
             if number < done:
-                lines.append(json.dumps([block.track_id, str(block.version), block.room, "", 10.0]))
+                outcome = journal.Outcome(*block.key, block.room, "", 10.0, 0)
+                noted[block.key] = outcome._replace(checksum=journal.checksum(outcome, rows.tobytes()))
             else:
-                mapped[block.row : block.row + block.room] = 0
-        (partial / "done.jsonl").write_text("\n".join(lines) + "\n")
+                rows[:] = 0
+        journal.write(noted, partial)
 
     return leave
 
