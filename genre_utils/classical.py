@@ -279,6 +279,7 @@ def of_tracks(usable: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.Da
 
 def of_track(track_id: str, path: str, params: Params) -> tuple[str, pd.DataFrame | None, str]:
     """The features of one track, or its fault ("" if none): what a worker does."""
+    cluster.leave_with_parent()
     cluster.visible(Path(path).parent)
     try:
         names, values = of_audio(audio.load(path, params), params)

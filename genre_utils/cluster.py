@@ -2,9 +2,12 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +107,24 @@ def connected(address: str, *paths: Path) -> Iterator["distributed.Client"]:
                     f"The worker {worker} cannot do the work ({answer}). Start it in the same Python environment."
                 )
         yield client
+
+
+@functools.cache
+def leave_with_parent() -> None:
+    """In a worker process of joblib: end it as soon as the process that started it is gone.
+
+    By itself it waits five minutes for more work of a parent that was killed, with all its memory.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or not multiprocessing.current_process().name.startswith("LokyProcess"):
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent.pid:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def visible(*paths: str | Path) -> None:

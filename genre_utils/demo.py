@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import soundfile
 
-from genre_utils import disk
+from genre_utils import cluster, disk
 from genre_utils.demo_styles import (
     FIRST,
     GENRES,
@@ -208,12 +208,12 @@ def compose(genre: str, artist: int, track: int, seed: int, mixed: bool = False)
 
 def write_track(folder: Path, row: dict[str, str], genre: str, artist: int, track: int, seed: int) -> None:
     """Compose one track into its file; the genre is the artist's, the row's may be two."""
+    cluster.leave_with_parent()
     path = folder / row["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
     sound = compose(genre, artist, track, seed, mixed=row["genre"] != genre)
-    written = io.BytesIO()  # libsndfile does not say why a disk refused
-    soundfile.write(written, sound, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
-    path.write_bytes(written.getbuffer())
+    soundfile.write(wav := io.BytesIO(), sound, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
+    path.write_bytes(wav.getbuffer())  # libsndfile would not say why a disk refuses
 
 
 def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int, mixed: bool = False) -> list[dict[str, str]]:

@@ -202,6 +202,7 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
     """
     started = time.monotonic()
     keep_freed_memory()
+    cluster.leave_with_parent()
     cluster.visible(Path(block.path).parent, file.parent)
     # A faster version needs more of the track to last as long.
     seconds = params.max_segments * params.segment_seconds * max(1.0, block.version.rate)
