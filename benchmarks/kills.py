@@ -44,11 +44,10 @@ SMALL = Params(
     validation_fraction=0.25, test_fraction=0.25, model="compact_cnn",
 )  # fmt: skip
 RUN = """
-import sys
 from genre_utils import headless
 later = ("protocols.csv", "ablation.csv", "ensemble.csv")  # of the notebooks that are left out
 headless.ARTEFACTS = tuple(name for name in headless.ARTEFACTS if name not in later)
-headless.run("ci", sys.argv[1:])
+headless.run("four")
 """
 
 
@@ -233,12 +232,13 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
     project = folder / "project"
     shutil.copytree(PROJECT / "genre_utils", project / "genre_utils", ignore=shutil.ignore_patterns("__pycache__"))
     (project / "notebooks").mkdir()
-    shutil.copytree(headless.PROFILES, project / "notebooks" / "profiles")
+    (project / "notebooks" / "profiles").mkdir()
     for notebook in headless.notebooks()[:LESSONS]:
         shutil.copy(notebook, project / "notebooks")
     sound = music(folder / "music", 6, 10.2, 22_050)
-    settings = [f"dataset={sound}", "model=compact_cnn", "max_epochs=3", "image_height=32", "image_width=32"]
-    words, latest = [sys.executable, "-c", RUN, *settings], project / "runs" / "latest"
+    settings = {"dataset": str(sound), "model": "compact_cnn", "max_epochs": 3, "image_height": 32, "image_width": 32}
+    (project / "notebooks" / "profiles" / "four.yml").write_text(json.dumps(settings))  # which is YAML too
+    words, latest = [sys.executable, "-c", RUN], project / "runs" / "latest"
     environment = os.environ | {"PYTHONPATH": str(project)}
     environment.pop("GENRE_HEADLESS", None)
 

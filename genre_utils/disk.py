@@ -34,7 +34,7 @@ def writing(path: Path) -> Iterator[None]:
     Parameters
     ----------
     path : Path
-        What is written, named where the system does not say the file itself.
+        What is written. The file that the system names is said too, if it is another.
 
     Yields
     ------
@@ -50,8 +50,9 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in WAYS_OUT:
             raise
+        where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
         raise DiskError(
-            f"{error.filename or path} cannot be written: {os.strerror(error.errno)}. {WAYS_OUT[error.errno]}. "
+            f"{path} cannot be written: {os.strerror(error.errno)}{where}. {WAYS_OUT[error.errno]}. "
             "What is finished is kept: run it again."
         ) from error
 

@@ -17,10 +17,11 @@ import yaml
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
+from nbformat.reader import NotJSONError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from genre_utils import cluster, report
+from genre_utils import cluster, disk, report
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params, as_type, unknown_name
 from genre_utils.paths import CACHE, NOTEBOOKS, PROFILES, PROJECT, RUNS
@@ -167,6 +168,8 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
         Before anything starts, if the Dask cluster cannot do the work.
     RunError
         If a notebook failed (executed notebooks and their HTML are kept), or left something out.
+    DiskError
+        If the run folder cannot be written.
 
     References
     ----------
@@ -179,13 +182,15 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
     if dask:
         with cluster.connected(dask, CACHE):
             os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
-    folder = fresh_folder(profile, out)
+    with disk.writing(out or RUNS):
+        folder = fresh_folder(profile, out)
     started = time.monotonic()
     print(f"profile {profile} into {folder}", flush=True)
     for number, (notebook, known) in enumerate(parameters.items(), start=1):
         print(f"\n[{number}/{len(parameters)}] {notebook.stem}", flush=True)
         chosen = {name: value for name, value in values.items() if name in known}
-        execute(notebook, folder, chosen | {"run_dir": str(folder)}, values["cell_timeout_seconds"])
+        with disk.writing(folder / notebook.name):
+            execute(notebook, folder, chosen | {"run_dir": str(folder)}, values["cell_timeout_seconds"])
         print(f"      done after {time.monotonic() - started:.0f} s", flush=True)
     result = RunFolder(folder)
     check(result)
@@ -255,7 +260,7 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_second
             f"{error}\nSee {executed}"
         ) from error
     finally:
-        if executed.exists():
+        with contextlib.suppress(FileNotFoundError, NotJSONError):  # torn by a full disk, whose error is under way
             page, _ = HTMLExporter().from_filename(str(executed))
             executed.with_suffix(".html").write_text(page, encoding="utf-8")
 
@@ -286,8 +291,9 @@ def point_to(link: Path, folder: Path) -> None:
     """Make ``runs/latest`` the newest run: a link, or where links are not allowed a file with its name."""
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)
-    link.unlink(missing_ok=True)
-    try:
-        link.symlink_to(folder.name, target_is_directory=True)
-    except OSError:  # Windows without developer mode
-        link.write_text(folder.name)
+    with disk.replacing(link) as beside:
+        beside.unlink(missing_ok=True)  # of a run that was killed here
+        try:
+            beside.symlink_to(folder.name, target_is_directory=True)
+        except OSError:  # Windows without developer mode
+            beside.write_text(folder.name)
