@@ -39,6 +39,7 @@ spec.loader.exec_module(kills)
 EQUAL, TOLD = "finished, equal", "told"
 PLAIN = Params.from_mapping(kills.SMALL.to_mapping() | {"noise_snr_db": 0.0, "max_epochs": 4})
 MB = 1 << 20
+training.SECONDS_BETWEEN_SAVES = 0
 Tries = Iterator[tuple[str, str]]
 
 
@@ -52,7 +53,9 @@ class Bench:
         self.split = splits.paper(self.store.tracks, PLAIN)
         self.genres = sorted(set(self.tracks["genre"]))
         (folder / "trained").mkdir()
-        self.train(folder / "trained")
+        # In a child: a process in which TensorFlow has computed cannot be forked, as those of "two at once" are.
+        if kills.ended(kills.forked(lambda: self.train(folder / "trained"), folder / "log", folder)):
+            raise RuntimeError(f"The undisturbed training failed:\n{(folder / 'log').read_text()}")
         self.whole, self.trained = kills.contents(self.store.folder), kills.contents(folder / "trained")
 
     def some(self, count: int) -> int:

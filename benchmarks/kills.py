@@ -30,12 +30,15 @@ from genre_utils.params import Params
 from genre_utils.paths import PROJECT
 from genre_utils.run_folder import machine
 
-KINDS = ("extraction", "training", "headless run")
-FULL, SHORT = 50, {"extraction": 3, "training": 3, "headless run": 2}
+# What is tried at the same time, how often, and how often in the short form: 50 kills of each kind.
+TRIED = (
+    ("extraction", 50, 3), ("training", 50, 3), ("headless run", 25, 1), ("headless run", 25, 0), ("two runs", 2, 0),
+)  # fmt: skip
 KILLS_A_RUN = 5  # headless runs killed one after the other, before one that must finish
 SECONDS_TO_LEAVE = 15  # of kernels and workers whose parent was killed
 SECONDS_TO_FINISH = 300
-LESSONS = 4  # notebooks of the headless run: sound, features, training, evaluation
+LESSONS = ("02_feature_extraction", "03_training", "04_evaluation")  # of the headless run; the last one
+LAST_CELL = "run.write_metrics(metrics)"  # as far as this
 COMPARED = ("joblib", "keras", "tensorflow", "numpy")
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 SMALL = Params(
@@ -45,9 +48,9 @@ SMALL = Params(
 )  # fmt: skip
 RUN = """
 from genre_utils import headless
-later = ("protocols.csv", "ablation.csv", "ensemble.csv")  # of the notebooks that are left out
-headless.ARTEFACTS = tuple(name for name in headless.ARTEFACTS if name not in later)
-headless.run("four")
+left_out = ("duplicates.csv", "explorer/index.html", "protocols.csv", "ablation.csv", "ensemble.csv")
+headless.ARTEFACTS = tuple(name for name in headless.ARTEFACTS if name not in left_out)
+headless.run("three")
 """
 
 
@@ -225,93 +228,129 @@ def of_training(folder: Path, count: int, rng: np.random.Generator) -> Iterator[
     yield from tries(work, folder, count, rng)
 
 
-def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    """Kills of a headless run of four notebooks in a copy of the project, several before one that must finish."""
-    from genre_utils import headless
+class Project:
+    """A copy of the package and of three notebooks, and what an undisturbed run of them leaves."""
 
-    project = folder / "project"
-    shutil.copytree(PROJECT / "genre_utils", project / "genre_utils", ignore=shutil.ignore_patterns("__pycache__"))
-    (project / "notebooks").mkdir()
-    (project / "notebooks" / "profiles").mkdir()
-    for notebook in headless.notebooks()[:LESSONS]:
-        shutil.copy(notebook, project / "notebooks")
-    sound = music(folder / "music", 6, 10.2, 22_050)
-    settings = {"dataset": str(sound), "model": "compact_cnn", "max_epochs": 3, "image_height": 32, "image_width": 32}
-    (project / "notebooks" / "profiles" / "four.yml").write_text(json.dumps(settings))  # which is YAML too
-    words, latest = [sys.executable, "-c", RUN], project / "runs" / "latest"
-    environment = os.environ | {"PYTHONPATH": str(project)}
-    environment.pop("GENRE_HEADLESS", None)
+    def __init__(self, folder: Path) -> None:
+        import nbformat
 
-    def start() -> subprocess.Popen:
-        log = (folder / "log").open("w")
-        return subprocess.Popen(words, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True)
+        from genre_utils import headless
 
-    def result() -> dict:
-        left = latest.resolve()
-        metrics = json.loads((left / "metrics.json").read_text())
-        history = pd.read_csv(left / "history.csv").drop(columns="seconds").to_dict("records")
-        predictions = pd.read_parquet(left / "predictions.parquet").to_dict("records")
+        self.folder, self.log = folder / "project", folder / "log"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / "genre_utils", self.folder / "genre_utils", ignore=ignored)
+        (self.folder / "notebooks" / "profiles").mkdir(parents=True)
+        for stem in LESSONS:
+            notebook = nbformat.read(headless.NOTEBOOKS / f"{stem}.ipynb", as_version=4)
+            last = next((n for n, cell in enumerate(notebook.cells) if LAST_CELL in cell.source), len(notebook.cells))
+            notebook.cells = notebook.cells[: last + 1]
+            nbformat.write(notebook, self.folder / "notebooks" / f"{stem}.ipynb")
+        sound = music(folder / "music", 6, 10.2, 22_050)
+        profile = {
+            "dataset": str(sound),
+            "model": "compact_cnn",
+            "max_epochs": 3,
+            "image_height": 32,
+            "image_width": 32,
+        }
+        (self.folder / "notebooks" / "profiles" / "three.yml").write_text(json.dumps(profile))  # which is YAML too
+        self.latest = self.folder / "runs" / "latest"
+        started = time.monotonic()
+        if self.start().wait(SECONDS_TO_FINISH):
+            raise RuntimeError(f"The undisturbed one failed:\n{self.log.read_text()}")
+        self.seconds, self.wanted = time.monotonic() - started, self.result(self.latest)
+        print(f"undisturbed: {self.seconds:.1f} s", flush=True)
+
+    def start(self) -> subprocess.Popen:
+        """A run."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder)}
+        with self.log.open("w") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", RUN], cwd=self.folder, env=environment, stdout=log, stderr=log
+            )
+
+    def result(self, run: Path) -> dict[str, object]:
+        """What a run has left, without what differs by nature."""
+        metrics = json.loads((run / "metrics.json").read_text())
         return {
             "metrics.json": {name: value for name, value in metrics.items() if name not in ("seconds", "versions")},
-            "history.csv": history, "predictions.parquet": predictions, "split.csv": (left / "split.csv").read_text(),
-        }  # fmt: skip
+            "history.csv": pd.read_csv(run / "history.csv").drop(columns="seconds").to_dict("records"),
+            "predictions.parquet": pd.read_parquet(run / "predictions.parquet").to_dict("records"),
+            "split.csv": (run / "split.csv").read_text(),
+        }
 
-    def finishes() -> str:
-        before = latest.resolve()
-        if status := start().wait(SECONDS_TO_FINISH):
-            return f"the next one ended with {status}:\n{(folder / 'log').read_text()}"
-        if latest.resolve() == before:
-            return "runs/latest does not point to it"
-        differ = [name for name, value in result().items() if value != wanted[name]]
+    def finished(self, process: subprocess.Popen, run: Callable[[], Path]) -> str:
+        """What is wrong with a run, "" if nothing."""
+        if status := process.wait(SECONDS_TO_FINISH):
+            return f"ended with {status}:\n{self.log.read_text()}"
+        differ = [name for name, value in self.result(run()).items() if value != self.wanted[name]]
         return f"differs in {', '.join(differ)}" if differ else ""
 
-    started = time.monotonic()
-    if start().wait(SECONDS_TO_FINISH):
-        raise RuntimeError(f"The undisturbed one failed:\n{(folder / 'log').read_text()}")
-    seconds, wanted = time.monotonic() - started, result()
-    print(f"undisturbed: {seconds:.1f} s", flush=True)
-    for first in range(0, count, KILLS_A_RUN):
+    def forget(self) -> None:
+        """Features, states of trainings and runs, but for the latest run."""
         for cached in ("features", "training"):
-            shutil.rmtree(project / "data" / cached, ignore_errors=True)
-        moments = rng.uniform(0, seconds, min(KILLS_A_RUN, count - first))
+            shutil.rmtree(self.folder / "data" / cached, ignore_errors=True)
+        for run in self.latest.parent.iterdir():
+            if run.is_dir() and not run.is_symlink() and run != self.latest.resolve():
+                shutil.rmtree(run)
+
+
+def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+    """Kills of a headless run, several before one that must finish."""
+    project = Project(folder)
+    for first in range(0, count, KILLS_A_RUN):
+        project.forget()
         killed = []
-        for number, moment in enumerate(moments):
-            good, process = latest.resolve(), start()
-            wrong = ""
+        for number, moment in enumerate(rng.uniform(0, project.seconds, min(KILLS_A_RUN, count - first))):
+            good, process, wrong = project.latest.resolve(), project.start(), ""
             try:
-                if process.wait(moment):
-                    wrong = f"ended with {process.returncode} by itself:\n{(folder / 'log').read_text()}"
+                wrong = project.finished(process, lambda: project.latest) if process.wait(moment) else ""
             except subprocess.TimeoutExpired:  # by turns the process alone, whose kernel must end by itself, and all
                 family = psutil.Process(process.pid).children(recursive=True) if number % 2 else []
                 for one in (psutil.Process(process.pid), *family):
                     one.kill()
                 process.wait()
-            if latest.resolve() != good and process.returncode:
-                wrong = f"runs/latest points to the killed {latest.resolve()}"
-            killed.append((f"after {moment:.1f} of {seconds:.1f} s", wrong))
-        wrong = finishes()
-        if not wrong and (behind := left_behind(lambda process: Path(process.cwd()).is_relative_to(project))):
-            wrong = f"left behind: {behind}"
+                wrong = "" if project.latest.resolve() == good else f"runs/latest is {project.latest.resolve()}"
+            killed.append((f"after {moment:.1f} of {project.seconds:.1f} s", wrong))
+        good = project.latest.resolve()
+        wrong = project.finished(project.start(), lambda: project.latest)
+        if project.latest.resolve() == good:
+            wrong = wrong or "runs/latest does not point to the run that finished"
+        behind = left_behind(lambda process: Path(process.cwd()).is_relative_to(project.folder))
+        if behind:
+            wrong = wrong or f"left behind: {behind}"
         yield from killed[:-1]
         yield killed[-1][0], killed[-1][1] or wrong
-        for run in latest.parent.iterdir():
-            if run.is_dir() and not run.is_symlink() and run != latest.resolve():
-                shutil.rmtree(run)
 
 
-TRIES = dict(zip(KINDS, (of_extraction, of_training, of_run), strict=True))
+def of_pair(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+    """Two headless runs at once, without features: one waits for the other where both would write."""
+    project = Project(folder)
+    for _ in range(0, count, 2):
+        project.forget()
+        before = {project.latest.resolve()}
+        pair = [project.start() for _ in range(2)]
+        statuses = [process.wait(2 * SECONDS_TO_FINISH) for process in pair]
+        runs = {run for run in project.latest.parent.iterdir() if run.is_dir() and not run.is_symlink()} - before
+        for number, process in enumerate(pair):
+            wrong = project.finished(process, lambda number=number: sorted(runs)[number])
+            yield f"two at once, {statuses}", wrong or ("" if len(runs) == 2 else f"left {runs}")
 
 
-def count_of(kind: str, kills: int, seed: int) -> dict:
-    """One line of the table, from kills in this process."""
-    line: dict = {"fault": f"kill -9 of {'an' if kind[0] == 'e' else 'a'} {kind}", "tries": 0, "equal": 0, "wrong": 0}
+KINDS = {"extraction": of_extraction, "training": of_training, "headless run": of_run, "two runs": of_pair}
+
+
+def count_of(kind: str, count: int, seed: int) -> dict:
+    """One line of the table, from tries in this process."""
+    line: dict = {"fault": f"kill -9, {kind}" if kind != "two runs" else "two headless runs at once"}
+    line |= {"tries": 0, "equal": 0, "told": 0, "wrong": 0}
     started, line["reasons"] = time.monotonic(), []
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        for what, wrong in TRIES[kind](Path(folder), kills, np.random.default_rng(seed)):
+        for what, wrong in KINDS[kind](Path(folder), count, np.random.default_rng(seed)):
             line["tries"] += 1
             line["wrong" if wrong else "equal"] += 1
             line["reasons"] += [f"{what}: {wrong}"] if wrong else []
-            print(f"{kind} killed {what}: {wrong or 'finished, equal'}", flush=True)
+            print(f"{kind}, {what}: {wrong or 'finished, equal'}", flush=True)
     return line | {"seconds": round(time.monotonic() - started, 1)}
 
 
@@ -322,30 +361,34 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    kills = {kind: SHORT[kind] if options.short else FULL for kind in KINDS}
     if options.kind:
-        options.json.write_text(json.dumps(count_of(options.kind, kills[options.kind], options.seed)))
+        options.json.write_text(json.dumps(count_of(options.kind, options.count, options.seed)))
         return 0
 
     facts = machine(COMPARED)
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
-    with tempfile.TemporaryDirectory() as folder:  # all kinds at once: each mostly waits for imports
-        files = [Path(folder) / f"{number}.json" for number in range(len(KINDS))]
-        words = [sys.executable, __file__, "--seed", str(options.seed), *["--short"] * options.short]
-        started = [
-            subprocess.Popen([*words, "--kind", kind, "--json", str(file)])
-            for kind, file in zip(KINDS, files, strict=True)
-        ]
-        failed = max(process.wait() for process in started)
-        rows = [json.loads(file.read_text()) for file in files if file.exists()]
-    print(f"\n{pd.DataFrame(rows).drop(columns='reasons').to_string(index=False)}")
-    for reason in (reason for row in rows for reason in row["reasons"]):
-        print(f"WRONG: {reason}")
+    started, failed, rows = [], False, []
+    with tempfile.TemporaryDirectory() as folder:  # all at once: each mostly waits for imports
+        for number, (kind, full, short) in enumerate(TRIED):
+            if count := short if options.short else full:
+                words = ["--kind", kind, "--count", str(count), "--seed", str(options.seed + number)]
+                file = Path(folder) / f"{number}.json"
+                started.append((subprocess.Popen([sys.executable, __file__, *words, "--json", str(file)]), file))
+        for process, file in started:
+            failed |= process.wait() != 0
+            rows += [json.loads(file.read_text())] if file.exists() else []
+    reasons = [f"{row['fault']}, {reason}" for row in rows for reason in row.pop("reasons")]
+    sums = dict.fromkeys(("tries", "equal", "told", "wrong"), "sum") | {"seconds": "max"}
+    table = pd.DataFrame(rows).groupby("fault", sort=False, as_index=False).agg(sums)
+    print(f"\n{table.to_string(index=False)}")
+    print("".join(f"WRONG: {reason}\n" for reason in reasons))
     if options.json:
-        ratios = {f"finished_and_equal_{row['fault'].split()[-1]}": row["equal"] / row["tries"] for row in rows}
+        rows = table.to_dict("records")
+        ratios = {f"right: {row['fault']}": 1 - row["wrong"] / row["tries"] for row in rows}
         options.json.write_text(json.dumps({"machine": facts, "ratios": ratios, "rows": rows}, indent=1))
-    return int(failed or any(row["wrong"] for row in rows))
+    return int(failed or bool(reasons))
 
 
 if __name__ == "__main__":

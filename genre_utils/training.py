@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import disk, distribution, fused, labels, models, pipeline, recipe
-from genre_utils.errors import ParamsError
+from genre_utils.errors import DiskError, ParamsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
 from genre_utils.progress import HEADLESS
@@ -85,7 +85,7 @@ def train(
     ClusterError
         If the workers differ, or one of them is gone.
     DiskError
-        If the state or the results cannot be written.
+        If the state or the results cannot be written, or the clock stands before 1980.
 
     References
     ----------
@@ -101,6 +101,11 @@ def train(
         )
     dense = recipe.takes_shares(params)
     targets = [labels.targets(table["genre"], genres) if dense else None for table in (examples, held_out)]
+    if time.localtime().tm_year < 1980:
+        raise DiskError(
+            f"The clock of this machine says {time.ctime()}, and Keras writes model.keras as a ZIP, which has no dates "
+            "before 1980. Set the clock, and run it again."
+        )
     root = cache / "training" / fingerprint(store, assignment, genres, params)
     strategy = distribution.strategy()
     chief = strategy.extended.should_checkpoint  # of several workers one, which alone writes the state
