@@ -279,11 +279,11 @@ class Project:
             "split.csv": (run / "split.csv").read_text(),
         }
 
-    def finished(self, process: subprocess.Popen, run: Callable[[], Path]) -> str:
-        """What is wrong with a run, "" if nothing."""
+    def finished(self, process: subprocess.Popen, run: Path) -> str:
+        """What is wrong with a run that leaves this folder, "" if nothing."""
         if status := process.wait(SECONDS_TO_FINISH):
             return f"ended with {status}:\n{self.log.read_text()}"
-        differ = [name for name, value in self.result(run()).items() if value != self.wanted[name]]
+        differ = [name for name, value in self.result(run).items() if value != self.wanted[name]]
         return f"differs in {', '.join(differ)}" if differ else ""
 
     def forget(self) -> None:
@@ -304,7 +304,7 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
         for number, moment in enumerate(rng.uniform(0, project.seconds, min(KILLS_A_RUN, count - first))):
             good, process, wrong = project.latest.resolve(), project.start(), ""
             try:
-                wrong = project.finished(process, lambda: project.latest) if process.wait(moment) else ""
+                wrong = project.finished(process, project.latest) if process.wait(moment) else ""
             except subprocess.TimeoutExpired:  # by turns the process alone, whose kernel must end by itself, and all
                 family = psutil.Process(process.pid).children(recursive=True) if number % 2 else []
                 for one in (psutil.Process(process.pid), *family):
@@ -313,7 +313,7 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
                 wrong = "" if project.latest.resolve() == good else f"runs/latest is {project.latest.resolve()}"
             killed.append((f"after {moment:.1f} of {project.seconds:.1f} s", wrong))
         good = project.latest.resolve()
-        wrong = project.finished(project.start(), lambda: project.latest)
+        wrong = project.finished(project.start(), project.latest)
         if project.latest.resolve() == good:
             wrong = wrong or "runs/latest does not point to the run that finished"
         behind = left_behind(lambda process: Path(process.cwd()).is_relative_to(project.folder))
@@ -323,17 +323,18 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
         yield killed[-1][0], killed[-1][1] or wrong
 
 
-def of_pair(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+def of_pair(folder: Path, count: int, _: np.random.Generator) -> Iterator[tuple[str, str]]:
     """Two headless runs at once, without features: one waits for the other where both would write."""
     project = Project(folder)
-    for _ in range(0, count, 2):
+    while count > 0:
+        count -= 2
         project.forget()
         before = {project.latest.resolve()}
         pair = [project.start() for _ in range(2)]
         statuses = [process.wait(2 * SECONDS_TO_FINISH) for process in pair]
         runs = {run for run in project.latest.parent.iterdir() if run.is_dir() and not run.is_symlink()} - before
         for number, process in enumerate(pair):
-            wrong = project.finished(process, lambda number=number: sorted(runs)[number])
+            wrong = project.finished(process, sorted(runs)[number])
             yield f"two at once, {statuses}", wrong or ("" if len(runs) == 2 else f"left {runs}")
 
 

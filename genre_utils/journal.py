@@ -179,7 +179,8 @@ def put(rows: np.ndarray, file: Path, row: int) -> None:
     DiskError
         If the disk does not take them.
     """
-    array = np.lib.format.open_memmap(file, "r")
     with disk.writing(file), file.open("r+b") as opened:
-        opened.seek(array.offset + row * array.strides[0])
+        np.lib.format.read_magic(opened)
+        np.lib.format.read_array_header_1_0(opened)
+        opened.seek(opened.tell() + row * rows[0].nbytes)
         opened.write(rows.data)

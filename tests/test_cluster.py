@@ -8,6 +8,7 @@ import threading
 
 import joblib
 import pandas as pd
+import psutil
 import pytest
 from processes import processes
 
@@ -160,3 +161,27 @@ def test_a_worker_killed_half_way_changes_no_byte(dask, built, tracks, params, t
         cluster.connected(address),
     ):
         pass
+
+
+WORK = """
+import os, sys, time
+from pathlib import Path
+import joblib
+from genre_utils import cluster
+def work(folder):
+    cluster.leave_with_parent()
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+joblib.Parallel(2, prefer="processes")(joblib.delayed(work)(sys.argv[1]) for _ in range(2))
+"""
+
+
+@pytest.mark.cluster
+def test_workers_leave_with_the_process_that_started_them(tmp_path):
+    (tmp_path / "pids").mkdir()
+    with processes(tmp_path) as started:
+        parent = started.start("-c", WORK, tmp_path / "pids")
+        started.until(lambda: len(list((tmp_path / "pids").iterdir())) == 2, parent)
+        parent.kill()
+        workers = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+        started.until(lambda: not any(psutil.pid_exists(worker) for worker in workers))

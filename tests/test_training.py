@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import os
 import shutil
 import signal
@@ -14,8 +15,8 @@ import tiny  # noqa: F401  (registers the network that these tests train)
 import yaml
 from sklearn.metrics import log_loss
 
-from genre_utils import evaluation, fused, labels, models, recipe, training, uncertainty
-from genre_utils.errors import ParamsError
+from genre_utils import disk, evaluation, fused, labels, models, recipe, training, uncertainty
+from genre_utils.errors import DiskError, ParamsError
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -99,6 +100,44 @@ def test_a_training_killed_after_its_last_epoch_does_not_train_again(
     assert not [path for path in (tmp_path / "training").iterdir() if path.is_dir()]  # the state is gone now
 
 
+def test_a_damaged_state_is_told_and_the_one_before_it_is_used(
+    built, assignment, tiny_params, undisturbed, tmp_path, capsys
+):
+    folder, history = undisturbed
+    shutil.copytree(folder / "training", tmp_path / "training")
+    (newest,) = tmp_path.glob("training/*/epoch-0003")
+    content = bytearray((newest / "last.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (newest / "last.npz").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"epoch-0003: last\.npz damaged or missing.*goes on after epoch-0002"):
+        again = training.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
+    assert "resuming after epoch 2" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(again.drop(columns="seconds"), history.drop(columns="seconds"))
+    assert same_weights(tmp_path, folder)
+
+
+def test_a_full_disk_leaves_the_last_state_and_no_torn_one(tiny_params, tmp_path, monkeypatch):
+    model = recipe.compiled(models.build(tiny_params, 3), tiny_params)
+    state = training.State(tmp_path, model, tiny_params)
+    state.set_model(model)
+    for epoch in range(3):
+        state.on_epoch_begin(epoch)
+        if epoch == 2:
+            monkeypatch.setattr(training.np, "savez", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+            with pytest.raises(DiskError, match=r"cannot be written: No space left"):
+                state.on_epoch_end(epoch, {"val_accuracy": 0.5})
+        else:
+            state.on_epoch_end(epoch, {"val_accuracy": 0.5})
+    assert not disk.broken(tmp_path / "epoch-0002")
+    assert len(training.State(tmp_path, model, tiny_params).history) == 2
+
+
+def test_a_clock_before_zip_began_is_told_before_the_training(built, assignment, tiny_params, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.time, "localtime", lambda: time.gmtime(0))
+    with pytest.raises(DiskError, match=r"The clock of this machine says .* Set the clock"):
+        training.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
+
+
 def same_weights(one, other):
     pairs = zip(*(models.load(folder / "model.keras").get_weights() for folder in (one, other)), strict=True)
     return all(np.array_equal(a, b) for a, b in pairs)
@@ -145,13 +184,14 @@ def test_patience_scheduler_and_the_best_epoch(built, assignment, tiny_params, t
 
 def test_an_epoch_is_saved_only_if_the_last_save_is_old(tiny_params, tmp_path, monkeypatch):
     model = recipe.compiled(models.build(tiny_params, 3), tiny_params)
-    state = training.State(tmp_path, model, tiny_params)
+    root = tmp_path / "gone"  # as the end of another training of the same kind leaves it, while this one waits
+    state = training.State(root, model, tiny_params)
     state.set_model(model)
     for epoch, (seconds, written) in enumerate([(1e9, []), (0, ["epoch-0002"]), (1e9, ["epoch-0002"])]):
         monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", seconds)
         state.on_epoch_begin(epoch)
         state.on_epoch_end(epoch, {"val_accuracy": 0.5})
-        assert [path.name for path in tmp_path.iterdir()] == written
+        assert [path.name for path in root.glob("*")] == written
 
 
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(
