@@ -38,7 +38,7 @@ KILLS_A_RUN = 5  # headless runs killed one after the other, before one that mus
 SECONDS_TO_LEAVE = 15  # of kernels and workers whose parent was killed
 SECONDS_TO_FINISH = 300
 LESSONS = ("02_feature_extraction", "03_training", "04_evaluation")  # of the headless run; the last one
-LAST_CELL = "run.write_metrics(metrics)"  # as far as this
+LAST_CELL = "run.write_metrics(metrics)"  # as far as this, and without the figures of the first
 COMPARED = ("joblib", "keras", "tensorflow", "numpy")
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 SMALL = Params(
@@ -243,7 +243,7 @@ class Project:
         for stem in LESSONS:
             notebook = nbformat.read(headless.NOTEBOOKS / f"{stem}.ipynb", as_version=4)
             last = next((n for n, cell in enumerate(notebook.cells) if LAST_CELL in cell.source), len(notebook.cells))
-            notebook.cells = notebook.cells[: last + 1]
+            notebook.cells = [cell for cell in notebook.cells[: last + 1] if not cell.source.startswith("figures.")]
             nbformat.write(notebook, self.folder / "notebooks" / f"{stem}.ipynb")
         sound = music(folder / "music", 6, 10.2, 22_050)
         profile = {
@@ -301,16 +301,22 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
     for first in range(0, count, KILLS_A_RUN):
         project.forget()
         killed = []
-        for number, moment in enumerate(rng.uniform(0, project.seconds, min(KILLS_A_RUN, count - first))):
+        while len(killed) < min(KILLS_A_RUN, count - first):
             good, process, wrong = project.latest.resolve(), project.start(), ""
+            moment, started = rng.uniform(0, project.seconds), time.monotonic()
             try:
-                wrong = project.finished(process, project.latest) if process.wait(moment) else ""
+                process.wait(moment)
+                if not (wrong := project.finished(process, project.latest)):  # before its moment: another one
+                    project.seconds = min(project.seconds, time.monotonic() - started)
+                    project.forget()
+                    continue
             except subprocess.TimeoutExpired:  # by turns the process alone, whose kernel must end by itself, and all
-                family = psutil.Process(process.pid).children(recursive=True) if number % 2 else []
+                family = psutil.Process(process.pid).children(recursive=True) if len(killed) % 2 else []
                 for one in (psutil.Process(process.pid), *family):
                     one.kill()
                 process.wait()
-                wrong = "" if project.latest.resolve() == good else f"runs/latest is {project.latest.resolve()}"
+                if project.latest.resolve() != good:
+                    wrong = f"runs/latest is {project.latest.resolve()}"
             killed.append((f"after {moment:.1f} of {project.seconds:.1f} s", wrong))
         good = project.latest.resolve()
         wrong = project.finished(project.start(), project.latest)

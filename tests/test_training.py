@@ -100,20 +100,23 @@ def test_a_training_killed_after_its_last_epoch_does_not_train_again(
     assert not [path for path in (tmp_path / "training").iterdir() if path.is_dir()]  # the state is gone now
 
 
-def test_a_damaged_state_is_told_and_the_one_before_it_is_used(
-    built, assignment, tiny_params, undisturbed, tmp_path, capsys
-):
+def test_a_damaged_state_is_told_and_the_one_before_it_is_used(tiny_params, undisturbed, tmp_path):
     folder, history = undisturbed
     shutil.copytree(folder / "training", tmp_path / "training")
-    (newest,) = tmp_path.glob("training/*/epoch-0003")
-    content = bytearray((newest / "last.npz").read_bytes())
-    content[len(content) // 2] ^= 1
-    (newest / "last.npz").write_bytes(content)
-    with pytest.warns(UserWarning, match=r"epoch-0003: last\.npz damaged or missing.*goes on after epoch-0002"):
-        again = training.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
-    assert "resuming after epoch 2" in capsys.readouterr().out
-    pd.testing.assert_frame_equal(again.drop(columns="seconds"), history.drop(columns="seconds"))
-    assert same_weights(tmp_path, folder)
+    first, second, third = sorted(tmp_path.glob("training/*/epoch-000?"))
+    shutil.rmtree(first)
+    model = recipe.compiled(models.build(tiny_params, 3), tiny_params)
+    for state, name, rest in ((third, "last.npz", 2), (second, "state.json", 0)):
+        content = bytearray((state / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (state / name).write_bytes(content)
+        instead = "after epoch-0002" if rest else "from its beginning"
+        with pytest.warns(
+            UserWarning, match=rf"{state.name}: {name} damaged or missing\. The training goes on {instead}"
+        ):
+            found = training.State(third.parent, model, tiny_params)
+        assert [row["loss"] for row in found.history] == history["loss"].tolist()[:rest]
+    assert not list(third.parent.iterdir())
 
 
 def test_a_full_disk_leaves_the_last_state_and_no_torn_one(tiny_params, tmp_path, monkeypatch):
