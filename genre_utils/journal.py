@@ -49,8 +49,9 @@ class Outcome(NamedTuple):
 def checksum(outcome: Outcome, rows: bytes | memoryview) -> int:
     """CRC-32 of what an outcome says, its seconds left out, and of its rows.
 
-    It costs 0.2 ms of the 20 that a track takes. At each opening the whole store is read, at 1 to 2 GB/s: the rows of
-    1,000 tracks in some 0.2 s, hardly more than asking for the dates of their files, and less than an epoch needs.
+    A fiftieth of an extraction or less. At each opening the whole store is read, the rows of 1,000 tracks in some
+    0.2 s (``benchmarks/faults.py`` prints both): hardly more than asking for the dates of their files, and an epoch
+    reads them anyhow.
     """
     return zlib.crc32(rows, zlib.crc32(json.dumps(outcome[:4]).encode()))
 
