@@ -11,9 +11,8 @@ import librosa
 import numpy as np
 import pandas as pd
 import scipy.fft
-from filelock import FileLock
 
-from genre_utils import audio, catalog, cluster, features, store
+from genre_utils import audio, catalog, cluster, disk, features, store
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
@@ -225,27 +224,38 @@ def extract(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> pd.Dat
     ------
     CatalogError
         If no track gives a segment.
+    DiskError
+        If the disk is full or read-only.
 
     References
     ----------
     Notebook: 06_beyond_the_paper.
     """
     folder = cache / "classical" / f"{store.fingerprint(tracks, params)}-{VERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):  # of two runs at once, the second waits and finds it done
-        if not folder.exists():
-            partial = folder.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            table, faults = of_tracks(catalog.usable(tracks), params)
-            table.to_parquet(partial / "features.parquet", index=False)
-            faults.to_parquet(partial / "faults.parquet", index=False)
-            partial.rename(folder)
+    if not folder.exists() or disk.broken(folder):
+        with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done
+            if folder.exists() and (files := disk.broken(folder)):
+                warnings.warn(f"{folder}: {', '.join(files)} damaged or missing. It is made again.", stacklevel=2)
+                shutil.rmtree(folder)
+            if not folder.exists():
+                make(tracks, params, folder)
     faults = pd.read_parquet(folder / "faults.parquet")
     if len(faults):
         first = "; ".join(f"{track_id} {fault}" for track_id, fault in faults.head(3).to_numpy())
         warnings.warn(f"{len(faults)} of {len(tracks)} tracks give no features: {first}", stacklevel=2)
     return pd.read_parquet(folder / "features.parquet")
+
+
+def make(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
+    """Fill a partial folder, then rename it into place."""
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    table, faults = of_tracks(catalog.usable(tracks), params)
+    table.to_parquet(partial / "features.parquet", index=False)
+    faults.to_parquet(partial / "faults.parquet", index=False)
+    disk.seal(partial, ["features.parquet", "faults.parquet"])
+    partial.rename(folder)
 
 
 def of_tracks(usable: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -269,6 +279,7 @@ def of_tracks(usable: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.Da
 
 def of_track(track_id: str, path: str, params: Params) -> tuple[str, pd.DataFrame | None, str]:
     """The features of one track, or its fault ("" if none): what a worker does."""
+    cluster.leave_with_parent()
     cluster.visible(Path(path).parent)
     try:
         names, values = of_audio(audio.load(path, params), params)

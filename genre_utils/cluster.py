@@ -2,22 +2,26 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import joblib
 
-from genre_utils.errors import ClusterError
+from genre_utils.errors import ClusterError, WorkerError
 
 if TYPE_CHECKING:
     import distributed
 
 ADDRESS = "GENRE_DASK"  # of the scheduler; in the environment, because each notebook runs in a process of its own
 SECONDS_TO_ANSWER = 10.0  # of the scheduler
+FEWER = "run it again with LOKY_MAX_CPU_COUNT=1 in the environment, for one at a time"  # on this machine
 SECONDS_OF_SILENCE = 600.0  # of all workers: joblib never hears of a task that Dask has given up
 
 
@@ -36,6 +40,8 @@ def spread() -> Iterator[float | None]:
     ------
     ClusterError
         If the cluster cannot be reached, a worker lacks something, or no worker has anything to say any more.
+    WorkerError
+        If a process of this machine is gone.
 
     References
     ----------
@@ -43,7 +49,10 @@ def spread() -> Iterator[float | None]:
     """
     address = os.environ.get(ADDRESS)
     if not address:
-        yield None
+        try:
+            yield None
+        except concurrent.futures.BrokenExecutor as error:
+            raise WorkerError(f"A worker was killed, as the system does when memory runs out: {FEWER}.") from error
         return
     with connected(address) as client, joblib.parallel_config(backend="dask", client=client):
         try:
@@ -98,6 +107,24 @@ def connected(address: str, *paths: Path) -> Iterator["distributed.Client"]:
                     f"The worker {worker} cannot do the work ({answer}). Start it in the same Python environment."
                 )
         yield client
+
+
+@functools.cache
+def leave_with_parent() -> None:
+    """In a worker process of joblib: end it as soon as the process that started it is gone.
+
+    By itself it waits five minutes for more work of a parent that was killed, with all its memory.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or not multiprocessing.current_process().name.startswith("LokyProcess"):
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent.pid:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def visible(*paths: str | Path) -> None:

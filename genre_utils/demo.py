@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import io
 import itertools
 import json
 import os
@@ -12,8 +13,8 @@ from pathlib import Path
 import joblib
 import numpy as np
 import soundfile
-from filelock import FileLock
 
+from genre_utils import cluster, disk
 from genre_utils.demo_styles import (
     FIRST,
     GENRES,
@@ -207,10 +208,12 @@ def compose(genre: str, artist: int, track: int, seed: int, mixed: bool = False)
 
 def write_track(folder: Path, row: dict[str, str], genre: str, artist: int, track: int, seed: int) -> None:
     """Compose one track into its file; the genre is the artist's, the row's may be two."""
+    cluster.leave_with_parent()
     path = folder / row["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
     sound = compose(genre, artist, track, seed, mixed=row["genre"] != genre)
-    soundfile.write(path, sound, SAMPLE_RATE_HZ, subtype="PCM_16")
+    soundfile.write(wav := io.BytesIO(), sound, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
+    path.write_bytes(wav.getbuffer())  # libsndfile would not say why a disk refuses
 
 
 def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int, mixed: bool = False) -> list[dict[str, str]]:
@@ -283,14 +286,18 @@ def render(
     made |= {"mixed": True} if mixed else {}
     rows = track_list(tracks_per_genre, artists_per_genre, seed, mixed)
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        label = folder / LABEL
-        if label.is_file():
-            whole = all((folder / row["path"]).is_file() for row in rows)
-            if whole and json.loads(label.read_text()) == made:
-                return folder
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    label = folder / LABEL
+
+    def whole() -> bool:
+        files = (folder / row["path"] for row in rows)
+        return label.is_file() and all(map(Path.is_file, files)) and json.loads(label.read_text()) == made
+
+    if whole():  # which needs no right to write
+        return folder
+    with disk.lock(folder.with_name(f".{folder.name}.lock")), disk.writing(folder):
+        if whole():  # by another run, meanwhile
+            return folder
+        if not label.is_file() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise CatalogError(f"{folder} holds something other than a demo set. Name an empty or new folder.")
         for leftover in (partial, old):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)

@@ -35,6 +35,14 @@ class ClusterError(GenreUtilsError):
     """A cluster cannot be reached, a member of it lacks something, or one is gone."""
 
 
+class DiskError(GenreUtilsError):
+    """A disk is full, read-only or broken."""
+
+
+class WorkerError(GenreUtilsError):
+    """The memory does not suffice, or a worker process is gone."""
+
+
 class AudioError(GenreUtilsError):
     """An audio file cannot give what was asked of it.
 

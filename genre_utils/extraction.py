@@ -2,46 +2,30 @@
 
 import functools
 import json
-import shutil
 import time
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import joblib
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from genre_utils import audio, catalog, cluster, features, waveform
-from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
+from genre_utils import audio, catalog, cluster, disk, features, journal, waveform
+from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, WorkerError
+from genre_utils.journal import Block, Outcome
 from genre_utils.params import FEATURE_NAMES, SOUND_NAMES, Params
 from genre_utils.progress import progress
 
 VERSION = 1  # part of the store's name: raise it when the features of the same audio change
 
 
-class Block(NamedTuple):
-    """Rows of one version of one track, known before anything is decoded."""
-
-    track_id: str
-    path: str
-    version: waveform.Version
-    row: int  # where they begin
-    room: int  # how many there are by the file's header
-
-
-class Outcome(NamedTuple):
-    """What came of a block: a line of the journal."""
-
-    track_id: str
-    augmentation: str
-    segments: int
-    fault: str
-    seconds: float  # of the worker
-
-
 def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
     """Fill a partial folder block by block, then rename it into place.
+
+    Blocks that are in the partial folder already are kept if their checksums hold. So nothing is forced to the disk,
+    which would cost each track some milliseconds: what a power cut takes is missed here, or by ``store.build``.
 
     Parameters
     ----------
@@ -56,41 +40,50 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
     ------
     CatalogError
         If no track gives a segment.
+    DiskError
+        If the disk is full or read-only.
+    WorkerError
+        If the memory does not suffice.
     """
     started = time.monotonic()
     blocks = plan(catalog.usable(tracks), params)
     originals = [block for block in blocks if block.version == waveform.ORIGINAL]
-    shape = (sum(block.room for block in blocks), params.n_mels, params.frames_per_segment)
-
+    shape = shape_of(blocks, params)
     partial = folder.with_suffix(".partial")
-    journal = partial / "done.jsonl"
-    done = read_journal(journal) if partial.exists() else {}
-    if not done:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape).flush()
+    partial.mkdir(exist_ok=True)
+    journal.allocate(partial, shape)
+    noted = journal.read(partial)
+    damaged = journal.lost(noted, blocks, partial, shape)
+    done = {key: outcome for key, outcome in noted.items() if key not in damaged}
+    if noted:
+        again = f"; {len(damaged)} differ from what was written and are made again" if damaged else ""
+        print(f"{folder.name}: {len(done)} of {len(blocks)} blocks are there{again}", flush=True)
+    journal.write(done, partial)
 
-    with journal.open("a") as lines:
-        work(originals, partial / "features.npy", params, done, lines, "log-mel", "threads")
+    with (partial / journal.NAME).open("a") as lines:
+        work(originals, partial, params, done, lines, "log-mel", "threads")
         seconds = time.monotonic() - started
         told = explain(tracks, done)
-        if not any(done[block.track_id, ""].segments for block in originals):
+        if not any(done[block.key].segments for block in originals):
             raise CatalogError(
                 f"None of the {len(tracks)} tracks gives a segment. First faults: {'; '.join(told['fault'].head(3))}"
             )
         sound = set(catalog.usable(told)["track_id"])  # what cannot be decoded has no versions either
         versions = [block for block in blocks[len(originals) :] if block.track_id in sound]
-        work(versions, partial / "features.npy", params, done, lines, "log-mel of versions", "processes")
+        work(versions, partial, params, done, lines, "log-mel of versions", "processes")
 
     segment_table(originals + versions, done, params).to_parquet(partial / "segments.parquet", index=False)
     told.to_parquet(partial / "tracks.parquet", index=False)
     facts = feature_params(params) | {"version": VERSION, "extract_seconds": seconds}
+    names = ["segments.parquet", "tracks.parquet", "params.json", journal.NAME]
     if versions:
-        outcomes = pd.DataFrame([done[block.track_id, str(block.version)] for block in versions])
+        outcomes = pd.DataFrame([done[block.key] for block in versions])
         outcomes.to_parquet(partial / "versions.parquet", index=False)
         facts["augment_seconds"] = outcomes["seconds"].sum()
+        names.append("versions.parquet")
     (partial / "params.json").write_text(json.dumps(facts, indent=2))
-    journal.unlink()
+    journal.write({block.key: done[block.key] for block in originals + versions}, partial)
+    disk.seal(partial, names)
     partial.rename(folder)
 
 
@@ -120,9 +113,14 @@ def plan(usable: pd.DataFrame, params: Params) -> list[Block]:
     return blocks
 
 
+def shape_of(blocks: list[Block], params: Params) -> tuple[int, int, int]:
+    """Of the features: row, mel, frame."""
+    return sum(block.room for block in blocks), params.n_mels, params.frames_per_segment
+
+
 def work(
     blocks: list[Block],
-    file: Path,
+    partial: Path,
     params: Params,
     done: dict[tuple[str, str], Outcome],
     lines: TextIO,
@@ -135,8 +133,8 @@ def work(
     ----------
     blocks : list of Block
         What is wanted.
-    file : Path
-        ``features.npy`` of the partial store.
+    partial : Path
+        The store while it is made.
     params : Params
         The features.
     done : dict of (str, str) to Outcome
@@ -150,20 +148,27 @@ def work(
         start at once where a process first imports for half a second. processes for librosa's phase vocoder, which
         holds the lock.
     """
-    jobs = [
-        joblib.delayed(extract_track)(block, file, params)
-        for block in blocks
-        if (block.track_id, str(block.version)) not in done
-    ]
-    if not jobs:
+    missing = [block for block in blocks if block.key not in done]
+    if not missing:
         return
+    jobs = [joblib.delayed(extract_track)(block, partial / journal.ROWS, params) for block in missing]
     n_jobs = min(joblib.cpu_count(), len(jobs))  # of this machine; a cluster has its own number
     # Threads of threads would wait for each other; joblib sees to processes.
     with cluster.spread() as timeout, threadpool_limits(1, "blas"):
-        workers = joblib.Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator_unordered", timeout=timeout)
-        for outcome in progress(workers(jobs), len(jobs), description):
-            done[outcome.track_id, outcome.augmentation] = outcome
-            print(json.dumps(outcome), file=lines, flush=True)
+        # A block at a time: joblib would send quick ones several together, and a process that dies would lose them all.
+        workers = joblib.Parallel(n_jobs, prefer=prefer, return_as="generator_unordered", timeout=timeout, batch_size=1)
+        try:
+            for outcome in progress(workers(jobs), len(jobs), description):
+                done[outcome.key] = outcome
+                with disk.writing(partial / journal.NAME):
+                    print(json.dumps(outcome), file=lines, flush=True)
+        except BrokenExecutor as error:
+            left = [f"{block.path} ({block.version})" for block in missing if block.key not in done]
+            raise WorkerError(
+                "A worker process was killed, as the system does when memory runs out. One of these was under way: "
+                f"{', '.join(left[: 2 * n_jobs])}. What is finished is kept: {cluster.FEWER}, leave the track out, or "
+                "lower max_segments."
+            ) from error
 
 
 def extract_track(block: Block, file: Path, params: Params) -> Outcome:
@@ -190,23 +195,36 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
     ------
     ClusterError
         If the track's or the store's folder is not there: another machine, without the file system of the first.
+    DiskError
+        If the disk does not take the rows.
+    WorkerError
+        If the track needs more memory than there is.
     """
     started = time.monotonic()
     keep_freed_memory()
+    cluster.leave_with_parent()
     cluster.visible(Path(block.path).parent, file.parent)
     # A faster version needs more of the track to last as long.
     seconds = params.max_segments * params.segment_seconds * max(1.0, block.version.rate)
+    rows, fault = np.empty(0, np.float16), ""
     try:
         samples = audio.load(block.path, params, seconds if params.max_segments else None)
         samples = waveform.render(samples, block.version, block.track_id, params)
-        decibels = features.log_mel(features.segments(samples, params), params)[: block.room]
-        if not len(decibels):
+        rows = features.log_mel(features.segments(samples, params), params)[: block.room]
+        rows = np.ascontiguousarray(rows, np.float16)  # (segment, mel, frame), as they lie in the file
+        if not len(rows):
             raise AudioError(block.path, audio.too_short(len(samples) / params.sample_rate_hz, params))
-        write(decibels, file, block.row)
-        count, fault = len(decibels), ""
     except GenreUtilsError as error:
-        count, fault = 0, error.reason if isinstance(error, AudioError) else str(error)
-    return Outcome(block.track_id, str(block.version), count, fault, time.monotonic() - started)
+        fault = error.reason if isinstance(error, AudioError) else str(error)
+    except MemoryError as error:  # not a fault, which would stay with the track where there is more memory
+        raise WorkerError(
+            f"{block.path}: {block.room} segments need more memory than there is ({error}). "
+            f"Lower max_segments, leave the track out, or {cluster.FEWER}."
+        ) from error
+    if len(rows):
+        journal.put(rows, file, block.row)
+    outcome = Outcome(block.track_id, str(block.version), len(rows), fault, time.monotonic() - started, checksum=0)
+    return outcome._replace(checksum=journal.checksum(outcome, rows.data))
 
 
 @functools.cache
@@ -220,21 +238,9 @@ def keep_freed_memory() -> None:
     np.empty(31 << 20, np.uint8)
 
 
-def write(decibels: np.ndarray, file: Path, row: int) -> None:
-    """Put log-mels into ``features.npy`` from a row on.
-
-    By a plain write and not through the map: two machines on NFS would each send whole pages of 4 kB, and with a
-    page that holds the end of one track and the beginning of the next, the second would undo the first.
-    """
-    array = np.lib.format.open_memmap(file, "r")
-    with file.open("r+b") as whole:
-        whole.seek(array.offset + row * array.strides[0])
-        whole.write(np.ascontiguousarray(decibels, array.dtype).data)
-
-
 def segment_table(blocks: list[Block], done: dict[tuple[str, str], Outcome], params: Params) -> pd.DataFrame:
     """What each written row is, in order of ``row``."""
-    found = [done[block.track_id, str(block.version)].segments for block in blocks]
+    found = [done[block.key].segments for block in blocks]
     table = pd.DataFrame(
         {
             "row": np.concatenate([block.row + np.arange(count) for block, count in zip(blocks, found, strict=True)]),
@@ -245,18 +251,6 @@ def segment_table(blocks: list[Block], done: dict[tuple[str, str], Outcome], par
     table["start_seconds"] = table["segment"] * params.segment_seconds
     table["augmentation"] = np.repeat([str(block.version) for block in blocks], found)
     return table
-
-
-def read_journal(journal: Path) -> dict[tuple[str, str], Outcome]:
-    """What an interrupted extraction finished, by track and version."""
-    done = {}
-    for line in journal.read_text().splitlines() if journal.exists() else []:
-        try:
-            outcome = Outcome(*json.loads(line))
-        except (ValueError, TypeError):
-            continue  # a line that was being written when the process was killed
-        done[outcome.track_id, outcome.augmentation] = outcome
-    return done
 
 
 def explain(tracks: pd.DataFrame, done: dict[tuple[str, str], Outcome]) -> pd.DataFrame:

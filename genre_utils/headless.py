@@ -16,10 +16,11 @@ import papermill
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
+from nbformat.reader import NotJSONError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from genre_utils import catalog, cluster, download, provenance, report
+from genre_utils import catalog, cluster, disk, download, provenance, report
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params, as_type, unknown_name
 from genre_utils.paths import CACHE, NOTEBOOKS, PROFILES, PROJECT, RUNS
@@ -162,6 +163,8 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
         Before anything starts, if the Dask cluster cannot do the work.
     RunError
         If a notebook failed (executed notebooks and their HTML are kept), or left something out.
+    DiskError
+        If the run folder cannot be written.
 
     References
     ----------
@@ -197,15 +200,17 @@ def run_as(made: dict[str, Any], stem: str, out: Path | None, dask: str | None) 
     if dask:
         with cluster.connected(dask, CACHE):
             os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
-    folder = fresh_folder(stem, out)
-    result = RunFolder(folder)
-    provenance.record(result, made)
+    with disk.writing(out or RUNS):
+        folder = fresh_folder(stem, out)
+        result = RunFolder(folder)
+        provenance.record(result, made)
     started = time.monotonic()
     print(f"profile {made['profile']} into {folder}", flush=True)
     for number, notebook in enumerate(notebooks(), start=1):
         print(f"\n[{number}/{len(notebooks())}] {notebook.stem}", flush=True)
         chosen = {name: values[name] for name in parameters_of(notebook) if name in values}
-        execute(notebook, folder, chosen | {"run_dir": str(folder)}, values["cell_timeout_seconds"])
+        with disk.writing(folder / notebook.name):
+            execute(notebook, folder, chosen | {"run_dir": str(folder)}, values["cell_timeout_seconds"])
         print(f"      done after {time.monotonic() - started:.0f} s", flush=True)
     check(result)
     index = report.write(result, made["profile"])
@@ -274,7 +279,7 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_second
             f"{error}\nSee {executed}"
         ) from error
     finally:
-        if executed.exists():
+        with contextlib.suppress(FileNotFoundError, NotJSONError):  # torn by a full disk, whose error is under way
             page, _ = HTMLExporter().from_filename(str(executed))
             page = page.replace("<head>", f"<head>{report.NO_SCRIPTS}", 1)
             executed.with_suffix(".html").write_text(page, encoding="utf-8")
@@ -306,8 +311,9 @@ def point_to(link: Path, folder: Path) -> None:
     """Make ``runs/latest`` the newest run: a link, or where links are not allowed a file with its name."""
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)
-    link.unlink(missing_ok=True)
-    try:
-        link.symlink_to(folder.name, target_is_directory=True)
-    except OSError:  # Windows without developer mode
-        link.write_text(folder.name)
+    with disk.replacing(link) as beside:
+        beside.unlink(missing_ok=True)  # of a run that was killed here
+        try:
+            beside.symlink_to(folder.name, target_is_directory=True)
+        except OSError:  # Windows without developer mode
+            beside.write_text(folder.name)

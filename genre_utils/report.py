@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from genre_utils import catalog, evaluation, splits
+from genre_utils import catalog, disk, evaluation, splits
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
 
@@ -132,5 +132,6 @@ def write(run: RunFolder, profile: str) -> Path:
         best_epoch=int(history.loc[history["val_accuracy"].idxmax(), "epoch"]),
     )
     path = run.folder / "index.html"
-    path.write_text(page, encoding="utf-8")
+    with disk.replacing(path) as beside:
+        beside.write_text(page, encoding="utf-8")
     return path

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from genre_utils import disk
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT, RUNS
@@ -54,7 +55,8 @@ class RunFolder:
         RunFolder
         """
         folder = PROJECT / run_dir if run_dir else RUNS / LESSON
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk.writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
 
     @classmethod
@@ -101,7 +103,8 @@ class RunFolder:
     def write_params(self, params: Params) -> Params:
         """Write ``params.yml``, and give the parameters back."""
         text = yaml.safe_dump(params.to_mapping(), sort_keys=False)
-        (self.folder / "params.yml").write_text(text)
+        with disk.replacing(self.folder / "params.yml") as beside:
+            beside.write_text(text)
         return params
 
     def update_params(self, **changes: Any) -> Params:
@@ -146,7 +149,33 @@ class RunFolder:
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write ``metrics.json``."""
-        (self.folder / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+        text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+        with disk.replacing(self.folder / "metrics.json") as beside:
+            beside.write_text(text)
+
+    def write_table(self, name: str, table: pd.DataFrame, index: bool = False) -> None:
+        """Write a table, so that it is there whole or not at all.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, with .parquet or .csv.
+        table : pd.DataFrame
+            What it will hold.
+        index : bool
+            Whether with its index.
+
+        Raises
+        ------
+        DiskError
+            If it cannot be written.
+
+        References
+        ----------
+        Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+        """
+        with disk.replacing(self.folder / name) as beside:
+            table.to_parquet(beside, index=index) if beside.suffix == ".parquet" else table.to_csv(beside, index=index)
 
     def needs(self, name: str, notebook: str) -> Path:
         """The path of a file that an earlier notebook writes.

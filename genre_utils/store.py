@@ -4,16 +4,16 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
-from genre_utils import catalog
-from genre_utils.extraction import VERSION, Outcome, extract, feature_params
+from genre_utils import catalog, disk, journal
+from genre_utils.extraction import VERSION, extract, feature_params, plan, shape_of
 from genre_utils.params import SOUND_NAMES, Params
 from genre_utils.paths import CACHE
 
@@ -77,7 +77,8 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
 
     A killed extraction goes on with the track where it stopped. A track that cannot be decoded gets its
     ``fault`` and no segments; the others are still extracted. A version of a track that gives no segment is
-    warned of and says why in ``versions``; the track itself loses nothing.
+    warned of and says why in ``versions``; the track itself loses nothing. A store that is there is checked, file by
+    file and row by row, and what is damaged is made again, with a warning.
 
     Parameters
     ----------
@@ -96,16 +97,24 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
     ------
     CatalogError
         If no track gives a segment.
+    DiskError
+        If the disk is full or read-only.
+    WorkerError
+        If the memory does not suffice.
 
     References
     ----------
     Notebook: 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
     """
     folder = cache / "features" / fingerprint(tracks, params)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):  # of two runs at once, the second waits and finds it done
-        if not folder.exists():
-            extract(tracks, params, folder)
+    if not folder.exists() or damage(folder, tracks, params):  # a whole one needs no lock, and no right to write
+        with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done
+            if folder.exists() and (found := damage(folder, tracks, params)):
+                warnings.warn(f"The store {folder} is damaged and made again where it is: {found}.", stacklevel=2)
+                shutil.rmtree(folder.with_suffix(".partial"), ignore_errors=True)
+                folder.rename(folder.with_suffix(".partial"))
+            if not folder.exists():
+                extract(tracks, params, folder)
     built = open_store(folder)
     lost = built.versions[built.versions["fault"] != ""]
     if len(lost):
@@ -119,8 +128,35 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
     return dataclasses.replace(built, tracks=tracks.assign(fault=tracks["track_id"].map(found)))
 
 
+def damage(folder: Path, tracks: pd.DataFrame, params: Params) -> str:
+    """What is wrong with a finished store on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+        As made by :func:`build`.
+    tracks : pd.DataFrame
+        The catalog that it was made of.
+    params : Params
+        Likewise.
+
+    Returns
+    -------
+    str
+        "" if every file and every row is as it was written.
+    """
+    if files := disk.broken(folder):
+        return f"{', '.join(files)} damaged or missing"
+    blocks = plan(catalog.usable(tracks), params)
+    shape = shape_of(blocks, params)
+    if not journal.whole(folder, shape):
+        return f"{journal.ROWS} is cut short or begins as no array"
+    lost = sorted(journal.lost(journal.read(folder), blocks, folder, shape))
+    return f"rows of {len(lost)} blocks differ, first of {' '.join(lost[0]).strip()}" if lost else ""
+
+
 def open_store(folder: Path) -> Store:
-    """Open a store that is already built.
+    """Open a store that is already built, without the check of :func:`build`.
 
     Parameters
     ----------
@@ -138,7 +174,7 @@ def open_store(folder: Path) -> Store:
         features=np.load(folder / "features.npy", mmap_mode="r"),
         segments=pd.read_parquet(folder / "segments.parquet"),
         tracks=pd.read_parquet(folder / "tracks.parquet"),
-        versions=pd.read_parquet(versions) if versions.exists() else pd.DataFrame(columns=Outcome._fields),
+        versions=pd.read_parquet(versions) if versions.exists() else pd.DataFrame(columns=journal.Outcome._fields),
         seconds=facts["extract_seconds"],
         augment_seconds=facts.get("augment_seconds", 0.0),
     )

@@ -1,21 +1,22 @@
 """Training by a recipe, resumable after a kill at the last whole epoch."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
 import os
 import shutil
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
-from genre_utils import distribution, fused, labels, models, pipeline, recipe
-from genre_utils.errors import ParamsError
+from genre_utils import disk, distribution, fused, labels, models, pipeline, recipe
+from genre_utils.errors import DiskError, ParamsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
 from genre_utils.progress import HEADLESS
@@ -47,7 +48,9 @@ def train(
     Kept is the epoch with the best validation accuracy, as in the paper; under a cosine schedule the last one.
 
     After an epoch, but at most every 30 s, the whole state is saved under ``cache``. When the process is
-    killed, the next call with the same data and parameters goes on from there, and ends as an undisturbed one.
+    killed, the next call with the same data and parameters goes on from there, and ends as an undisturbed one. The
+    state before it is kept too: should a checksum of the last one not hold, a warning says so and the training goes on
+    from the one before. On a full disk the training ends, and goes on from there when there is room.
 
     Several devices, or the workers that ``TF_CONFIG`` names, share every batch; see ``distribution``. Each worker
     calls this with the same data and parameters and its own ``folder``; they share ``cache``.
@@ -81,6 +84,8 @@ def train(
         If a track has several genres and the network gives one answer.
     ClusterError
         If the workers differ, or one of them is gone.
+    DiskError
+        If the state or the results cannot be written, or the clock stands before 1980.
 
     References
     ----------
@@ -96,11 +101,18 @@ def train(
         )
     dense = recipe.takes_shares(params)
     targets = [labels.targets(table["genre"], genres) if dense else None for table in (examples, held_out)]
+    if time.localtime().tm_year < 1980:
+        raise DiskError(
+            f"The clock of this machine says {time.ctime()}, and Keras writes model.keras as a ZIP, which has no dates "
+            "before 1980. Set the clock, and run it again."
+        )
     root = cache / "training" / fingerprint(store, assignment, genres, params)
-    root.mkdir(parents=True, exist_ok=True)
     strategy = distribution.strategy()
     chief = strategy.extended.should_checkpoint  # of several workers one, which alone writes the state
-    with FileLock(root.with_suffix(".lock")) if chief else contextlib.nullcontext():
+    with disk.lock(root.with_suffix(".lock")) if chief else contextlib.nullcontext():
+        finished = root.with_suffix(".done")  # a kill while it is deleted must not leave half a state
+        if chief:
+            shutil.rmtree(finished, ignore_errors=True)
         with strategy.scope():
             model = models.build(params, len(genres))
             if strategy.num_replicas_in_sync == 1 and not pipeline.gpus():
@@ -127,13 +139,14 @@ def train(
         history = pd.DataFrame(state.history)
         best = models.build(params, len(genres))
         best.set_weights(state.best)
-        partial = folder / f"partial{distribution.task()}"  # should workers share the folder: all write the same
-        best.save(partial.with_suffix(".keras"))
-        history.to_csv(partial.with_suffix(".csv"), index=False)
-        partial.with_suffix(".keras").replace(folder / "model.keras")
-        partial.with_suffix(".csv").replace(folder / "history.csv")
-        if chief:
-            shutil.rmtree(root)
+        results = {"model.keras": best.save, "history.csv": functools.partial(history.to_csv, index=False)}
+        for name, write in results.items():
+            partial = folder / f"partial{distribution.task()}-{name}"  # workers may share the folder
+            with disk.writing(folder / name):
+                write(partial)
+                partial.replace(folder / name)
+        if chief and root.exists():
+            shutil.rmtree(root.rename(finished))
     return history
 
 
@@ -145,7 +158,7 @@ def fingerprint(store: Store, assignment: pd.DataFrame, genres: list[str], param
 
 
 class State(keras.callbacks.Callback):
-    """What a training is made of between two epochs, on disk: one folder an epoch, renamed into place.
+    """What a training is made of between two epochs, on disk: a folder each of the last two saves, renamed into place.
 
     Parameters
     ----------
@@ -174,18 +187,27 @@ class State(keras.callbacks.Callback):
         self.chief = chief
         self.monitors = recipe.monitors(params)
         self.keep_last = params.schedule == "cosine"
-        whole = sorted(root.glob("epoch-????"))
-        self.folder = whole[-1] if whole else None
-        saved = json.loads((self.folder / "state.json").read_text()) if self.folder else {}
+        self.folders = sorted(root.glob("epoch-????"))
+        while self.folders and (files := disk.broken(self.folders[-1])):
+            damaged = self.folders.pop()
+            warnings.warn(
+                f"{damaged}: {', '.join(files)} damaged or missing. The training goes on "
+                f"{f'after {self.folders[-1].name}' if self.folders else 'from its beginning'}.",
+                stacklevel=3,
+            )
+            if chief:
+                shutil.rmtree(damaged)
+        newest = self.folders[-1] if self.folders else None
+        saved = json.loads((newest / "state.json").read_text()) if newest else {}
         self.history: list[dict[str, float]] = saved.get("history", [])
         self.stopped: bool = saved.get("stopped", False)
         self.callbacks: list[dict[str, Any]] = saved.get("callbacks", [])
         self.best: list[np.ndarray] = []
         self.last_save = time.monotonic()
-        if self.folder:
-            self.best = read_arrays(self.folder / "best.npz")
+        if newest:
+            self.best = read_arrays(newest / "best.npz")
             print(f"resuming after epoch {len(self.history)}", flush=True)
-            for variable, value in zip(everything(model), read_arrays(self.folder / "last.npz"), strict=True):
+            for variable, value in zip(everything(model), read_arrays(newest / "last.npz"), strict=True):
                 variable.assign(value)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -210,18 +232,20 @@ class State(keras.callbacks.Callback):
     def save(self) -> None:
         """Write everything beside the last save, then rename; a kill at any moment leaves one of the two."""
         partial = self.root / "partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        # Plain arrays, because a .keras file leaves out the state of dropout's random numbers.
-        np.savez(partial / "last.npz", *(keras.ops.convert_to_numpy(v) for v in everything(self.model)))
-        np.savez(partial / "best.npz", *self.best)
-        callbacks = [{name: vars(c)[name] for name in STATE_OF_CALLBACKS if name in vars(c)} for c in self.monitors]
-        state = {"history": self.history, "stopped": self.model.stop_training, "callbacks": callbacks}
-        (partial / "state.json").write_text(json.dumps(state))
-        before, self.folder = self.folder, self.root / f"epoch-{len(self.history):04d}"
-        partial.rename(self.folder)
-        if before:
-            shutil.rmtree(before)
+        for folder in (partial, *self.folders[:-1]):  # first, so that there are never more than two whole states
+            shutil.rmtree(folder, ignore_errors=True)
+        with disk.writing(partial):
+            partial.mkdir(parents=True)
+            # Plain arrays, because a .keras file leaves out the state of dropout's random numbers.
+            np.savez(partial / "last.npz", *(keras.ops.convert_to_numpy(v) for v in everything(self.model)))
+            np.savez(partial / "best.npz", *self.best)
+            callbacks = [{name: vars(c)[name] for name in STATE_OF_CALLBACKS if name in vars(c)} for c in self.monitors]
+            state = {"history": self.history, "stopped": self.model.stop_training, "callbacks": callbacks}
+            (partial / "state.json").write_text(json.dumps(state))
+            disk.seal(partial, ["last.npz", "best.npz", "state.json"])
+            whole = self.root / f"epoch-{len(self.history):04d}"
+            partial.rename(whole)
+        self.folders = [*self.folders[-1:], whole]
 
 
 def everything(model: keras.Model) -> list[keras.Variable]:

@@ -8,10 +8,11 @@ import threading
 
 import joblib
 import pandas as pd
+import psutil
 import pytest
 from processes import processes
 
-from genre_utils import __main__, catalog, classical, cluster, extraction, headless, store, survey
+from genre_utils import __main__, catalog, classical, cluster, extraction, headless, journal, store, survey
 from genre_utils.errors import ClusterError, RunError
 
 
@@ -118,16 +119,16 @@ def test_a_worker_killed_half_way_changes_no_byte(dask, built, tracks, params, t
         started.until(lambda: len(client.scheduler_info()["workers"]) == 2, *workers)
 
     whole = tmp_path / "features" / built.folder.name
-    journal = whole.with_suffix(".partial") / "done.jsonl"
+    partial = whole.with_suffix(".partial")
     left = []
 
     def kill():
         started.until(lambda: half_way() or whole.exists(), *workers)
         workers[0].kill()
-        left.append(0 if whole.exists() else 24 - len(extraction.read_journal(journal)))
+        left.append(0 if whole.exists() else 24 - len(journal.read(partial)))
 
     def half_way():
-        return len(extraction.read_journal(journal)) >= 8 and len(worked()) == 2
+        return len(journal.read(partial)) >= 8 and len(worked()) == 2
 
     def worked():
         return set(pids.read_text().split()) if pids.exists() else set()
@@ -160,3 +161,27 @@ def test_a_worker_killed_half_way_changes_no_byte(dask, built, tracks, params, t
         cluster.connected(address),
     ):
         pass
+
+
+WORK = """
+import os, sys, time
+from pathlib import Path
+import joblib
+from genre_utils import cluster
+def work(folder):
+    cluster.leave_with_parent()
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+joblib.Parallel(2, prefer="processes")(joblib.delayed(work)(sys.argv[1]) for _ in range(2))
+"""
+
+
+@pytest.mark.cluster
+def test_workers_leave_with_the_process_that_started_them(tmp_path):
+    (tmp_path / "pids").mkdir()
+    with processes(tmp_path) as started:
+        parent = started.start("-c", WORK, tmp_path / "pids")
+        started.until(lambda: len(list((tmp_path / "pids").iterdir())) == 2, parent)
+        parent.kill()
+        workers = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+        started.until(lambda: not any(psutil.pid_exists(worker) for worker in workers))

@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from genre_utils import __main__, evaluation, headless, leaks, report
-from genre_utils.errors import ParamsError, RunError
+from genre_utils.errors import DiskError, ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
 
@@ -113,6 +114,17 @@ def test_a_cell_that_takes_too_long_is_stopped(house, tmp_path):
     assert (tmp_path / "out" / "01_slow.html").exists()
 
 
+def test_a_full_disk_is_told_though_it_tore_the_notebook(house, tmp_path, monkeypatch):
+    def full(_, executed, *__, **___):
+        Path(executed).write_text('{"cells": [')
+        raise OSError(errno.ENOSPC, "full")
+
+    house("01_fine", "pass")
+    monkeypatch.setattr(headless.papermill, "execute_notebook", full)
+    with pytest.raises(DiskError, match=r"out/01_fine\.ipynb cannot be written: No space left.*Make room"):
+        headless.run("tiny", [], tmp_path / "out")
+
+
 def test_a_run_that_leaves_something_out_has_failed(house, tmp_path):
     house("01_fine", "pass")
     with pytest.raises(RunError, match=r"lacks duplicates\.csv, params\.yml, tracks\.parquet"):
@@ -133,6 +145,7 @@ def test_two_runs_in_one_second_get_two_folders(tmp_path, monkeypatch):
 def test_latest_moves_on(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
+        (tmp_path / "partial-latest").symlink_to("killed")  # before it could be renamed
         headless.point_to(tmp_path / "latest", tmp_path / name)
         assert (tmp_path / "latest").resolve() == tmp_path / name
 

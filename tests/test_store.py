@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -8,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +20,8 @@ import threadpoolctl
 import yaml
 from conftest import tone
 
-from genre_utils import audio, catalog, extraction, features, store, survey, waveform
-from genre_utils.errors import CatalogError
+from genre_utils import audio, catalog, disk, extraction, features, journal, store, survey, waveform
+from genre_utils.errors import CatalogError, DiskError, WorkerError
 from genre_utils.params import FEATURE_NAMES
 
 
@@ -293,14 +296,15 @@ def test_a_killed_extraction_goes_on_and_gives_the_same_bytes(genre_folder, trac
     undisturbed = store.build(tracks, params, tmp_path / "undisturbed")
     arguments = [sys.executable, "-c", EXTRACT, yaml.safe_dump(params.to_mapping()), str(genre_folder), str(tmp_path)]
     process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    journal = tmp_path / "features" / undisturbed.folder.with_suffix(".partial").name / "done.jsonl"
-    while not (journal.exists() and journal.read_text().count("\n") >= 27):
+    partial = undisturbed.folder.with_suffix(".partial")
+    partial = tmp_path / "features" / partial.name
+    while not ((partial / journal.NAME).exists() and (partial / journal.NAME).read_text().count("\n") >= 27):
         assert process.poll() is None, "the extraction ended before it could be killed"
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert 27 <= len(extraction.read_journal(journal)) < 48
-    with journal.open("a") as lines:
+    assert 27 <= len(journal.read(partial)) < 48
+    with (partial / journal.NAME).open("a") as lines:
         lines.write('["bass/bass.00007.wav", 4, ""]\n')  # of another layout of the journal
         lines.write('["torn')  # a kill in the middle of a line
 
@@ -321,13 +325,15 @@ def interrupted(tracks, versioned, loud, tmp_path):
         partial.mkdir(parents=True)
         shutil.copy(versioned.folder / "features.npy", partial)
         mapped = np.load(partial / "features.npy", mmap_mode="r+")
-        lines = []
+        noted = {}
         for number, block in enumerate(extraction.plan(tracks, loud)):
+            rows = mapped[block.row : block.row + block.room]
             if number < done:
-                lines.append(json.dumps([block.track_id, str(block.version), block.room, "", 10.0]))
+                outcome = journal.Outcome(*block.key, block.room, "", 10.0, 0)
+                noted[block.key] = outcome._replace(checksum=journal.checksum(outcome, rows.tobytes()))
             else:
-                mapped[block.row : block.row + block.room] = 0
-        (partial / "done.jsonl").write_text("\n".join(lines) + "\n")
+                rows[:] = 0
+        journal.write(noted, partial)
 
     return leave
 
@@ -345,6 +351,111 @@ def test_resuming_does_not_repeat_what_is_done(interrupted, tracks, versioned, l
     interrupted(24 + 72)
     monkeypatch.setattr(extraction, "extract_track", lambda *_: pytest.fail("done already"))
     pd.testing.assert_frame_equal(store.build(tracks, loud, tmp_path).segments, versioned.segments)
+
+
+def test_rows_that_never_reached_the_disk_are_made_again(interrupted, tracks, versioned, loud, tmp_path, capsys):
+    """As a power cut may leave it: the journal says that a block is done, and its rows are zeros."""
+    interrupted(60)
+    partial = tmp_path / "features" / f"{versioned.folder.name}.partial"
+    np.load(partial / "features.npy", mmap_mode="r+")[5:14] = 0  # of the tracks 1 to 3
+    resumed = store.build(tracks, loud, tmp_path)
+    assert "57 of 96 blocks are there; 3 differ from what was written" in capsys.readouterr().out
+    assert (resumed.folder / "features.npy").read_bytes() == (versioned.folder / "features.npy").read_bytes()
+
+
+def turn_a_bit(file, place):
+    content = bytearray(file.read_bytes())
+    content[place] ^= 4
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "again"),
+    [
+        ("features.npy", -1, 1),
+        ("features.npy", 60, 0),  # its shape
+        ("segments.parquet", 100, 0),
+        ("params.json", 20, 0),
+        ("done.jsonl", 5, 1),  # the name of a track
+        ("checksums.json", 5, 0),
+    ],
+)
+def test_a_damaged_store_is_told_and_only_what_differs_is_made_again(
+    built, tracks, params, tmp_path, monkeypatch, name, place, again
+):
+    folder = tmp_path / "features" / built.folder.name
+    shutil.copytree(built.folder, folder)
+    turn_a_bit(folder / name, place)
+    extract_track, made = extraction.extract_track, []
+    monkeypatch.setattr(extraction, "extract_track", lambda *words: made.append(words) or extract_track(*words))
+    with pytest.warns(UserWarning, match=rf"The store {folder} is damaged and made again where it is: .*"):
+        mended = store.build(tracks, params, tmp_path)
+    assert len(made) == again
+    for file in ("features.npy", "segments.parquet", "tracks.parquet"):
+        assert (mended.folder / file).read_bytes() == (built.folder / file).read_bytes()
+    store.build(tracks, params, tmp_path)  # whole again: without a warning
+
+
+def test_a_store_cut_short_is_made_again(built, tracks, params, tmp_path):
+    folder = tmp_path / "features" / built.folder.name
+    shutil.copytree(built.folder, folder)
+    os.truncate(folder / "features.npy", 100_000)
+    with pytest.warns(UserWarning, match=r"features\.npy is cut short"):
+        store.build(tracks, params, tmp_path)
+    assert (folder / "features.npy").read_bytes() == (built.folder / "features.npy").read_bytes()
+
+
+def test_a_whole_store_is_opened_where_nothing_can_be_written(built, tracks, params, monkeypatch):
+    monkeypatch.setattr(disk, "lock", lambda *_: pytest.fail("wrote a lock"))
+    assert store.build(tracks, params, built.folder.parents[1]).folder == built.folder
+
+
+def test_a_full_disk_is_no_fault_of_a_track_and_loses_none(built, tracks, params, tmp_path, monkeypatch):
+    put, written = journal.put, []
+
+    def full(rows, file, row):
+        if len(written) == 10:
+            with disk.writing(file):
+                raise OSError(errno.ENOSPC, "full")
+        written.append(put(rows, file, row))
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(DiskError, match=r"features\.npy cannot be written: No space left"),
+    ):
+        patch.setattr(journal, "put", full)
+        store.build(tracks, params, tmp_path)
+    partial = tmp_path / "features" / f"{built.folder.name}.partial"
+    assert 0 < len(journal.read(partial)) <= 10
+    resumed = store.build(tracks, params, tmp_path)
+    assert (resumed.folder / "features.npy").read_bytes() == (built.folder / "features.npy").read_bytes()
+
+
+@pytest.mark.parametrize("versions", [False, True])
+def test_too_little_memory_names_the_track_and_is_no_fault_of_it(tracks, params, tmp_path, monkeypatch, versions):
+    def greedy(*_):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(waveform, "render", greedy)
+    block = extraction.plan(tracks[:1], dataclasses.replace(params, noise_snr_db=20.0))[versions]
+    with pytest.raises(WorkerError, match=r"bass\.00000\.wav: 4 segments need more memory .*9 TiB.*Lower max_segments"):
+        extraction.extract_track(block, tmp_path / "features.npy", params)
+
+
+def test_a_killed_worker_names_what_was_under_way(tracks, params, tmp_path, monkeypatch):
+    class Killed(joblib.Parallel):
+        def __call__(self, jobs):
+            yield extraction.extract_track(*jobs[0][1])
+            raise BrokenExecutor("a worker is gone")
+
+    monkeypatch.setattr(extraction.joblib, "Parallel", Killed)
+    monkeypatch.setattr(extraction.joblib, "cpu_count", lambda: 1)
+    with pytest.raises(WorkerError) as caught:
+        store.build(tracks, params, tmp_path)
+    assert all(f"bass.0000{number}.wav" in str(caught.value) for number in (1, 2))
+    assert "bass.00000.wav" not in str(caught.value)
+    monkeypatch.undo()
+    assert len(store.build(tracks, params, tmp_path).segments) == 96
 
 
 def test_a_store_can_be_read_with_some_of_its_versions(genre_folder, params, tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import os
 import shutil
 import signal
@@ -14,8 +15,8 @@ import tiny  # noqa: F401  (registers the network that these tests train)
 import yaml
 from sklearn.metrics import log_loss
 
-from genre_utils import evaluation, fused, labels, models, recipe, training, uncertainty
-from genre_utils.errors import ParamsError
+from genre_utils import disk, evaluation, fused, labels, models, recipe, training, uncertainty
+from genre_utils.errors import DiskError, ParamsError
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -70,8 +71,13 @@ def undisturbed(request, built, assignment, tiny_params, tmp_path_factory):
     """A whole training whose state stays on disk, as after a kill between its last epoch and its end."""
     request.getfixturevalue("to_be_killed")  # that process imports TensorFlow while this one trains
     folder = tmp_path_factory.mktemp("undisturbed")
+
+    def kept(path, **_):
+        if Path(path).suffix == ".done" and Path(path).exists():
+            Path(path).rename(Path(path).with_suffix(""))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(training.shutil, "rmtree", kept)
         return folder, training.train(built, assignment, GENRES, tiny_params, folder, folder)
 
 
@@ -92,6 +98,47 @@ def test_a_training_killed_after_its_last_epoch_does_not_train_again(
     pd.testing.assert_frame_equal(again, history)
     assert same_weights(tmp_path, folder)
     assert not [path for path in (tmp_path / "training").iterdir() if path.is_dir()]  # the state is gone now
+
+
+def test_a_damaged_state_is_told_and_the_one_before_it_is_used(tiny_params, undisturbed, tmp_path):
+    folder, history = undisturbed
+    shutil.copytree(folder / "training", tmp_path / "training")
+    first, second, third = sorted(tmp_path.glob("training/*/epoch-000?"))
+    shutil.rmtree(first)
+    model = recipe.compiled(models.build(tiny_params, 3), tiny_params)
+    for state, name, rest in ((third, "last.npz", 2), (second, "state.json", 0)):
+        content = bytearray((state / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (state / name).write_bytes(content)
+        instead = "after epoch-0002" if rest else "from its beginning"
+        with pytest.warns(
+            UserWarning, match=rf"{state.name}: {name} damaged or missing\. The training goes on {instead}"
+        ):
+            found = training.State(third.parent, model, tiny_params)
+        assert [row["loss"] for row in found.history] == history["loss"].tolist()[:rest]
+    assert not list(third.parent.iterdir())
+
+
+def test_a_full_disk_leaves_the_last_state_and_no_torn_one(tiny_params, tmp_path, monkeypatch):
+    model = recipe.compiled(models.build(tiny_params, 3), tiny_params)
+    state = training.State(tmp_path, model, tiny_params)
+    state.set_model(model)
+    for epoch in range(3):
+        state.on_epoch_begin(epoch)
+        if epoch == 2:
+            monkeypatch.setattr(training.np, "savez", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+            with pytest.raises(DiskError, match=r"cannot be written: No space left"):
+                state.on_epoch_end(epoch, {"val_accuracy": 0.5})
+        else:
+            state.on_epoch_end(epoch, {"val_accuracy": 0.5})
+    assert not disk.broken(tmp_path / "epoch-0002")
+    assert len(training.State(tmp_path, model, tiny_params).history) == 2
+
+
+def test_a_clock_before_zip_began_is_told_before_the_training(built, assignment, tiny_params, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.time, "localtime", lambda: time.gmtime(0))
+    with pytest.raises(DiskError, match=r"The clock of this machine says .* Set the clock"):
+        training.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
 
 
 def same_weights(one, other):
@@ -140,13 +187,14 @@ def test_patience_scheduler_and_the_best_epoch(built, assignment, tiny_params, t
 
 def test_an_epoch_is_saved_only_if_the_last_save_is_old(tiny_params, tmp_path, monkeypatch):
     model = recipe.compiled(models.build(tiny_params, 3), tiny_params)
-    state = training.State(tmp_path, model, tiny_params)
+    root = tmp_path / "gone"  # as the end of another training of the same kind leaves it, while this one waits
+    state = training.State(root, model, tiny_params)
     state.set_model(model)
     for epoch, (seconds, written) in enumerate([(1e9, []), (0, ["epoch-0002"]), (1e9, ["epoch-0002"])]):
         monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", seconds)
         state.on_epoch_begin(epoch)
         state.on_epoch_end(epoch, {"val_accuracy": 0.5})
-        assert [path.name for path in tmp_path.iterdir()] == written
+        assert [path.name for path in root.glob("*")] == written
 
 
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(

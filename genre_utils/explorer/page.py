@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import matplotlib
 
+from genre_utils import disk
 from genre_utils.errors import RunError
 from genre_utils.explorer import media
 from genre_utils.explorer.data import Exploration
@@ -57,15 +58,18 @@ def write(exploration: Exploration, folder: Path, single_file: bool = False) -> 
     ------
     RunError
         If something that is not an explorer is in the way.
+    DiskError
+        If the disk is full or read-only.
 
     References
     ----------
     Notebook: 04_evaluation.
     """
     page = folder / "index.html"
-    make_room(folder)
+    with disk.writing(folder):
+        make_room(folder)
     ids = [track["id"] for track in exploration.facts["tracks"]]
-    with tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as temporary:
+    with disk.writing(page), tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as temporary:
         fresh = Path(temporary) / MEDIA
         fresh.mkdir()
         carried = []
