@@ -29,7 +29,13 @@ os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, as all else here
 PARAMS = Params()
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 BATCH = 32
-COLD_BATCHES = 3
+CLIP_SECONDS, CLIPS = 30, 40
+MATRIX = (65_536, 512)  # the paper network's largest: 134 MB
+COMPARED = 56  # fingerprints, the most that are compared at once
+VALIDATIONS = (3, 4, 5, 6, 7)  # batches, each of which takes a network of so many seconds:
+STEP_SECONDS = 0.02
+STORE_GB, COLD_BATCHES = 1.5, 3
+IMAGES = (8, 256, 256, 32)  # the outputs of the paper network's first convolution, for a quarter of a batch
 SECONDS = 1.0  # for a reason whose ways are quick
 WAYS, BOTH = ("plain", "chosen"), "both"
 Way = Callable[[], Any]
@@ -72,11 +78,11 @@ def once(file: Path, make: Callable[[Path], None]) -> Path:
 
 
 def clip(folder: Path, number: int = 0) -> Path:
-    """A clip of noise: 30 s, mono, 16 bits, at the paper's rate."""
+    """A clip of noise: mono, 16 bits, at the paper's rate."""
     import soundfile
 
     def write(file: Path) -> None:
-        samples = np.random.default_rng(number).normal(0, 0.1, 30 * PARAMS.sample_rate_hz)
+        samples = np.random.default_rng(number).normal(0, 0.1, CLIP_SECONDS * PARAMS.sample_rate_hz)
         soundfile.write(file, samples.clip(-1, 1), PARAMS.sample_rate_hz)
 
     return once(folder / f"{number}.wav", write)
@@ -100,10 +106,12 @@ def audio_integers(folder: Path) -> Pair:
 
 def audio_channels(_: Path) -> Pair:
     """Two channels to one, as audio.py's line does it."""
-    samples = np.random.default_rng(0).integers(-(2**15), 2**15, (30 * PARAMS.sample_rate_hz, 2)).astype(np.int16)
+    samples = (
+        np.random.default_rng(0).integers(-(2**15), 2**15, (CLIP_SECONDS * PARAMS.sample_rate_hz, 2)).astype(np.int16)
+    )
     scale = np.float32(2**-15)
     return Pair(
-        lambda: samples.mean(axis=1, dtype=np.float32) * scale,
+        lambda: (samples * scale).mean(axis=1),
         lambda: functools.reduce(np.add, (channel * (scale / 2) for channel in samples.T)),
     )
 
@@ -206,7 +214,7 @@ def built(folder: Path, tracks: int) -> Way:
 
     paths = [str(clip(folder, number)) for number in range(tracks)]
     table = pd.DataFrame({"track_id": paths, "path": paths, "genre": "noise", "artist": "", "title": ""})
-    table = table.assign(fault="", duration_seconds=30.0)
+    table = table.assign(fault="", duration_seconds=float(CLIP_SECONDS))
     return lambda: np.array(store.build(table, PARAMS, Path(tempfile.mkdtemp(dir=folder))).features)
 
 
@@ -223,19 +231,18 @@ def extraction_threads(folder: Path) -> Pair:
 
 
 def extraction_memory(folder: Path) -> Pair:
-    """What two workers do with the memory of 40 clips."""
+    """What the workers do with the memory of one clip after the other."""
     from genre_utils import extraction
 
-    chosen = built(folder, 40)
+    chosen = built(folder, CLIPS)
     return Pair(under(patch.object(extraction, "keep_freed_memory", lambda: None), chosen), chosen)
 
 
 def matrix(folder: Path) -> Path:
-    """As large as the paper network's largest: 134 MB."""
-    shape = (65_536, 512)
+    """Weights (input, output) of a dense layer."""
     return once(
         folder / "matrix.npy",
-        lambda file: np.save(file, np.random.default_rng(0).normal(0, 0.01, shape).astype(np.float32)),
+        lambda file: np.save(file, np.random.default_rng(0).normal(0, 0.01, MATRIX).astype(np.float32)),
     )
 
 
@@ -245,7 +252,7 @@ def light_threads(folder: Path) -> Pair:
 
     from genre_utils import light
 
-    product, values = light.product(matrix(folder)), np.random.default_rng(0).normal(0, 1, (6, 65_536))
+    product, values = light.product(matrix(folder)), np.random.default_rng(0).normal(0, 1, (6, MATRIX[0]))
     chosen = functools.partial(product, values.astype(np.float32))
 
     def limited(threads: int) -> np.ndarray:
@@ -259,7 +266,7 @@ def light_rows(folder: Path) -> Pair:
     """The same, and how much of the matrix is in memory."""
     from genre_utils import light
 
-    product, values = light.product(matrix(folder)), np.ones((6, 65_536), np.float32)
+    product, values = light.product(matrix(folder)), np.ones((6, MATRIX[0]), np.float32)
     return Pair(lambda: values @ np.load(matrix(folder), mmap_mode="r"), lambda: product(values))
 
 
@@ -303,11 +310,11 @@ def listening_threads(folder: Path) -> Pair:
 
 
 def prints(bands: int) -> dict[str, np.ndarray]:
-    """Fingerprints of 56 clips, the most that are compared at once; half of them are copies of the others."""
+    """Fingerprints of clips, half of which are copies of the others."""
     from genre_utils import audit
 
     rng = np.random.default_rng(0)
-    clips = [rng.normal(0, 5, (64, 600)) for _ in range(28)]
+    clips = [rng.normal(0, 5, (64, 600)) for _ in range(COMPARED // 2)]
     clips += [each + rng.normal(0, 1, each.shape) for each in clips]
     with patch.object(audit, "BANDS", bands):
         return {f"{number:02d}": audit.from_log_mel(each) for number, each in enumerate(clips)}
@@ -334,12 +341,12 @@ def audit_tiles(_: Path) -> Pair:
     return Pair(under(patch.object(audit, "TILE_VALUES", audit.TILE_VALUES // 16), chosen), chosen)
 
 
-def stored(folder: Path, store_gb: float) -> Path:
+def stored(folder: Path) -> Path:
     """A feature store's array in real blocks: a block of random dB, again and again."""
 
     def write(file: Path) -> None:
         block = decibels(500, np.float16)
-        shape = (len(block) * max(1, round(store_gb * 1e9 / block.nbytes)), *block.shape[1:])
+        shape = (len(block) * max(1, round(STORE_GB * 1e9 / block.nbytes)), *block.shape[1:])
         whole = np.lib.format.open_memmap(file, "w+", block.dtype, shape)
         for start in range(0, len(whole), len(block)):
             whole[start : start + len(block)] = block
@@ -348,11 +355,11 @@ def stored(folder: Path, store_gb: float) -> Path:
     return once(folder / "features.npy", write)
 
 
-def pipeline_cold(folder: Path, store_gb: float = 1.5) -> Pair:
+def pipeline_cold(folder: Path) -> Pair:
     """Batches from a store that is not in the page cache."""
     from genre_utils import pipeline
 
-    features = np.load(stored(folder, store_gb), mmap_mode="r")
+    features = np.load(stored(folder), mmap_mode="r")
     rows = np.random.default_rng(0).choice(len(features), (COLD_BATCHES, BATCH), replace=False)
 
     def cool() -> None:
@@ -380,17 +387,17 @@ def examples(rows: int) -> tuple[Any, Any]:
 
 
 def pipeline_options(_: Path) -> Pair:
-    """Five short validations."""
+    """Some short validations."""
     from genre_utils import pipeline
 
-    store, table = examples(7 * BATCH)
+    store, table = examples(max(VALIDATIONS) * BATCH)
 
     def chosen() -> int:
         seen = 0
-        for steps in range(3, 8):
+        for steps in VALIDATIONS:
             step_ends = time.perf_counter()
             for batch, _ in pipeline.in_order(store, table[: steps * BATCH], PARAMS):
-                seen, step_ends = seen + len(batch), step_ends + 0.02
+                seen, step_ends = seen + len(batch), step_ends + STEP_SECONDS
                 time.sleep(max(0, step_ends - time.perf_counter()))  # the network
         return seen
 
@@ -418,12 +425,12 @@ def predict_traced(_: Path) -> Pair:
 
 
 def fused_moments(_: Path) -> Pair:
-    """The outputs of the paper network's first convolution."""
+    """Mean and variance of each channel."""
     from genre_utils import fused
 
-    images = fused.tf.random.stateless_normal((8, 256, 256, 32), (0, 0)) + 1
-    plain = fused.tf.function(lambda: fused.tf.stack(fused.tf.nn.moments(images, (0, 1, 2))))
-    chosen = fused.tf.function(lambda: fused.tf.stack(fused.moments(images)))
+    images = fused.tf.random.stateless_normal(IMAGES, (0, 0)) + 1
+    plain = fused.tf.function(lambda: fused.tf.concat(fused.tf.nn.moments(images, (0, 1, 2)), 0))
+    chosen = fused.tf.function(lambda: fused.tf.concat(fused.moments(images), 0))
     return Pair(lambda: plain().numpy(), lambda: chosen().numpy())
 
 
@@ -517,8 +524,10 @@ def compare(name: str, folder: Path, repeats: int) -> list[dict]:
     """Medians of a reason's figures."""
     reason = REASONS[name]
     if reason.alone:
-        turns = [[child(name, way, "1", str(folder))[0] for way in WAYS] for _ in range(repeats)]
-        taken = [{f"{way} {key}": v for way, found in zip(WAYS, turn) for key, v in found.items()} for turn in turns]
+        taken = [
+            {f"{way} {key}": value for way in WAYS for key, value in child(name, way, "1", str(folder))[0].items()}
+            for _ in range(repeats)
+        ]
     else:
         taken = child(name, BOTH, str(repeats), str(folder))
     return [
