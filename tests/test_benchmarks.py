@@ -492,26 +492,28 @@ def test_the_page_cache_is_seen(tmp_path):
 
 @pytest.fixture
 def few_reasons(monkeypatch):
-    monkeypatch.setattr(reasons, "PARAMS", reasons.Params(segment_seconds=0.5, n_mels=32, max_segments=2))
+    monkeypatch.setattr(reasons, "PARAMS", reasons.Params(segment_seconds=1.0, max_segments=1))
     for name, value in {
-        "BATCH": 4, "CLIP_SECONDS": 1, "CLIPS": 2, "MATRIX": (3_000, 4), "COMPARED": 4, "VALIDATIONS": (1,),
-        "STORE_GB": 0.001, "COLD_BATCHES": 1, "IMAGES": (2, 8, 8, 2), "SECONDS": 0.0,
+        "BATCH": 4, "CLIP_SECONDS": 2, "CLIPS": 2, "MATRIX": (3_000, 4), "COMPARED": 4, "VALIDATIONS": (1,),
+        "STORE_GB": 0.001, "GENRES": ["blues", "jazz"], "COLD_BATCHES": 1, "IMAGES": (2, 8, 8, 2), "SECONDS": 0.0,
     }.items():  # fmt: skip
         monkeypatch.setattr(reasons, name, value)
 
 
 @linux
+@pytest.mark.usefixtures("few_reasons")
 # Two need other processes or an export: their results are held by tests of extraction and of exporting.
 @pytest.mark.parametrize("name", sorted(reasons.REASONS.keys() - {"extraction_threads", "light_matrix"}))
-def test_an_optimisation_gives_the_plain_result(name, tmp_path, few_reasons):
+def test_an_optimisation_gives_the_plain_result(name, tmp_path):
     (taken,) = reasons.job(name, reasons.BOTH, 1, tmp_path)
     for figure in reasons.REASONS[name].figures:
         assert {f"{way} {figure}" for way in reasons.WAYS} <= taken.keys()
 
 
 @linux
-def test_a_wrong_optimisation_is_seen(tmp_path, few_reasons, monkeypatch):
-    monkeypatch.setattr(augment, "crop", lambda decibels, following, rng: decibels)
+@pytest.mark.usefixtures("few_reasons")
+def test_a_wrong_optimisation_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(augment, "crop", lambda decibels, *_: decibels)
     with pytest.raises(AssertionError, match="augment_crop"):
         reasons.job("augment_crop", reasons.BOTH, 1, tmp_path)
     reasons.job("augment_crop", "plain", 1, tmp_path)  # in processes of their own the second one sees it
