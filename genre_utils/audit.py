@@ -27,7 +27,7 @@ STEADY_DB = 0.5  # RMS of a fingerprint that holds hardly more than rounding; mu
 # Copies (level, offset, MP3, noise) of 160 pieces reach 0.86 or more; different pieces 0.46 at most, both of them
 # synthesised from the same sounds, and 0.18 where they are real. benchmarks/audit.py prints these margins.
 NEAR_DUPLICATE = 0.65
-TILE_VALUES = 4_000_000  # correlations computed at once: about 150 MB with all that they need
+TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all that they need
 
 # The findings.
 SILENT_SHARE = 0.1  # 3 s of 30: more than a fade or a pause
