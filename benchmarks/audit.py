@@ -105,18 +105,23 @@ def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[s
         elif (a, b) in found:
             same = judged((name[a[:3]], name[b[:3]]), index).startswith("same")
             (repeats if same else false).append((a, b))
+    every = audit.near_duplicates(fingerprints, threshold=-1.0)
+    pairs_of = every[["track_a", "track_b", "similarity"]].itertuples(index=False)
+    similarity = {(a, b): value for a, b, value in pairs_of}
     rows = []
-    print(f"{'copy':>15} copies  found recall  exact copy")
+    print(f"{'copy':>15} copies  found recall  exact copy  similarity from")
     for kind in KINDS:
         # An original and its copies are sorted by name, so that either may come first.
         wanted = [pair for pair in true if {pair[0][4:], pair[1][4:]} == {"original", kind}]
         hits = [found[pair] for pair in wanted if pair in found]
+        lowest = min(similarity.get(pair, -1.0) for pair in wanted)
         rows.append({"copy": kind, "copies": len(wanted), "found": len(hits), "recall": len(hits) / len(wanted)})
+        rows[-1]["lowest_similarity"] = lowest
         print(
             f"{kind:>15} {len(wanted):6d} {len(hits):6d} {len(hits) / len(wanted):6.3f} {hits.count('exact copy'):11d}"
+            f" {lowest:16.3f}"
         )
 
-    every = audit.near_duplicates(fingerprints, threshold=-1.0)
     of_one = every["track_a"].str[:3] == every["track_b"].str[:3]
     different = every[~of_one].sort_values("similarity").iloc[-1]
     ratios = {
@@ -125,6 +130,7 @@ def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[s
         "lowest_true": float(every.loc[of_one, "similarity"].min()),
         "highest_different": float(different["similarity"]),
         "threshold": audit.NEAR_DUPLICATE,
+        "lowest_rms_db": min(float(np.sqrt(np.square(each).mean())) for each in fingerprints.values()),
     }
     print(
         f"all pairs: {len(everything)} files, {len(every):,} pairs, {len(true)} true ones, "
@@ -133,6 +139,7 @@ def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[s
         f"precision {ratios['precision']:.4f}\n"
         f"margin: true pairs from {ratios['lowest_true']:.3f}, threshold {ratios['threshold']:.2f}, different tracks "
         f"to {ratios['highest_different']:.3f} ({name[different['track_a'][:3]]}, {name[different['track_b'][:3]]})\n"
+        f"the steadiest fingerprint has an RMS of {ratios['lowest_rms_db']:.1f} dB\n"
         f"decoding {decoded - start:.1f} s, comparing {compared - decoded:.1f} s"
     )
     between_originals = [pair for pair in found if pair[0][4:] == pair[1][4:] == "original"]
@@ -196,9 +203,12 @@ def main() -> int:
     parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
     parser.add_argument("--logmel", type=Path, help="an .npz of ids [n] and x, uint8 [n, mel, frame], 77.5 ms a frame")
     parser.add_argument("--lists", type=Path, help="a folder with index.txt: file ::: artist ::: title")
+    parser.add_argument("--bands", type=int, default=audit.BANDS, help="of the fingerprint")
+    parser.add_argument("--window-seconds", type=float, default=audit.WINDOW_SECONDS, help="of the fingerprint")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # a folder that holds a part of GTZAN is a data set here
+    audit.BANDS, audit.WINDOW_SECONDS = options.bands, options.window_seconds
     index = read_index(options.lists)
     rows, ratios = of_copies(Params(dataset=options.data), index)
     if options.logmel:

@@ -13,7 +13,7 @@ from genre_utils.params import Params
 from genre_utils.progress import progress
 
 # The fingerprint. It has its own bands and hop, so that a lesson's n_mels and hop_length do not change what is found.
-BANDS = 32  # 64 cost twice as much and widened the margin by 0.06
+BANDS = 32  # 64 cost half as much again and widened the margin by 0.06
 LOWEST_HZ, HIGHEST_HZ = 100.0, 8_000.0  # no hum and no DC below, nothing that a codec drops above
 HOP_SECONDS = 0.05
 WINDOW_SECONDS = 0.2  # four hops: a copy half a hop off the grid keeps 0.87; with two hops it kept 0.71
@@ -27,7 +27,7 @@ STEADY_DB = 0.5  # RMS of a fingerprint that holds hardly more than rounding; mu
 # Copies (level, offset, MP3, noise) of 160 pieces reach 0.86 or more; different pieces 0.46 at most, both of them
 # synthesised from the same sounds, and 0.18 where they are real. benchmarks/audit.py prints these margins.
 NEAR_DUPLICATE = 0.65
-TILE_VALUES = 4_000_000  # correlations computed at once: about 150 MB with all that they need
+TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all that they need
 
 # The findings.
 SILENT_SHARE = 0.1  # 3 s of 30: more than a fade or a pause

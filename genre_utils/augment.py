@@ -79,7 +79,7 @@ def crop(decibels: np.ndarray, following: np.ndarray, rng: np.random.Generator) 
     """
     count, _, frames = decibels.shape
     cropped = np.empty_like(decibels)
-    for place, start in enumerate(rng.integers(0, frames + 1, count)):  # element by element took eight times as long
+    for place, start in enumerate(rng.integers(0, frames + 1, count)):  # element by element: four times as long
         cropped[place, :, : frames - start] = decibels[place, :, start:]
         cropped[place, :, frames - start :] = following[place, :, :start]
     return cropped
@@ -107,7 +107,7 @@ def shift(decibels: np.ndarray, bands: int, rng: np.random.Generator) -> np.ndar
     """
     count, mels, _ = decibels.shape
     moved = np.arange(mels) - rng.integers(-bands, bands + 1, (count, 1))  # (n, mel)
-    return decibels[np.arange(count)[:, None], moved.clip(0, mels - 1)]  # whole bands: six times as fast as elements
+    return decibels[np.arange(count)[:, None], moved.clip(0, mels - 1)]  # whole bands: four times as fast as elements
 
 
 def equalise(decibels: np.ndarray, deviation_db: float, rng: np.random.Generator) -> np.ndarray:

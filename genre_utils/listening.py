@@ -15,7 +15,7 @@ from genre_utils.errors import AudioError, GenreUtilsError
 from genre_utils.params import Params
 from genre_utils.trust import SURE, Trust
 
-THREADS = 2  # that decode while the network computes; each holds some 30 MB, whatever the length of its file
+THREADS = 2  # that decode while the network computes; each holds some 20 MB, whatever the length of its file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,11 @@ with quiet_stderr():
 tf.get_logger().setLevel("ERROR")  # it warns of every further network in a process, as each is traced anew
 
 AHEAD = 2  # batches gathered while one is trained on: two keep up with any network here, more would only use memory
-# TensorFlow 2.21 lets an iterator go only when the nap of its autotuner is over, and naps double from 10 ms to a
-# minute: each validation and each prediction took up to twice as long.
+# TensorFlow 2.21 often lets an iterator go only when the nap of its autotuner is over, and naps double from 10 ms to
+# a minute: short validations and predictions take 1.2 times as long.
 OPTIONS = tf.data.Options()
 OPTIONS.autotune.enabled = False
-# Nothing below needs a Python statement made into a graph, and preparing for it cost a process's first batch 0.3 s.
+# Nothing below needs a Python statement made into a graph; preparing for it makes a first batch take twice as long.
 as_written = tf.autograph.experimental.do_not_convert
 
 
@@ -168,8 +168,8 @@ def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows of the store's map (n, mel, frame), the disk asked for all of them before the first is waited for.
 
     Through the map the kernel fetches row after row, and with each as much around it as the disk's read-ahead says:
-    at 8 MB 96 times what was wanted, 290 segments/s in place of 11,000 from a cold store of 12 GB. And this process
-    would in the end hold all that it had ever read, 12 GB in place of 0.8.
+    at 8 MB a hundred times what is wanted, which takes 40 times as long. And this process would in the end hold all
+    that it had ever read.
     """
     if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
         return features[rows]  # no map, a part of one, or a system that takes no advice

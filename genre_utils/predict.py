@@ -61,7 +61,7 @@ def open_model(path: Path) -> Network:
 
 
 def compiled(model: keras.Model, genres: list[str], params: Params, trust: Trust | None = None) -> Network:
-    """A network traced once, whatever the number of segments: ``model.predict`` takes 0.1 s to begin, each time.
+    """A network traced once, whatever the number of segments: ``model.predict`` takes ten times as long for a clip.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from keras import layers
 from nbformat.v4 import new_code_cell, new_notebook
 from sklearn.metrics import roc_auc_score
 
-from genre_utils import classifiers, evaluation, gtzan, models, networks
+from genre_utils import augment, classifiers, evaluation, gtzan, models, networks
 from genre_utils.ensemble import mean
 from genre_utils.errors import CatalogError, ParamsError, SplitError
 from genre_utils.params import Params
@@ -30,9 +30,19 @@ def script(name):
     return module
 
 
-accuracy, delivery, ensemble, extraction, inference, startup, steps, tries, trust = map(
-    script, ("accuracy", "pipeline", "ensemble", "features", "inference", "startup", "training", "tries", "trust")
+names = (
+    "accuracy",
+    "pipeline",
+    "ensemble",
+    "features",
+    "inference",
+    "reasons",
+    "startup",
+    "training",
+    "tries",
+    "trust",
 )
+accuracy, delivery, ensemble, extraction, inference, reasons, startup, steps, tries, trust = map(script, names)
 
 GENRES = ("blues", "jazz", "rock")
 
@@ -490,6 +500,37 @@ def test_the_page_cache_is_seen(tmp_path):
     assert delivery.resident(features) < 0.01
     features[0].max()
     assert 0 < delivery.resident(features) <= 1
+
+
+@pytest.fixture
+def few_reasons(monkeypatch):
+    monkeypatch.setattr(reasons, "PARAMS", reasons.Params(segment_seconds=1.0, max_segments=1))
+    for name, value in {
+        "BATCH": 4, "CLIP_SECONDS": 2, "CLIPS": 2, "MATRIX": (3_000, 4), "COMPARED": 4, "VALIDATIONS": (1,),
+        "STORE_GB": 0.001, "GENRES": ["blues", "jazz"], "COLD_BATCHES": 1, "IMAGES": (2, 8, 8, 2), "SECONDS": 0.0,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(reasons, name, value)
+
+
+@linux
+@pytest.mark.usefixtures("few_reasons")
+# Two need other processes or an export: their results are held by tests of extraction and of exporting.
+@pytest.mark.parametrize("name", sorted(reasons.REASONS.keys() - {"extraction_threads", "light_matrix"}))
+def test_an_optimisation_gives_the_plain_result(name, tmp_path):
+    (taken,) = reasons.job(name, reasons.BOTH, 1, tmp_path)
+    for figure in reasons.REASONS[name].figures:
+        assert {f"{way} {figure}" for way in reasons.WAYS} <= taken.keys()
+
+
+@linux
+@pytest.mark.usefixtures("few_reasons")
+def test_a_wrong_optimisation_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(augment, "crop", lambda decibels, *_: decibels)
+    with pytest.raises(AssertionError, match="augment_crop"):
+        reasons.job("augment_crop", reasons.BOTH, 1, tmp_path)
+    reasons.job("augment_crop", "plain", 1, tmp_path)  # in processes of their own the second one sees it
+    with pytest.raises(AssertionError, match="augment_crop"):
+        reasons.job("augment_crop", "chosen", 1, tmp_path)
 
 
 def test_every_way_to_train_is_the_same_training():

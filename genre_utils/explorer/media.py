@@ -88,7 +88,7 @@ def of_tracks(paths: list[str], params: Params) -> Iterator[tuple[bytes, bytes] 
     tuple of bytes, bytes, or str
         As :func:`of_track` returns it; for a file that cannot be used (moved since the run, say) the reason.
     """
-    # decoding, transform and encoding release the interpreter's lock: threads are as fast as processes here
+    # threads, as decoding, transform and encoding release the interpreter's lock
     workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(paths)), prefer="threads", return_as="generator")
     yield from progress(workers(joblib.delayed(or_reason)(path, params) for path in paths), len(paths), "explorer")
 
