@@ -16,6 +16,7 @@ from conftest import tone
 import genre_utils
 from genre_utils import __main__, asking, inference, listening, result_figures
 from genre_utils.errors import AudioError, CatalogError
+from genre_utils.progress import HEADLESS
 from genre_utils.trust import UNLIKE
 
 GENRES = ["bass", "treble"]
@@ -232,6 +233,7 @@ def test_a_reader_that_goes_is_told_and_no_traceback(predict, capfd, monkeypatch
 
 def test_the_bar_keeps_off_standard_output(predict, folder, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv(HEADLESS, raising=False)  # which another test's run may have left
     predict("music")
     out, err = capsys.readouterr()
     assert "files: 100%" in err and "%|" not in out and len(out.splitlines()) == 5

@@ -182,7 +182,7 @@ def test_what_cannot_be_repeated_is_an_error_before_anything_starts(quick, tmp_p
     for text, said in (
         (None, "holds no run.yml, which says what a run was told"),
         ("a: [", "is not valid YAML"),
-        ("- 1", "must hold profile, settings, values"),
+        ("- 1", "must hold lines of the form name: value"),
         ("profile: ../x\nsettings: []\nvalues: 3", "must hold profile, settings, values"),
         ("profile: ../x\nsettings: []\nvalues: {epoch: 3}\ncommit: c0ffee", "It was made by the commit c0ffee"),
     ):
