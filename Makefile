@@ -8,7 +8,7 @@ export PROFILE DATA TORCH ESSENTIA  # the shell takes them as they are: a folder
 BIN := .venv/bin
 EXTRAS := --extra dev --extra light --extra dask --extra formats
 
-.PHONY: run test test-browser test-real test-cluster bench lab lint lock audit clean
+.PHONY: run test test-browser test-real test-cluster bench torture torture-short lab lint lock audit clean
 
 run: .venv/installed
 	$(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
@@ -43,6 +43,19 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/startup.py --json runs/bench/startup.json
 	$(BIN)/python benchmarks/reasons.py --json runs/bench/reasons.json
 	if [ -e .venv/browser ]; then $(BIN)/python benchmarks/explorer.py --data demo --json runs/bench/explorer.json; fi
+
+# What breaks it, tried in numbers: docs/reliability.md, made anew under runs/torture, in about 20 minutes. It goes on
+# where one part finds something wrong, and fails in the end.
+TORTURES := broken_files broken_settings fuzz faults kills
+torture: .venv/installed
+	mkdir -p runs/torture
+	failed=; for script in $(TORTURES); do \
+		$(BIN)/python benchmarks/$$script.py --json runs/torture/$$script.json || failed="$$failed $$script"; done; \
+	$(BIN)/python benchmarks/reliability.py runs/torture > runs/torture/reliability.md; test -z "$$failed" || { echo "wrong:$$failed"; exit 1; }
+
+# A few tries of each.
+torture-short: .venv/installed
+	for script in $(TORTURES); do $(BIN)/python benchmarks/$$script.py --short || exit 1; done
 
 lab: .venv/installed
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3
