@@ -33,10 +33,11 @@ CHAPTERS = {  # script: title, and how to read its table
     ),
     "faults": (
         "Disks, damage, clocks, memory, and two at once",
-        "Either the result is equal to an undisturbed one, or a typed error says what is wrong and the way out, nothing "
-        "finished is lost, and the next run goes on.",
+        "Either the result is equal to an undisturbed one, or a typed error says what is wrong and the way out; "
+        "nothing finished is lost, and the next run goes on.",
     ),
 }
+UNITS = {"slowest": "slowest, s", "seconds": "s", "peak_mb": "peak, MB"}
 HEAD = """# What breaks it, tried in numbers
 
 Printed by `make torture` (under 20 minutes on two cores, offline); CI runs a short form of it, `make torture-short`. \
@@ -60,7 +61,7 @@ def page(results: Path) -> str:
     parts = [HEAD]
     for name, (title, about) in CHAPTERS.items():
         told = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
-        machine = ", ".join(f"{key} {value}" for key, value in told["machine"].items())
+        machine = ", ".join(f"{key} {value}" for key, value in told["machine"].items() if key != "cores")
         parts += [f"## {title}\n", f"{about}\n", f"`python benchmarks/{name}.py`. {machine}.\n"]
         parts.append(table(told["rows"]) + "\n")
     return "\n".join(parts)
@@ -70,7 +71,8 @@ def table(rows: list[dict]) -> str:
     """Rows as a table; what is a list (the reasons of what went wrong) is left to the file."""
     flat = pd.DataFrame(rows)
     flat = flat[[name for name in flat if not flat[name].map(lambda value: isinstance(value, list)).any()]]
-    lines = [list(flat.columns), ["---"] * flat.shape[1], *flat.map(said).to_numpy().tolist()]
+    heads = [UNITS.get(name, str(name)) for name in flat]
+    lines = [heads, ["---"] * len(heads), *flat.map(said).to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
