@@ -1,6 +1,6 @@
 """Readers on bytes that nobody meant: a typed error or a valid result, for so many seconds each.
 
-.venv/bin/python benchmarks/fuzz.py --seconds 120 --json fuzz.json
+.venv/bin/python benchmarks/fuzz.py --seconds 60 --json fuzz.json
 
 Hypothesis draws the changes of small valid files. Each reader runs in a process of its own: what ends that process, or
 keeps it for more than ten seconds, is kept beside the name of the reader (--keep), and the reader goes on.
@@ -326,7 +326,7 @@ def fuzz(name: str, folder: Path, seconds: float) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     """Run from a shell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=120, help="for all readers together")
+    parser.add_argument("--seconds", type=float, default=60, help="for all readers together")
     parser.add_argument("--short", action="store_true", help="20 seconds, for CI")
     parser.add_argument("--reader", choices=READERS, action="append", help="only this one; may be said again")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to keep inputs that broke a rule")

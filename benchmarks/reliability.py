@@ -37,7 +37,7 @@ CHAPTERS = {  # script: title, and how to read its table
         "nothing finished is lost, and the next run goes on.",
     ),
 }
-UNITS = {"slowest": "slowest, s", "seconds": "s", "peak_mb": "peak, MB"}
+UNITS = {"found": "broke a rule", "slowest": "slowest, s", "seconds": "s", "peak_mb": "peak, MB"}
 HEAD = """# What breaks it, tried in numbers
 
 Printed by `make torture` (under 20 minutes on two cores, offline); CI runs a short form of it, `make torture-short`. \
@@ -64,6 +64,9 @@ def page(results: Path) -> str:
         machine = ", ".join(f"{key} {value}" for key, value in told["machine"].items() if key != "cores")
         parts += [f"## {title}\n", f"{about}\n", f"`python benchmarks/{name}.py`. {machine}.\n"]
         parts.append(table(told["rows"]) + "\n")
+        costs = {key.replace("_", " "): value for key, value in told["ratios"].items() if key.startswith("check")}
+        if costs:
+            parts.append(f"What it costs: {', '.join(f'{key} {said(value)}' for key, value in costs.items())}.\n")
     return "\n".join(parts)
 
 
@@ -78,6 +81,8 @@ def table(rows: list[dict]) -> str:
 
 def said(value: object) -> str:
     """A cell: no more digits than one reads, and nothing that would end it."""
+    if isinstance(value, dict):
+        return str(len(value))
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:,.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")

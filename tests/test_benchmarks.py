@@ -627,3 +627,11 @@ def test_two_runs_are_the_same_but_for_seconds_and_places(tmp_path, monkeypatch)
     assert {name for name, same in found.items() if not same} == {
         "history.csv", "figures/curves.png", "model.keras", "split.csv",
     }  # fmt: skip
+
+
+def test_the_page_of_reliability_is_what_make_torture_printed():
+    results = PROJECT / "benchmarks" / "results" / "torture"
+    page = script("reliability").page(results)
+    assert page == (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = [row for path in results.glob("*.json") for row in json.loads(path.read_text())["rows"]]
+    assert not any(row.get(bad) for row in rows for bad in ("wrong", "crash", "hang"))
