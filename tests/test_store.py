@@ -412,9 +412,14 @@ def test_a_whole_store_is_opened_where_nothing_can_be_written(built, tracks, par
 
 def test_a_full_disk_is_no_fault_of_a_track_and_loses_none(built, tracks, params, tmp_path, monkeypatch):
     put, written = journal.put, []
+    partial = tmp_path / "features" / f"{built.folder.name}.partial"
 
     def full(rows, file, row):
         if len(written) == 10:
+            for _ in range(1_000):  # the journal is written by another thread, which may not have come to it yet
+                if journal.read(partial):
+                    break
+                time.sleep(0.01)
             with disk.writing(file):
                 raise OSError(errno.ENOSPC, "full")
         written.append(put(rows, file, row))
@@ -425,7 +430,6 @@ def test_a_full_disk_is_no_fault_of_a_track_and_loses_none(built, tracks, params
     ):
         patch.setattr(journal, "put", full)
         store.build(tracks, params, tmp_path)
-    partial = tmp_path / "features" / f"{built.folder.name}.partial"
     assert 0 < len(journal.read(partial)) <= 10
     resumed = store.build(tracks, params, tmp_path)
     assert (resumed.folder / "features.npy").read_bytes() == (built.folder / "features.npy").read_bytes()
