@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from genre_utils import model_folder, models
 from genre_utils.errors import RunError
-from genre_utils.listening import Answer, Network
+from genre_utils.listening import Network
 from genre_utils.params import Params
 from genre_utils.quiet import quiet_stderr
 from genre_utils.trust import Trust
@@ -84,64 +81,3 @@ def compiled(model: keras.Model, genres: list[str], params: Params, trust: Trust
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)],
     )
     return Network(lambda decibels: traced(decibels).numpy(), genres, params, trust or Trust())
-
-
-def timeline(answer: Answer, network: Network) -> pd.DataFrame:
-    """An answer segment by segment.
-
-    Parameters
-    ----------
-    answer : Answer
-        Of one file.
-    network : Network
-        Whose it is.
-
-    Returns
-    -------
-    pd.DataFrame
-        ``path, segment, start_seconds, predicted, p_<genre>…``, one row a segment; none if there is a fault.
-    """
-    number = np.arange(len(answer.probabilities))
-    front = {
-        "path": answer.path,
-        "segment": number,
-        "start_seconds": number * network.params.segment_seconds,
-        "predicted": np.array(network.genres)[answer.probabilities.argmax(axis=1)],
-    }
-    columns = {f"p_{genre}": p for genre, p in zip(network.genres, answer.probabilities.T, strict=True)}
-    return pd.DataFrame(front | columns)
-
-
-def by_file(answers: list[Answer], network: Network) -> pd.DataFrame:
-    """Answers file by file.
-
-    Parameters
-    ----------
-    answers : list of Answer
-        As :func:`genre_utils.listening.answers` gives them.
-    network : Network
-        Whose they are.
-
-    Returns
-    -------
-    pd.DataFrame
-        ``path, segments, predicted, verdict, strangeness, p_<genre>…, fault``, one row a file, the probabilities those
-        of the whole; with a fault there are none, and ``predicted`` and ``verdict`` are "".
-    """
-    names = [f"p_{genre}" for genre in network.genres]
-    rows = []
-    for answer in answers:
-        heard = not answer.fault
-        track = answer.track if heard else np.full(len(names), np.nan)
-        rows.append(
-            {
-                "path": answer.path,
-                "segments": len(answer.probabilities),
-                "predicted": network.genres[int(track.argmax())] if heard else "",
-                "verdict": answer.verdict,
-                "strangeness": answer.strangeness,
-                **dict(zip(names, track, strict=True)),
-                "fault": answer.fault,
-            }
-        )
-    return pd.DataFrame(rows, columns=["path", "segments", "predicted", "verdict", "strangeness", *names, "fault"])

@@ -106,26 +106,6 @@ def test_the_network_is_not_trained_by_being_asked(files, model, network):
         np.testing.assert_array_equal(weight.numpy(), kept)
 
 
-def test_tables_say_what_was_heard_where(heard, network):
-    timeline = predict.timeline(heard[0], network)
-    assert list(timeline) == ["path", "segment", "start_seconds", "predicted", "p_bass", "p_noise", "p_treble"]
-    assert timeline["start_seconds"].tolist() == [0.5 * n for n in range(13)]
-    np.testing.assert_array_equal(timeline.filter(like="p_"), heard[0].probabilities)
-    highest = heard[0].probabilities.argmax(axis=1)
-    assert timeline["predicted"].tolist() == [GENRES[n] for n in highest]
-    assert list(predict.timeline(heard[1], network)) == list(timeline)
-    assert predict.timeline(heard[1], network).empty
-
-    table = predict.by_file(heard, network)
-    assert table["segments"].tolist() == [13, 0, 0, 4]
-    np.testing.assert_allclose(table.filter(like="p_").iloc[0].astype(float), heard[0].track)
-    assert table.loc[0, "predicted"] == GENRES[int(heard[0].track.argmax())]
-    assert table.loc[1, "predicted"] == ""
-    assert table["verdict"].tolist() == [answer.verdict for answer in heard]
-    assert table.loc[1, [f"p_{genre}" for genre in GENRES]].isna().all()
-    assert (table["fault"] != "").tolist() == [False, True, True, False]
-
-
 def test_an_answer_is_calibrated_and_judged(files, network, heard):
     """The long file is what the reference was made of; an answer's verdict is that of the whole file."""
     params = dataclasses.replace(network.params, max_segments=0)
