@@ -129,7 +129,8 @@ def fetch(remote: Remote, home: Path) -> Path:
     if holds_files(folder):
         return folder
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):  # say so before the long wait
+        blocked = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        if blocked and not holds_files(folder):  # which another run may have brought meanwhile; said before a long wait
             raise OSError(f"{folder} is in the way and holds no tracks; fill or remove it")
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / f".{remote.name}.lock"):  # two runs at once: the second waits, then finds it
