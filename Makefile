@@ -53,9 +53,9 @@ torture: .venv/installed
 		$(BIN)/python benchmarks/$$script.py --json runs/torture/$$script.json || failed="$$failed $$script"; done; \
 	$(BIN)/python benchmarks/reliability.py runs/torture > runs/torture/reliability.md; test -z "$$failed" || { echo "wrong:$$failed"; exit 1; }
 
-# A few tries of each.
+# A few tries of each, and whether the same seed gives the same results.
 torture-short: .venv/installed
-	for script in $(TORTURES); do $(BIN)/python benchmarks/$$script.py --short || exit 1; done
+	for script in $(TORTURES) determinism; do $(BIN)/python benchmarks/$$script.py --short || exit 1; done
 
 lab: .venv/installed
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3

@@ -7,7 +7,7 @@ repeated by ``run --again``, by papermill notebook by notebook, and cell by cell
 Everything that they leave is compared. Then steps of the paper's network, with ``enable_op_determinism`` and without,
 in processes that take turns, and the weights of two trainings without it. The exit status is 1 if anything differs.
 
---short runs notebooks 1 to 4 on short music, twice at once, and a smaller network.
+--short, for CI, only compares notebooks 1 to 4 on short music by papermill with the same cell by cell, both at once.
 """
 
 import argparse
@@ -40,6 +40,7 @@ NEEDED = (
     "model.keras",
     "predictions.parquet",
 )
+WRONG = ("artefacts that differ", "largest difference of weights and averages, plain")  # what must be 0
 CLOCK_FIGURES = ("ablation.png", "ensemble.png")  # they show seconds
 
 
@@ -117,6 +118,13 @@ def stepped(notebook: Path, values: dict[str, Any]) -> None:
             shell.run_cell(cell.source, store_history=True).raise_error()
             if "parameters" in cell.metadata.get("tags", []):
                 shell.push({name: value for name, value in values.items() if name in shell.user_ns})
+
+
+def step_through(project: Path, out: Path, values: dict[str, Any], notebooks: list[Path]) -> None:
+    """Notebook after notebook cell by cell, each in a process of its own."""
+    words = ["--values", json.dumps(values | {"run_dir": str(out)})]
+    for notebook in notebooks:
+        ended(start(project, __file__, "--step", project / "notebooks" / notebook.name, *words), project)
 
 
 def compared(one: Path, other: Path) -> dict[str, bool]:
@@ -203,7 +211,7 @@ def cost(image: int, batch: int, repeats: int, folder: Path) -> dict[str, Any]:
     plain = statistics.median(seconds["plain"] + seconds["plain again"])
     return {
         "what": "training", "image": image, "batch": batch, "steps": len(seconds["plain"]),
-        "seconds_a_step": plain, "seconds_a_step_deterministic": statistics.median(seconds["deterministic"]),
+        "seconds_a_step": plain, "seconds_deterministic": statistics.median(seconds["deterministic"]),
         "largest_difference_of_weights": apart("plain", "plain again"),
         "largest_difference_to_deterministic": apart("plain", "deterministic"),
     }  # fmt: skip
@@ -217,14 +225,11 @@ def runs(folder: Path, short: bool) -> dict[str, Path]:
     notebooks = headless.notebooks()[:4]
     if short:
         values = SHORT | {"dataset": str(noise(folder / "music"))}
-        found = {"papermill": folder / "papermill", "papermill, at the same time": folder / "again"}
-        words = ["--values", json.dumps(values)]
-        pair = [
-            (start(project, __file__, "--papermill", out, *words), project)
-            for project, out in zip((first, second), found.values(), strict=True)
-        ]
-        for process, project in pair:
-            ended(process, project)
+        found = {name: folder / name for name in ("papermill", "cell by cell")}
+        words = ["--papermill", found["papermill"], "--values", json.dumps(values)]
+        process = start(first, __file__, *words)
+        step_through(second, found["cell by cell"], values, notebooks)
+        ended(process, first)
         return found
     found = {name: folder / name for name in ("headless", "run --again", "papermill", "cell by cell")}
     settings = [word for name, value in FULL.items() for word in ("--set", f"{name}={value}")]
@@ -233,15 +238,7 @@ def runs(folder: Path, short: bool) -> dict[str, Path]:
     ended(start(second, *run, "--again", found["headless"], "--out", found["run --again"]), second)
     values = headless.read_profile("ci") | FULL
     by_papermill(tree(folder / "third copy"), found["papermill"], values, notebooks)
-    fourth = tree(folder / "fourth copy")
-    for notebook in notebooks:
-        words = [
-            "--step",
-            fourth / "notebooks" / notebook.name,
-            "--values",
-            json.dumps(values | {"run_dir": str(found["cell by cell"])}),
-        ]
-        ended(start(fourth, __file__, *words), fourth)
+    step_through(tree(folder / "fourth copy"), found["cell by cell"], values, notebooks)
     return found
 
 
@@ -274,27 +271,28 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         began = time.monotonic()
-        (reference, one), *others = runs(folder, options.short).items()
-        for name, other in others:
+        (reference, one), *again = runs(folder, options.short).items()
+        for name, other in again:
             same = compared(one, other)
-            differ = [what for what, equal in same.items() if not equal]
-            rows.append({"what": name, "compared_with": reference, "artefacts": len(same), "differ": differ})
-            print(f"{name} and {reference}: {len(same)} artefacts, of which differ: {', '.join(differ) or 'none'}")
+            others = [what for what, equal in same.items() if not equal]
+            rows.append({"what": name, "compared_with": reference, "artefacts": len(same), "differ": others})
+            print(f"{name} and {reference}: {len(same)} artefacts, of which differ: {', '.join(others) or 'none'}")
         print(f"{time.monotonic() - began:.0f} s")
-        image, batch, repeats = (64, 8, 2) if options.short else (options.image, options.batch, options.repeats)
-        rows.append(cost(image, batch, repeats, folder))
-    last = rows[-1]
-    ratios = {
-        "seconds of a step, deterministic / plain": last["seconds_a_step_deterministic"] / last["seconds_a_step"],
-        "largest difference of weights and averages, plain": last["largest_difference_of_weights"],
-        "the same, plain and deterministic": last["largest_difference_to_deterministic"],
-        "artefacts that differ": sum(len(row["differ"]) for row in rows[:-1]),
-    }
+        differ, apart = WRONG
+        ratios = {differ: sum(len(row["differ"]) for row in rows)}
+        if not options.short:
+            last = cost(options.image, options.batch, options.repeats, folder)
+            rows.append(last)
+            ratios |= {
+                apart: last["largest_difference_of_weights"],
+                "the same, plain and deterministic": last["largest_difference_to_deterministic"],
+                "seconds of a step, deterministic / plain": last["seconds_deterministic"] / last["seconds_a_step"],
+            }
     for name, value in ratios.items():
         print(f"{name}: {value:.3g}")
     if options.json:
         options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1) + "\n")
-    return int(bool(ratios["artefacts that differ"] or last["largest_difference_of_weights"]))
+    return int(any(ratios.get(name) for name in WRONG))
 
 
 if __name__ == "__main__":

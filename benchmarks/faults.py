@@ -34,6 +34,7 @@ import soundfile
 
 from genre_utils import disk, errors, extraction, headless, journal, store, training, waveform
 from genre_utils.params import Params
+from genre_utils.run_folder import machine
 
 spec = importlib.util.spec_from_file_location("disks", Path(__file__).with_name("disks.py"))
 disks = importlib.util.module_from_spec(spec)
@@ -260,7 +261,7 @@ def main() -> int:
     faults = FAULTS if disks.mounts() else {name: FAULTS[name] for name in FAULTS if name not in disks.FAULTS}
     if len(faults) < len(FAULTS):
         print(f"No small disk can be mounted here. Left out: {'; '.join(disks.FAULTS)}.")
-    facts = kills.machine(kills.COMPARED)
+    facts = machine(kills.COMPARED)
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
     rows, reasons = [], []
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, quiet():

@@ -1,4 +1,6 @@
-"""Training steps of the paper's network: this project, Keras as it is installed, and PyTorch.
+"""Training steps of the paper's network: this project, Keras with oneDNN and without, and PyTorch.
+
+By itself TensorFlow takes oneDNN where the CPU has AVX512_VNNI, AMX or the like, and leaves it where it has not.
 
 python benchmarks/training.py --torch OTHER_ENVIRONMENT/bin/python --json training.json
 
@@ -23,8 +25,7 @@ import numpy as np
 
 GENRES, MELS, FRAMES = 10, 128, 216  # 5 s of the paper's log-mel
 WAYS = {
-    "keras": "Keras as installed",
-    "off": "Keras without oneDNN",  # as TensorFlow chooses by itself on a CPU without AVX-512
+    "off": "Keras without oneDNN",
     "onednn": "the same with oneDNN",
     "batch norm": "and our batch norm",
     "ours": "and our Adam: this project",
@@ -45,16 +46,9 @@ def batches(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def keras_epoch(way: str, image: int, size: int, steps: int) -> tuple[Callable[[], list[tuple[float, float]]], Any]:
     """What trains an epoch by Keras and returns each step's seconds and loss; and the network."""
-    import genre_utils
-
-    if way == "keras":
-        os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)  # which the package has just set
-    elif way == "off":
-        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     from genre_utils import fused, models, pipeline
     from genre_utils.params import Params
 
-    assert genre_utils
     import keras
     import tensorflow as tf
 
@@ -195,16 +189,16 @@ def started(way: str, options: argparse.Namespace) -> subprocess.Popen:
     command = [python, __file__, "--child", way, "--image", options.image, "--batch", options.batch]
     return subprocess.Popen(
         [*map(str, command), "--steps", str(options.steps)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(options.isa),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(options.isa, way),
     )  # fmt: skip
 
 
-def environment(isa: str) -> dict[str, str]:
-    """Of the processes: this tree first, and the instructions that they may use."""
+def environment(isa: str, way: str) -> dict[str, str]:
+    """Of a process: this tree first, the instructions that it may use, and whether by oneDNN."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     limits = {"ONEDNN_MAX_CPU_ISA": isa, "ATEN_CPU_CAPABILITY": isa.lower()} if isa else {}
-    given = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    return given | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | limits
+    switch = {"TF_ENABLE_ONEDNN_OPTS": str(int(way != "off"))}  # TensorFlow reads it when it is imported
+    return os.environ | switch | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | limits
 
 
 def asked(process: subprocess.Popen, line: str = "") -> Any:
@@ -266,7 +260,7 @@ def main() -> int:
     errors = json.loads(
         subprocess.run(
             [*command, "--batch", str(options.batch)],
-            stdout=subprocess.PIPE, text=True, check=True, env=environment(options.isa),
+            stdout=subprocess.PIPE, text=True, check=True, env=environment(options.isa, "exact"),
         ).stdout
     )  # fmt: skip
     rows = []

@@ -92,8 +92,7 @@ def load(path: str | Path, params: Params, seconds: float | None = None) -> np.n
     Paper, II.A and II.B. Resampling: soxr, quality HQ, as in librosa.
     Notebook: 01_eda, 02_feature_extraction, 04_evaluation.
     """
-    parts = list(blocks(path, params, seconds))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)  # copying a clip takes as long as reading it
+    return np.concatenate(list(blocks(path, params, seconds)))
 
 
 def blocks(path: str | Path, params: Params, seconds: float | None = None) -> Iterator[np.ndarray]:

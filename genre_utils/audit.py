@@ -13,7 +13,7 @@ from genre_utils.params import Params
 from genre_utils.progress import progress
 
 # The fingerprint. It has its own bands and hop, so that a lesson's n_mels and hop_length do not change what is found.
-BANDS = 32  # 64 cost half as much again and widened the margin by 0.06
+BANDS = 32  # 64 cost a third more and widened the margin by 0.06
 LOWEST_HZ, HIGHEST_HZ = 100.0, 8_000.0  # no hum and no DC below, nothing that a codec drops above
 HOP_SECONDS = 0.05
 WINDOW_SECONDS = 0.2  # four hops: a copy half a hop off the grid keeps 0.87; with two hops it kept 0.71

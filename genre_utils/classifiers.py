@@ -14,7 +14,7 @@ from genre_utils.errors import ParamsError, SplitError
 from genre_utils.params import unknown_name
 
 KINDS = ("svm", "boosting")
-CALIBRATION_FOLDS = 3  # five give the same figures, for half as much time again
+CALIBRATION_FOLDS = 3  # five give the same figures, for two fifths more time
 BOOSTING_ROUNDS = 60
 
 

@@ -145,7 +145,7 @@ def work(
         Beside the progress.
     prefer : str
         threads for what libsndfile, soxr, SciPy and NumPy do: they let go of the interpreter's lock, and threads
-        start at once, where two processes take 20 times as long to import what two clips need. processes for
+        start at once, where two processes take ten times as long to import what two clips need. processes for
         librosa's phase vocoder, which holds the lock.
     """
     missing = [block for block in blocks if block.key not in done]
@@ -232,7 +232,7 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory of one track for the next.
 
     glibc hands free memory back to the system as soon as it exceeds twice the largest block freed so far, and every
-    track then takes eleven times as many page faults, an eighth of its time. A block of just under 32 MB, the most
+    track then takes six times as many page faults, a twelfth of its time. A block of just under 32 MB, the most
     that glibc learns from, ends that; it is never touched, and elsewhere it does nothing.
     """
     np.empty(31 << 20, np.uint8)

@@ -23,7 +23,8 @@ AHEAD = 2  # batches gathered while one is trained on: two keep up with any netw
 # a minute: short validations and predictions take 1.2 times as long.
 OPTIONS = tf.data.Options()
 OPTIONS.autotune.enabled = False
-# Nothing below needs a Python statement made into a graph; preparing for it makes a first batch take twice as long.
+# Nothing below needs a Python statement made into a graph; to prepare for it, a first batch would take four times as
+# long.
 as_written = tf.autograph.experimental.do_not_convert
 
 
@@ -168,8 +169,8 @@ def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows of the store's map (n, mel, frame), the disk asked for all of them before the first is waited for.
 
     Through the map the kernel fetches row after row, and with each as much around it as the disk's read-ahead says:
-    at 8 MB a hundred times what is wanted, which takes 40 times as long. And this process would in the end hold all
-    that it had ever read.
+    at 8 MB a hundred times what is wanted, which takes nearly 40 times as long. And this process would in the end hold
+    all that it had ever read.
     """
     if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
         return features[rows]  # no map, a part of one, or a system that takes no advice

@@ -58,7 +58,7 @@ def open_model(path: Path) -> Network:
 
 
 def compiled(model: keras.Model, genres: list[str], params: Params, trust: Trust | None = None) -> Network:
-    """A network traced once, whatever the number of segments: ``model.predict`` takes ten times as long for a clip.
+    """A network traced once, whatever the number of segments: ``model.predict`` takes seven times as long for a clip.
 
     Parameters
     ----------
