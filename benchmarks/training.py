@@ -46,11 +46,11 @@ def batches(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def keras_epoch(way: str, image: int, size: int, steps: int) -> tuple[Callable[[], list[tuple[float, float]]], Any]:
     """What trains an epoch by Keras and returns each step's seconds and loss; and the network."""
-    from genre_utils import fused, models, pipeline
-    from genre_utils.params import Params
-
     import keras
     import tensorflow as tf
+
+    from genre_utils import fused, models, pipeline
+    from genre_utils.params import Params
 
     plain = models.build(Params(image_height=image, image_width=image), GENRES, FRAMES)
     weights = plain.get_weights()
