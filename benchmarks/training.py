@@ -220,7 +220,7 @@ def main() -> int:
     parser.add_argument("--torch", type=Path, metavar="PYTHON", help="of an environment with torch and numpy")
     parser.add_argument("--isa", default="", help="the most that oneDNN may use, such as AVX2")
     parser.add_argument("--repeats", type=int, default=5, help="epochs of each way; medians of their steps are told")
-    parser.add_argument("--steps", type=int, default=2, help="of an epoch")
+    parser.add_argument("--steps", type=int, default=1, help="of an epoch")
     parser.add_argument("--image", type=int, default=256, help="height and width")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--json", type=Path, help="where to write the figures")
