@@ -283,6 +283,10 @@ class Project:
         """What is wrong with a run that leaves this folder, "" if nothing."""
         if status := process.wait(SECONDS_TO_FINISH):
             return f"ended with {status}:\n{self.log.read_text()}"
+        return self.differing(run)
+
+    def differing(self, run: Path) -> str:
+        """What of a whole run is not as in the undisturbed one, "" if nothing."""
         differ = [name for name, value in self.result(run).items() if value != self.wanted[name]]
         return f"differs in {', '.join(differ)}" if differ else ""
 
@@ -315,8 +319,8 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
                 for one in (psutil.Process(process.pid), *family):
                     one.kill()
                 process.wait()
-                if project.latest.resolve() != good:
-                    wrong = f"runs/latest is {project.latest.resolve()}"
+                if project.latest.resolve() != good:  # it was done, but for its last words
+                    wrong = project.differing(project.latest)
             killed.append((f"after {moment:.1f} of {project.seconds:.1f} s", wrong))
         good = project.latest.resolve()
         wrong = project.finished(project.start(), project.latest)
