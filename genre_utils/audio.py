@@ -20,6 +20,7 @@ BLOCK_SECONDS = 31.0  # decoded at once: a clip of GTZAN, which lasts up to 30.6
 BLOCK_VALUES = 1 << 23  # of all channels: 32 MB, more than a clip; eight channels at 192 kHz would take 190
 RATES_HZ = range(1_000, 1_000_001)  # of music; at 1 Hz a small file would last for days
 LOUDEST = 2.0**31  # what a converter leaves that forgot to scale; the power of much more is infinite
+MOST_TAGS = 8  # ID3, before the sound
 SUFFIXES = containers.SUFFIXES | {
     ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav",
 }  # fmt: skip
@@ -179,7 +180,20 @@ def opened(path: str | Path) -> soundfile.SoundFile:
     """A file by its name's own bytes: on Linux they may be no text. A pipe would be waited for, a device never end."""
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise OSError("it is no plain file")
+    if is_ircam(path):
+        raise OSError("it is IRCAM, whose header can make libsndfile overwrite memory: CVE-2025-52194")
     return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+
+
+def is_ircam(path: str | Path) -> bool:
+    """Whether libsndfile would take a file for IRCAM, by its first bytes or those behind its ID3 tags."""
+    with Path(path).open("rb") as file:
+        for _ in range(MOST_TAGS):
+            head = file.read(10)
+            if head[:3] != b"ID3":
+                return head[:2] == b"\x64\xa3" or head[2:4] == b"\xa3\x64"
+            file.seek(functools.reduce(lambda size, bits: size << 7 | bits & 127, head[6:], 0), os.SEEK_CUR)
+    return True  # who knows
 
 
 def in_range(rate_hz: int) -> int:

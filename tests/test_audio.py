@@ -122,3 +122,21 @@ def test_what_a_header_promises_too_much_is_not_waited_for(tmp_path, params, rng
     monkeypatch.setattr(audio, "BLOCK_SECONDS", 0.7)
     blocks = list(audio.blocks(path, dataclasses.replace(params, max_segments=0)))
     assert [len(block) for block in blocks] == [5_600, 5_600, 4_800]
+
+
+@pytest.mark.parametrize("endian", ["BIG", "LITTLE"])
+@pytest.mark.parametrize("tags", [0, 1, 2])
+def test_ircam_is_refused_unread(tmp_path, params, rng, endian, tags):
+    path = written(tmp_path / "a.wav", rng.normal(size=8_000), 8_000, format="IRCAM", subtype="PCM_16", endian=endian)
+    assert soundfile.info(path).format == "IRCAM"
+    path.write_bytes(tags * (b"ID3\3\0\0\0\0\1\2" + bytes(130)) + path.read_bytes())  # 1 · 128 + 2 bytes each
+    for read in (audio.duration, lambda path: audio.load(path, params)):
+        with pytest.raises(AudioError, match="CVE-2025-52194"):
+            read(path)
+
+
+def test_a_file_with_tags_before_its_sound_is_read(tmp_path, params, rng):
+    path = written(tmp_path / "a.mp3", 0.1 * rng.normal(size=3 * 22_050), 22_050)
+    whole = audio.load(path, params)
+    path.write_bytes(b"ID3\3\0\0\0\0\1\2" + bytes(130) + path.read_bytes())
+    np.testing.assert_array_equal(audio.load(path, params), whole)
