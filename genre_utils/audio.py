@@ -193,7 +193,7 @@ def is_ircam(path: str | Path) -> bool:
             if head[:3] != b"ID3":
                 return head[:2] == b"\x64\xa3" or head[2:4] == b"\xa3\x64"
             file.seek(functools.reduce(lambda size, bits: size << 7 | bits & 127, head[6:], 0), os.SEEK_CUR)
-    return True  # who knows
+    return True  # so many tags could hide it
 
 
 def in_range(rate_hz: int) -> int:
