@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,7 +30,7 @@ os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, as all else here
 PARAMS = Params()
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 BATCH = 32
-CLIP_SECONDS = 30
+CLIP_SECONDS, CLIPS = 30, 40
 MATRIX = (65_536, 512)  # the paper network's largest: 134 MB
 COMPARED = 56  # fingerprints, the most that are compared at once
 VALIDATIONS = (3, 4, 5, 6, 7)  # batches, each of which takes a network of so many seconds:
@@ -220,6 +221,14 @@ def extraction_threads(folder: Path) -> Pair:
     chosen()  # writes Parquet for the first time
     processes = patch.object(extraction, "work", lambda *words: work(*words[:-1], "processes"))
     return Pair(under(processes, chosen), chosen, lambda: get_reusable_executor().shutdown(kill_workers=True))
+
+
+def extraction_memory(folder: Path) -> Pair:
+    """What the workers do with the memory of one clip after the other."""
+    from genre_utils import extraction
+
+    chosen = built(folder, CLIPS)
+    return Pair(under(patch.object(extraction, "keep_freed_memory", lambda: None), chosen), chosen)
 
 
 def matrix(folder: Path) -> Path:
@@ -447,6 +456,7 @@ REASONS = {
         Reason("features.BANDS_AT_ONCE", "all bands", ("cpu_ms",), features_bands, tolerance=1e-3),
         Reason("features.mel_filters", "librosa.filters.mel", ("ms",), features_filters, True, 1e-7),
         Reason("extraction.extract, threads", "processes", ("ms",), extraction_threads),
+        Reason("extraction.keep_freed_memory", "nothing", ("page_faults", "cpu_ms"), extraction_memory, True),
         Reason("light, one BLAS thread", "one a core", ("ms", "cpu_ms"), light_threads, True, 1e-3),
         Reason("light.ROWS", "all at once", ("peak_mb",), light_rows, True, 1e-3),
         Reason("light.product", "LiteRT's own", ("peak_mb", "cpu_ms"), light_matrix, True, 1e-4),
@@ -467,7 +477,7 @@ def measured(way: Way) -> tuple[Any, dict[str, float]]:
     """A way's result, and what it took of this process."""
     Path("/proc/self/clear_refs").write_text("5")  # what it held while it prepared is no peak
     held = of_process("status", "VmRSS")
-    disk = of_process("io", "read_bytes")
+    faults, disk = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, of_process("io", "read_bytes")
     cpu, start = time.process_time(), time.perf_counter()
     result = way()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
@@ -475,6 +485,7 @@ def measured(way: Way) -> tuple[Any, dict[str, float]]:
     return result, {
         "ms": 1000 * seconds,
         "cpu_ms": 1000 * cpu_seconds,
+        "page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults,
         "disk_mb": (of_process("io", "read_bytes") - disk) / 1e6,
         "peak_mb": peak * 1024 / 1e6,
         "grown_mb": (peak - held) * 1024 / 1e6,
