@@ -30,7 +30,7 @@ os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, as all else here
 PARAMS = Params()
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 BATCH = 32
-CLIP_SECONDS, CLIPS = 30, 40
+CLIP_SECONDS, CLIPS, STORES = 30, 40, 5
 MATRIX = (65_536, 512)  # the paper network's largest: 134 MB
 COMPARED = 56  # fingerprints, the most that are compared at once
 VALIDATIONS = (3, 4, 5, 6, 7)  # batches, each of which takes a network of so many seconds:
@@ -227,7 +227,11 @@ def extraction_memory(folder: Path) -> Pair:
     """What the workers do with the memory of one clip after the other."""
     from genre_utils import extraction
 
-    chosen = built(folder, CLIPS)
+    build = built(folder, CLIPS)
+
+    def chosen() -> np.ndarray:  # some stores: as many clips as a data set has
+        return np.stack([build() for _ in range(STORES)])
+
     return Pair(under(patch.object(extraction, "keep_freed_memory", lambda: None), chosen), chosen)
 
 

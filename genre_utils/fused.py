@@ -47,7 +47,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def moments(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and variance of each channel, by matrix products: 1.9 times as fast as sums of millions, and more exact.
+    """Mean and variance of each channel, by matrix products: 1.7 times as fast as sums of millions, and more exact.
 
     Parameters
     ----------

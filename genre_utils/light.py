@@ -105,7 +105,7 @@ def product(file: Path) -> Stage:
     """A .npy file: the product of (n, input) with its matrix (input, output).
 
     Not left to LiteRT, which would hold a second, packed copy: the peak of the paper network is a third of what it
-    would be, and the first answer takes two fifths less of the processor.
+    would be, and the first answer takes a third less of the processor.
     """
     inputs = len(np.load(file, mmap_mode="r", allow_pickle=False))
 

@@ -20,7 +20,7 @@ tf.get_logger().setLevel("ERROR")  # it warns of every further network in a proc
 
 AHEAD = 2  # batches gathered while one is trained on: two keep up with any network here, more would only use memory
 # TensorFlow 2.21 often lets an iterator go only when the nap of its autotuner is over, and naps double from 10 ms to
-# a minute: short validations and predictions take 1.2 times as long.
+# a minute: short validations and predictions take up to 1.2 times as long.
 OPTIONS = tf.data.Options()
 OPTIONS.autotune.enabled = False
 # Nothing below needs a Python statement made into a graph; to prepare for it, a first batch would take four times as
@@ -169,7 +169,7 @@ def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows of the store's map (n, mel, frame), the disk asked for all of them before the first is waited for.
 
     Through the map the kernel fetches row after row, and with each as much around it as the disk's read-ahead says:
-    at 8 MB a hundred times what is wanted, which takes nearly 40 times as long. And this process would in the end hold
+    at 8 MB a hundred times what is wanted, which takes some 40 times as long. And this process would in the end hold
     all that it had ever read.
     """
     if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
