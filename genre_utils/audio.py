@@ -168,7 +168,7 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
             left -= wanted
             last = left == 0 or len(samples) < wanted  # a header may promise more than there is
             scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
-            # Channel after channel: five times as fast as a sum over each sample's own two; a thirtieth, of hundreds.
+            # Channel after channel: five times as fast as a sum over each sample's own two; slower, of hundreds.
             few = samples.shape[1] <= 8
             total = (
                 functools.reduce(np.add, (c * scale for c in samples.T)) if few else samples.sum(1, np.float32) * scale
