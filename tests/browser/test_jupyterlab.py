@@ -72,7 +72,8 @@ def test_notebook_4_runs_in_jupyterlab(notebook_4):
     cell = notebook_4.locator(".jp-CodeCell", has_text="result_figures.confusion_matrix(counts")
     picture = cell.locator(".jp-RenderedImage img")
     picture.scroll_into_view_if_needed()
-    assert picture.is_visible() and picture.evaluate("picture => picture.naturalWidth") > 300
+    notebook_4.wait_for_function("picture => picture.naturalWidth > 300", arg=picture.element_handle())
+    assert picture.is_visible()
 
 
 def test_python_shows_the_cell_that_it_selects(notebook_4):
@@ -110,7 +111,8 @@ def test_a_song_of_ones_own_is_heard(notebook_4, genre_folder, lab_run, tmp_path
     page.keyboard.press("Control+Enter")
     jupyterlab.settle(page)
     expect(heard.locator(".jp-OutputArea")).to_contain_text("my song.wav, heard whole:")
-    assert heard.locator(".jp-RenderedImage img").evaluate("picture => picture.naturalWidth") > 300
+    picture = heard.locator(".jp-RenderedImage img").element_handle()
+    page.wait_for_function("picture => picture.naturalWidth > 300", arg=picture)
     assert heard.locator("table tbody tr").count() == 1 + 4  # the track and its segments
     assert (lab_run.folder / "uploads" / "my song.wav").read_bytes() == song.read_bytes()
 
@@ -131,8 +133,8 @@ def test_a_clip_is_heard_in_the_notebook(notebook_4):
     notebook_4.wait_for_function("audio => audio.readyState > 0", arg=audio.element_handle())
     audio.evaluate("audio => audio.play()")
     notebook_4.wait_for_function("audio => audio.currentTime > 0.1", arg=audio.element_handle())
-    picture = notebook_4.locator(".gx img.gx-image").first
-    assert picture.evaluate("picture => picture.naturalWidth") > 0
+    picture = notebook_4.locator(".gx img.gx-image").first.element_handle()
+    notebook_4.wait_for_function("picture => picture.naturalWidth > 0", arg=picture)
 
 
 def test_the_saved_notebook_holds_neither_sound_nor_pictures(notebook_4, notebook_file):
