@@ -11,8 +11,7 @@ from genre_utils.errors import GenreUtilsError
 from genre_utils.params import Params
 
 POWER_FLOOR = 1e-10  # librosa's amin: keeps the logarithm of silence finite
-FRAMES_AT_ONCE = 64  # of 2,048 samples: with their spectra 1 MB, a core's own cache
-BANDS_AT_ONCE = 16  # in one matrix product, the others being 0: log-mels 1.3 times as fast as with all bands at once
+BANDS_AT_ONCE = 32  # in one matrix product, the others being 0: log-mels 1.3 times as fast as with all bands at once
 
 
 def segments(samples: np.ndarray, params: Params) -> np.ndarray:
@@ -64,9 +63,9 @@ def stft_power(audio: np.ndarray, params: Params) -> np.ndarray:
 
 
 def powers(audio: np.ndarray, params: Params) -> Iterator[np.ndarray]:
-    """The power spectrogram of one segment after the other, made of some frames at a time.
+    """The power spectrogram of one segment after the other.
 
-    What passes from step to step so stays in the cache: 1.3 times as fast as all segments at once.
+    One at a time, so that memory does not grow with the length of the track.
 
     Parameters
     ----------
@@ -86,10 +85,8 @@ def powers(audio: np.ndarray, params: Params) -> Iterator[np.ndarray]:
     power = np.empty((len(windows), 1 + params.n_fft // 2), np.float32)
     for samples in audio:
         padded[pad : pad + len(samples)] = samples
-        for first in range(0, len(windows), FRAMES_AT_ONCE):
-            frames = slice(first, first + FRAMES_AT_ONCE)
-            spectrum = scipy.fft.rfft(windows[frames] * hann(params.n_fft))  # (frame, bin), complex64
-            np.add(spectrum.real**2, spectrum.imag**2, out=power[frames])
+        spectrum = scipy.fft.rfft(windows * hann(params.n_fft))  # (frame, bin), complex64
+        np.add(spectrum.real**2, spectrum.imag**2, out=power)
         yield power
 
 
@@ -225,7 +222,7 @@ def mel_blocks(params: Params) -> list[tuple[slice, slice, np.ndarray]]:
     Returns
     -------
     list of (slice, slice, np.ndarray [shape=(bin, mel), dtype=float32])
-        For the paper's values a seventh of the multiplications of the whole matrix.
+        For the paper's values a fifth of the multiplications of the whole matrix.
     """
     blocks = []
     for first in range(0, params.n_mels, BANDS_AT_ONCE):
