@@ -2,7 +2,11 @@
 
 GENRE_DATA_HOME=… .venv/bin/python benchmarks/inference.py --data gtzan --json inference.json
 
-Networks have fresh weights: what is measured does not depend on them.
+Networks have fresh weights: what is measured does not depend on them. By itself TensorFlow takes oneDNN where the CPU
+has AVX512_VNNI, AMX or the like, and leaves it where it has not; genre_utils always takes it.
+
+--isa AVX2 limits oneDNN and NumPy's products to the instructions of a CPU without AVX-512; LiteRT, which cannot be
+limited, is then left out, and so is all that is not of one file, warm.
 """
 
 import argparse
@@ -17,19 +21,25 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import librosa
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from genre_utils import catalog, exporting, light, listening, models, predict
+from genre_utils import light, listening
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
 from genre_utils.run_folder import machine
 
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 NETWORKS = ("paper_cnn", "compact_cnn")
+WAYS = {  # of one file, warm: what a process of its own has in its environment
+    "naive off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "naive onednn": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "predict": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "light": {"OPENBLAS_NUM_THREADS": "1"},
+}
+CORES = {"AVX2": "Haswell"}  # what OpenBLAS, which is NumPy's, calls it
 FEW, MANY = 100, 1_000  # files in one process
 MOST_TRACKS = 80
+UNTIMED, TIMED = 3, 3  # files of a turn: at first, the core is idle, and threads of the last process still spin
 KERAS = """
 import json, sys
 from pathlib import Path
@@ -59,6 +69,8 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 def naive(path: Path, model, params: Params) -> np.ndarray:
     """A track as students write it: librosa segment by segment, then ``model.predict``; (segment, genre)."""
+    import librosa
+
     samples, rate_hz = librosa.load(path, sr=params.sample_rate_hz)
     decibels = []
     for segment in range(min(params.max_segments, len(samples) // params.samples_per_segment)):
@@ -71,31 +83,74 @@ def naive(path: Path, model, params: Params) -> np.ndarray:
     return model.predict(np.stack(decibels), verbose=0)
 
 
-def warm(paths: list[Path], folder: Path, repeats: int) -> Iterator[dict]:
-    """Seconds from one file to its probabilities in a process that has done it before, interleaved."""
+def answering(way: str, name: str, folder: Path) -> Callable[[Path], np.ndarray]:
+    """What turns a file into probabilities, one way, by a network that is loaded here."""
+    params = Params(model=name)
+    if way == "light":
+        network = light.open_exported(folder / name)
+    else:
+        from genre_utils import models, predict
+
+        model = models.load(folder / f"{name}.keras")
+        if way != "predict":
+            return lambda path: naive(path, model, params)
+        network = predict.compiled(model, GENRES, params)
+    return lambda path: next(listening.answers([path], network)).probabilities
+
+
+def child(way: str, folder: Path) -> None:
+    """Answer each line, a network and some files, with a line: seconds, and probabilities, of each file."""
+    answers = {name: answering(way, name, folder) for name in NETWORKS}
+    for line in sys.stdin:
+        name, *paths = json.loads(line)
+        found = []
+        for path in paths:
+            start = time.perf_counter()
+            probabilities = answers[name](Path(path))
+            found.append((time.perf_counter() - start, probabilities.tolist()))
+        print(json.dumps(found), flush=True)
+
+
+def started(way: str, folder: Path, isa: str) -> subprocess.Popen:
+    """A process that answers one way."""
+    limits = {"ONEDNN_MAX_CPU_ISA": isa, "OPENBLAS_CORETYPE": CORES[isa]} if isa else {}
+    return subprocess.Popen(
+        [sys.executable, __file__, "--child", way, "--folder", str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | WAYS[way] | limits,
+    )  # fmt: skip
+
+
+def asked(process: subprocess.Popen, name: str, paths: list[Path]) -> list[tuple[float, np.ndarray]]:
+    """Seconds and probabilities of a process's answers for some files, one after the other."""
+    process.stdin.write(json.dumps([name, *map(str, paths)]) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"{process.args} ended without an answer; its message stands above.")
+    return [(seconds, np.array(probabilities)) for seconds, probabilities in json.loads(line)]
+
+
+def warm(paths: list[Path], folder: Path, repeats: int, isa: str) -> Iterator[dict]:
+    """Seconds from a file to its probabilities in a process that does it again and again; the processes take turns."""
+    processes = {way: started(way, folder, isa) for way in WAYS if way != "light" or not isa}
     for name in NETWORKS:
-        model, params = models.load(folder / f"{name}.keras"), Params(model=name)
-        keras, exported = predict.compiled(model, GENRES, params), light.open_exported(folder / name)
-        ways: dict[str, Callable[[Path], np.ndarray]] = {
-            "naive": lambda path, model=model, params=params: naive(path, model, params),
-            "predict": lambda path, keras=keras: next(listening.answers([path], keras)).probabilities,
-            "light": lambda path, exported=exported: next(listening.answers([path], exported)).probabilities,
-        }
-        threads = {"light": 1}  # of NumPy's products, as light's own process has it
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for repeat, path in enumerate(itertools.islice(itertools.cycle(paths), repeats + 2)):
+        seconds: dict[str, list[float]] = {way: [] for way in processes}
+        coming = itertools.cycle(paths)
+        for turn in range(repeats + 1):
+            chosen = list(itertools.islice(coming, UNTIMED + TIMED))
             answers = {}
-            for way, answer in ways.items():
-                with threadpool_limits(threads.get(way), "blas"):
-                    start = time.perf_counter()
-                    answers[way] = answer(path)
-                    if repeat >= 2:  # the first ones trace, allocate and read from the disk
-                        seconds[way].append(time.perf_counter() - start)
-            for way in ("predict", "light"):
-                heard = answers[way][: len(answers["naive"])]
-                np.testing.assert_allclose(heard, answers["naive"], atol=1e-3)  # librosa resamples the whole file
+            for way, running in processes.items():
+                times, answers[way] = zip(*asked(running, name, chosen), strict=True)
+                if turn:  # the first one traces, allocates and reads from the disk
+                    seconds[way] += times[UNTIMED:]
+            for found in answers.values():
+                for heard, wanted in zip(found, answers["naive off"], strict=True):  # librosa resamples the whole file
+                    np.testing.assert_allclose(heard[: len(wanted)], wanted, atol=1e-3)
         for way, values in seconds.items():
             yield {"what": "one file, warm", "network": name, "way": way, "seconds": statistics.median(values)}
+    for running in processes.values():
+        running.stdin.close()
+        running.wait()
 
 
 def process(command: list[str | Path]) -> dict[str, float]:
@@ -153,14 +208,17 @@ def ratios_of(rows: list[dict], few: int, many: int) -> dict[str, float]:
     row = {(row["what"], row["network"], row["way"]): row for row in rows}
     ratios = {}
     for name in NETWORKS:
-        once = {way: row["one file, warm", name, way]["seconds"] for way in ("naive", "predict", "light")}
-        start = {way: row["process to answer", name, way]["seconds"] for way in ("predict", "light")}
-        ratios[f"{name}: warm, naive / predict"] = once["naive"] / once["predict"]
-        ratios[f"{name}: warm, naive / light"] = once["naive"] / once["light"]
-        ratios[f"{name}: process to answer, predict / light"] = start["predict"] / start["light"]
+        for stock, ours in itertools.product(("naive off", "naive onednn"), ("predict", "light")):
+            once = [row.get(("one file, warm", name, way)) for way in (stock, ours)]
+            if all(once):
+                ratios[f"{name}: warm, {stock} / {ours}"] = once[0]["seconds"] / once[1]["seconds"]
+        start = [row.get(("process to answer", name, way)) for way in ("predict", "light")]
+        if all(start):
+            ratios[f"{name}: process to answer, predict / light"] = start[0]["seconds"] / start[1]["seconds"]
     for way in ("light", "predict"):
-        peaks = [row[f"{count} files", "compact_cnn", way]["peak_mb"] for count in (many, few)]
-        ratios[f"peak memory of {way}, {many} / {few} files"] = peaks[0] / peaks[1]
+        peaks = [row.get((f"{count} files", "compact_cnn", way)) for count in (many, few)]
+        if all(peaks):
+            ratios[f"peak memory of {way}, {many} / {few} files"] = peaks[0]["peak_mb"] / peaks[1]["peak_mb"]
     return ratios
 
 
@@ -170,9 +228,18 @@ def main() -> int:
     parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
     parser.add_argument("--repeats", type=int, default=5, help="of each time; medians are told")
     parser.add_argument("--files", type=int, nargs=2, default=(FEW, MANY), metavar=("FEW", "MANY"))
+    parser.add_argument("--isa", choices=CORES, default="", help="the most that oneDNN and NumPy's products may use")
     parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        child(options.child, options.folder)
+        return 0
+    from genre_utils import catalog, exporting, models  # not above: light's process has no TensorFlow
+
     about = machine(("tensorflow", "keras", "ai-edge-litert", "librosa", "numpy", "scipy"))
+    about |= {"isa": options.isa or "all of the CPU"}
     print("  ".join(f"{name} {value}" for name, value in about.items()))
     tracks = catalog.usable(catalog.load(Params(dataset=options.data)))
     tracks = tracks[tracks["duration_seconds"] >= 30].head(MOST_TRACKS)
@@ -184,15 +251,14 @@ def main() -> int:
             model = models.build(Params(model=name), len(GENRES))
             model.save(folder / f"{name}.keras")
             exporting.write(model, GENRES, Params(model=name), folder / name)
-        print(f"{'':>18} {'network':>12} {'way':>8} seconds  peak MB")
-        for row in itertools.chain(
-            warm(paths, folder, options.repeats),
-            from_start(paths[0], folder, options.repeats),
-            streamed(paths, folder, *options.files),
-        ):
+        print(f"{'':>18} {'network':>12} {'way':>12} seconds  peak MB")
+        measured = [warm(paths, folder, options.repeats, options.isa)]
+        if not options.isa:
+            measured += [from_start(paths[0], folder, options.repeats), streamed(paths, folder, *options.files)]
+        for row in itertools.chain(*measured):
             rows.append(row)
             peak = f"{row['peak_mb']:8.0f}" if "peak_mb" in row else ""
-            print(f"{row['what']:>18} {row['network']:>12} {row['way']:>8} {row['seconds']:7.3f} {peak}", flush=True)
+            print(f"{row['what']:>18} {row['network']:>12} {row['way']:>12} {row['seconds']:7.3f} {peak}", flush=True)
     ratios = ratios_of(rows, *options.files)
     for name, value in ratios.items():
         print(f"{name}: {value:.2f}")

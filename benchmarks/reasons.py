@@ -33,6 +33,7 @@ BATCH = 32
 CLIP_SECONDS, CLIPS, STORES = 30, 40, 5
 MATRIX = (65_536, 512)  # the paper network's largest: 134 MB
 COMPARED = 56  # fingerprints, the most that are compared at once
+HEARD = 5  # clips
 VALIDATIONS = (10, 20, 30, 40, 50)  # batches
 STORE_GB, COLD_BATCHES = 1.5, 3
 IMAGES = (8, 256, 256, 32)  # the outputs of the paper network's first convolution, for a quarter of a batch
@@ -304,6 +305,22 @@ def found(fingerprints: dict[str, np.ndarray]) -> np.ndarray:
     return audit.near_duplicates(fingerprints)[["track_a", "track_b"]].to_numpy().astype(int)
 
 
+def listening_blas(folder: Path) -> Pair:
+    """Some clips through the paper's network."""
+    from threadpoolctl import threadpool_limits
+
+    from genre_utils import listening, models, predict
+
+    network = predict.compiled(models.build(PARAMS, len(GENRES)), GENRES, PARAMS)
+    clips = [clip(folder, number) for number in range(HEARD)]
+
+    def chosen() -> np.ndarray:
+        return np.stack([answer.track for answer in listening.answers(clips, network)])
+
+    all_cores = patch.object(listening, "threadpool_limits", lambda _, of: threadpool_limits(os.cpu_count() or 1, of))
+    return Pair(under(all_cores, chosen), chosen)
+
+
 def audit_bands(_: Path) -> Pair:
     """The comparison of each with each."""
     many, few = prints(64), prints(32)
@@ -443,6 +460,7 @@ REASONS = {
         Reason("light.ROWS", "all at once", ("peak_mb",), light_rows, True, 1e-3),
         Reason("light.product", "LiteRT's own", ("peak_mb", "cpu_ms"), light_matrix, True, 1e-4),
         Reason("listening.THREADS = 2", "10", ("grown_mb",), listening_threads, True),
+        Reason("listening.answers, one BLAS thread", "one a core", ("ms",), listening_blas, tolerance=1e-4),
         Reason("audit.BANDS = 32", "64", ("cpu_ms",), audit_bands),
         Reason("audit.TILE_VALUES", "a sixteenth", ("grown_mb",), audit_tiles, True),
         Reason("pipeline.OPTIONS", "autotuned", ("ms",), pipeline_options),
