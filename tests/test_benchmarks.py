@@ -1,6 +1,7 @@
 """The benchmarks are scripts for people; what they compute is still held here, on small arrays."""
 
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -408,6 +409,28 @@ def test_a_process_is_measured_without_the_one_that_starts_it():
     assert 40 < figures["peak_mb"] < 100  # TensorFlow alone, in this process, takes several times as much
     with pytest.raises(subprocess.CalledProcessError):
         inference.process([sys.executable, "-c", "print(1); raise SystemExit(3)"])
+
+
+def test_what_was_not_measured_has_no_ratio():
+    """Limited to AVX2, inference leaves LiteRT and whole processes out."""
+    seconds = {"naive off": 6, "naive onednn": 3, "predict": 1.5}
+    rows = [
+        {"what": "one file, warm", "network": name, "way": way, "seconds": value}
+        for name in inference.NETWORKS
+        for way, value in seconds.items()
+    ]
+    expected = {"naive off / predict": 4.0, "naive onednn / predict": 2.0}
+    assert inference.ratios_of(rows, 100, 1_000) == {
+        f"{name}: warm, {ways}": ratio for name in inference.NETWORKS for ways, ratio in expected.items()
+    }
+
+
+def test_a_process_answers_a_turn_of_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inference, "answering", lambda way, name, folder: lambda path: np.full(2, len(path.name)))
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(["compact_cnn", "a/b.wav", "long.wav"]) + "\n"))
+    inference.child("predict", tmp_path)
+    (first, second) = json.loads(capsys.readouterr().out)
+    assert (first[1], second[1]) == ([5.0, 5.0], [8.0, 8.0]) and min(first[0], second[0]) >= 0
 
 
 def test_extraction_is_compared_with_the_same_work(tmp_path, rng):
