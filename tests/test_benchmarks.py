@@ -426,7 +426,7 @@ def test_what_was_not_measured_has_no_ratio():
 
 
 def test_a_process_answers_a_turn_of_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(inference, "answering", lambda way, name, folder: lambda path: np.full(2, len(path.name)))
+    monkeypatch.setattr(inference, "answering", lambda *_: lambda path: np.full(2, len(path.name)))
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(["compact_cnn", "a/b.wav", "long.wav"]) + "\n"))
     inference.child("predict", tmp_path)
     (first, second) = json.loads(capsys.readouterr().out)
