@@ -280,7 +280,7 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=80, help="clips that are compared")
     parser.add_argument("--repeats", type=int, default=5, help="of the comparison, interleaved")
     parser.add_argument(
-        "--sizes", type=int, nargs="*", default=[100, 1_000, 4_000], help="of data sets; 1,000 tracks are 0.3 GB"
+        "--sizes", type=int, nargs="*", default=[100, 1_000], help="of data sets; 1,000 tracks are 0.3 GB"
     )
     parser.add_argument("--essentia", default="", help="a Python that has essentia")
     parser.add_argument("--json", type=Path, help="where to write the figures")
