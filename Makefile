@@ -36,7 +36,6 @@ test-real: .venv/installed
 bench: .venv/installed
 	mkdir -p runs/bench
 	$(BIN)/python benchmarks/features.py --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --json runs/bench/features.json
-	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json
 	$(BIN)/python benchmarks/pipeline.py --json runs/bench/pipeline.json
 	$(BIN)/python benchmarks/training.py $${TORCH:+--torch "$$TORCH"} --json runs/bench/training.json
 	$(BIN)/python benchmarks/inference.py --data "$${DATA:-demo}" --json runs/bench/inference.json

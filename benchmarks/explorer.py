@@ -10,13 +10,14 @@ import shutil
 import statistics
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from playwright.sync_api import Browser, sync_playwright
 
 from genre_utils import catalog, evaluation
-from genre_utils.explorer import data, page
+from genre_utils.explorer import data, media, page
 from genre_utils.params import Params
 from genre_utils.run_folder import machine
 
@@ -111,10 +112,12 @@ def pages(browser: Browser, params: Params, folder: Path) -> list[dict[str, floa
         [some.assign(track_id=f"{number} " + some["track_id"]) for number in range(-(-TEST_TRACKS // len(some)))]
     )
     made = explored(copies.head(TEST_TRACKS).sort_values("track_id"), params)
+    encoded = list(media.of_tracks(made.paths, params))  # once for both pages
     rows = []
     for single_file in (False, True):
         where = folder / f"single_file_{single_file}"
-        address = page.write(made, where, single_file)
+        with patch.object(media, "of_tracks", lambda *_: encoded):
+            address = page.write(made, where, single_file)
         size = sum(path.stat().st_size for path in where.rglob("*") if path.is_file())
         times = openings(browser, address)
         rows.append({

@@ -1,4 +1,4 @@
-"""How soon notebook 1 shows a figure, what the imports cost, and where the seconds of ``make run`` go.
+"""How soon notebook 1 shows a figure, and where the seconds of ``make run`` go.
 
 .venv/bin/python benchmarks/startup.py --json startup.json
 
@@ -9,15 +9,12 @@ import argparse
 import ast
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -32,8 +29,6 @@ from genre_utils.run_folder import machine
 
 FIRST_FIGURE_SECONDS, RUN_SECONDS = 5, 180  # the goals
 LESSONS = 4
-TENSORFLOW = "TensorFlow"
-LIBRARIES = 8  # in the table of imports
 SLOWEST = 4  # cells of a notebook in the table of the run
 RUN = """
 import sys
@@ -54,45 +49,6 @@ def copy_of_project(folder: Path) -> Path:
     for notebook in headless.notebooks()[:LESSONS]:
         shutil.copy(notebook, folder / "notebooks")
     return folder
-
-
-def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run this Python, with the project's package, to its end."""
-    environment = os.environ | {"PYTHONPATH": str(project)}
-    return subprocess.run(
-        [sys.executable, *words], cwd=project, env=environment, check=True, stderr=subprocess.PIPE, text=True
-    )
-
-
-def imports(notebook: Path) -> str:
-    """The first cell that imports."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    return next(c.source for c in cells if c.cell_type == "code" and re.search(r"^(import|from) ", c.source, re.M))
-
-
-def by_library(log: str) -> Counter[str]:
-    """Seconds by top-level package, of what ``python -X importtime`` writes; of its own modules as Python."""
-    seconds: Counter[str] = Counter()
-    for own, module in re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", log, re.M):
-        package = module.partition(".")[0]
-        seconds["Python" if package in sys.stdlib_module_names else package] += int(own) / 1e6
-    return seconds
-
-
-def of_imports(project: Path, notebooks: list[Path], repeats: int) -> Iterator[dict]:
-    """Seconds of a fresh process for the imports at the top of each notebook, and for TensorFlow; interleaved."""
-    steps = {notebook.stem: imports(notebook) for notebook in notebooks}
-    # Not by the package, which sends TensorFlow's log, and with it this one, to nowhere.
-    steps[TENSORFLOW] = "import keras, tensorflow"
-    seconds: dict[str, list[float]] = {step: [] for step in steps}
-    for _ in range(repeats):
-        for step, source in steps.items():
-            start = time.perf_counter()
-            python(project, "-c", source)
-            seconds[step].append(time.perf_counter() - start)
-    for step, source in steps.items():
-        libraries = by_library(python(project, "-X", "importtime", "-c", source).stderr)
-        yield {"what": "imports", "of": step, "seconds": statistics.median(seconds[step]), "libraries": libraries}
 
 
 def first_figure(notebook: Path, project: Path, run_dir: Path) -> float:
@@ -136,10 +92,7 @@ def of_notebook(executed: Path) -> dict:
 
 
 def show(rows: list[dict]) -> None:
-    """Print the three tables."""
-    for row in (row for row in rows if row["what"] == "imports"):
-        most = ", ".join(f"{name} {seconds:.2f}" for name, seconds in row["libraries"].most_common(LIBRARIES))
-        print(f"imports, {row['of']:>21}: {row['seconds']:5.2f} s (by -X importtime: {most})")
+    """Print both tables."""
     for row in (row for row in rows if row["what"] == "first figure"):
         print(f"first figure, {row['of']:>21}: {row['seconds']:5.2f} s")
     parts = ["kernel", "imports", "cells", "saving and stopping", "HTML"]
@@ -168,17 +121,14 @@ def main() -> int:
             project = copy_of_project(Path(temporary) / "project")
             run_dir.mkdir()
             start = time.perf_counter()
-            python(project, "-c", RUN, str(run_dir))
+            command = [sys.executable, "-c", RUN, str(run_dir)]
+            subprocess.run(command, cwd=project, env=os.environ | {"PYTHONPATH": str(project)}, check=True)
             ratios[f"notebooks 1 to {LESSONS} / {RUN_SECONDS} s"] = (time.perf_counter() - start) / RUN_SECONDS
         rows = [of_notebook(run_dir / notebook.name) for notebook in notebooks]
         seconds = statistics.median(first_figure(notebooks[0], project, run_dir) for _ in range(options.repeats))
         rows.append({"what": "first figure", "of": notebooks[0].stem, "seconds": seconds})
-        rows += of_imports(project, notebooks, options.repeats)
     show(rows)
-    importing = {row["of"]: row["seconds"] for row in rows if row["what"] == "imports"}
-    first = notebooks[0].stem
-    ratios[f"first figure of {first} / {FIRST_FIGURE_SECONDS} s"] = seconds / FIRST_FIGURE_SECONDS
-    ratios |= {f"imports of {of} / of {first}": importing[of] / importing[first] for of in importing if of != first}
+    ratios[f"first figure of {notebooks[0].stem} / {FIRST_FIGURE_SECONDS} s"] = seconds / FIRST_FIGURE_SECONDS
     print()
     for name, ratio in ratios.items():
         print(f"{name:>45}: {ratio:.2f}")

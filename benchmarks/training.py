@@ -240,10 +240,8 @@ def main() -> int:
     ways = [way for way in WAYS if way != "torch" or options.torch]
     if not options.torch:
         print("PyTorch: not measured. Name a Python that has it, such as another environment's, with --torch.")
-    processes, facts = {}, {}
-    for way in ways:  # one after the other, so that none is disturbed while it traces
-        processes[way] = started(way, options)
-        facts[way] = asked(processes[way])
+    processes = {way: started(way, options) for way in ways}
+    facts = {way: asked(process) for way, process in processes.items()}  # all have traced, and wait
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     losses: dict[str, list[float]] = {way: [facts[way]["losses"][-1]] for way in ways}
     products = []
