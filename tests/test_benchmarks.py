@@ -36,6 +36,7 @@ names = (
     "pipeline",
     "ensemble",
     "features",
+    "gpu",
     "inference",
     "reasons",
     "startup",
@@ -43,7 +44,7 @@ names = (
     "tries",
     "trust",
 )
-accuracy, delivery, ensemble, extraction, inference, reasons, startup, steps, tries, trust = map(script, names)
+accuracy, delivery, ensemble, extraction, gpu, inference, reasons, startup, steps, tries, trust = map(script, names)
 
 GENRES = ("blues", "jazz", "rock")
 
@@ -308,6 +309,44 @@ def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--logmel" in done.stdout
+
+
+def test_every_way_on_a_gpu_is_the_same_training(arrays, lists, tmp_path):
+    """Where the store lies changes nothing; another precision changes the rounding, and no weight's type."""
+    words = ["--logmel", *map(str, arrays), "--lists", str(lists), "--image", "16", "--batch", "8", "--epochs", "3"]
+    found = gpu.main([*words, "--json", str(tmp_path / "gpu.json")])
+    assert json.loads((tmp_path / "gpu.json").read_text()) == found
+    shares = {(row["precision"], row["batches"]): row["test_segments_right"] for row in found["rows"]}
+    assert len(shares) == 6
+    for precision in gpu.PRECISIONS:
+        np.testing.assert_allclose(shares[precision, gpu.HOST], shares[precision, gpu.RESIDENT], atol=0.1)
+    assert found["ratios"]["float32, from the host / float32, from the host"] == 1
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_rounds_what_is_between_the_image_and_the_probabilities(precision, rng):
+    params = Params(image_height=16, image_width=16)
+    plain = models.build(params, len(GENRES), frames=64)
+    mixed = gpu.in_precision(plain, precision)
+    assert {weight.dtype for weight in mixed.weights} == {"float32"}
+    heard = rng.uniform(-80, 0, (8, 128, 64)).astype(np.float32)
+    np.testing.assert_array_equal(models.image_of(mixed, heard), models.image_of(plain, heard))
+    ours, theirs = mixed.predict(heard, verbose=0), plain.predict(heard, verbose=0)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours.sum(axis=1), 1, atol=1e-6)
+    assert 1e-6 < np.abs(ours - theirs).max() < 0.01
+
+
+def test_a_store_on_the_device_gives_the_losses_of_batches_from_the_host(rng):
+    params = Params(image_height=16, image_width=16, batch_size=8)
+    store, label = rng.uniform(-80, 0, (24, 128, 64)).astype(np.float16), rng.integers(0, len(GENRES), 24)
+    rows = rng.permutation(24)
+    losses = {}
+    for where in (gpu.HOST, gpu.RESIDENT):
+        model = gpu.trainer(store, len(GENRES), params, "float32", where)
+        given = rows if where == gpu.RESIDENT else store[rows]
+        losses[where] = model.fit(given, label[rows], batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses[gpu.RESIDENT], losses[gpu.HOST], rtol=1e-4)
 
 
 @pytest.mark.parametrize("model", ["paper_cnn", "compact_cnn"])
