@@ -232,7 +232,7 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory of one track for the next.
 
     glibc hands free memory back to the system as soon as it exceeds twice the largest block freed so far, and every
-    track then takes nine times as many page faults, a ninth of its time. A block of just under 32 MB, the most
+    track then takes six times as many page faults or more, a ninth of its time. A block of just under 32 MB, the most
     that glibc learns from, ends that; it is never touched, and elsewhere it does nothing.
     """
     np.empty(31 << 20, np.uint8)
