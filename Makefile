@@ -35,7 +35,8 @@ test-real: .venv/installed
 # where make test-browser has installed what that needs.
 bench: .venv/installed
 	mkdir -p runs/bench
-	$(BIN)/python benchmarks/features.py --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --json runs/bench/features.json
+	$(BIN)/python benchmarks/features.py --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --sizes --json runs/bench/features.json
+	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json
 	$(BIN)/python benchmarks/pipeline.py --json runs/bench/pipeline.json
 	$(BIN)/python benchmarks/training.py $${TORCH:+--torch "$$TORCH"} --json runs/bench/training.json
 	$(BIN)/python benchmarks/inference.py --data "$${DATA:-demo}" --json runs/bench/inference.json
