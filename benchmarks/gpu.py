@@ -92,18 +92,9 @@ def trainer(store: np.ndarray, genres: int, params: Params, precision: str, wher
     return recipe.compiled(network, params, types.SimpleNamespace(Adam=adam))
 
 
-def epoch(model: keras.Model, where: str, store: np.ndarray, label: np.ndarray, rows: np.ndarray, batch: int) -> float:
-    """Seconds of an epoch over these rows in this order."""
-    given = rows.astype(np.int32) if where == RESIDENT else store[rows]  # the host's shuffling is not timed
-    started = time.perf_counter()
-    model.fit(given, label[rows], batch_size=batch, epochs=1, shuffle=False, verbose=0)
-    return time.perf_counter() - started
-
-
-def right(model: keras.Model, where: str, store: np.ndarray, label: np.ndarray, rows: np.ndarray, batch: int) -> float:
-    """Share of these rows whose genre is the most probable one."""
-    given = rows.astype(np.int32) if where == RESIDENT else store[rows]
-    return float((model.predict(given, batch_size=batch, verbose=0).argmax(axis=1) == label[rows]).mean())
+def given(where: str, store: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """What a network gets of these rows: the rows themselves, or their log-mels."""
+    return rows.astype(np.int32) if where == RESIDENT else store[rows]
 
 
 def measure(store: np.ndarray, label: np.ndarray, split: pd.Series, params: Params, genres: int) -> list[dict]:
@@ -115,10 +106,13 @@ def measure(store: np.ndarray, label: np.ndarray, split: pd.Series, params: Para
     reached: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
     for number in range(params.max_epochs):
         order = np.random.default_rng([params.seed, number]).permutation(train)
-        for (precision, where), model in trainers.items():
-            words = (model, where, store, label)
-            seconds[precision, where].append(epoch(*words, order, params.batch_size))
-            reached[precision, where].append(right(*words, test, params.batch_size))
+        for way, model in trainers.items():
+            x = given(way[1], store, order)  # the host's shuffling is not timed
+            started = time.perf_counter()
+            model.fit(x, label[order], batch_size=params.batch_size, epochs=1, shuffle=False, verbose=0)
+            seconds[way].append(time.perf_counter() - started)
+            said = model.predict(given(way[1], store, test), batch_size=params.batch_size, verbose=0)
+            reached[way].append(float((said.argmax(axis=1) == label[test]).mean()))
     rows = []
     for way in ways:
         usual = statistics.median(seconds[way][1:])  # the first one compiles

@@ -350,8 +350,8 @@ def test_a_store_on_the_device_gives_the_losses_of_batches_from_the_host(rng):
     losses = {}
     for where in (gpu.HOST, gpu.RESIDENT):
         model = gpu.trainer(store, len(GENRES), params, "float32", where)
-        given = rows if where == gpu.RESIDENT else store[rows]
-        losses[where] = model.fit(given, label[rows], batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
+        x = gpu.given(where, store, rows)
+        losses[where] = model.fit(x, label[rows], batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
     np.testing.assert_allclose(losses[gpu.RESIDENT], losses[gpu.HOST], rtol=1e-4)
 
 
