@@ -17,7 +17,7 @@ from typing import Any
 
 import broken_corpus as corpus
 
-from genre_utils import catalog, headless
+from genre_utils import catalog, profiles
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder, machine, read_mapping
@@ -130,7 +130,7 @@ def cases(folder: Path) -> Iterator[tuple[str, str, Callable[[], Any], Any]]:
         yield "params.yml", name, lambda data=data: of_run(folder, data), right and Params(**right)
     yield "profile", "a folder instead", lambda: read_mapping(folder), None
     for name in ("../demo", "/etc/passwd", "demo.yml", "", ".", "demo\0", "x" * 10**5, "demo\n"):
-        yield "profile", f"the name {name!r:.20}", lambda name=name: headless.read_profile(name), None
+        yield "profile", f"the name {name!r:.20}", lambda name=name: profiles.read_profile(name), None
     for name, default in Params().to_mapping().items():
         wrong = {"a list": [], "a mapping": {}, "nothing": None, "bytes": b"x", "not a number": float("nan")}
         wrong |= {"infinity": float("inf"), "10^400": 10**400, "less than nothing": -1}
@@ -156,7 +156,7 @@ def cases(folder: Path) -> Iterator[tuple[str, str, Callable[[], Any], Any]]:
         "seed=*a",
         "seed=\0",
     ):
-        yield "--set", repr(text), lambda text=text: headless.checked({}, [text], Params().to_mapping()), None
+        yield "--set", repr(text), lambda text=text: profiles.checked({}, [text], Params().to_mapping()), None
 
 
 def tracks(folder: Path, data: bytes) -> list[tuple[str, str, str]]:
@@ -169,7 +169,7 @@ def tracks(folder: Path, data: bytes) -> list[tuple[str, str, str]]:
 def profile(folder: Path, data: bytes) -> dict[str, Any]:
     """As ``run --profile`` reads it."""
     (folder / "a.yml").write_bytes(data)
-    return headless.checked(read_mapping(folder / "a.yml"), [], Params().to_mapping())
+    return profiles.checked(read_mapping(folder / "a.yml"), [], Params().to_mapping())
 
 
 def of_run(folder: Path, data: bytes) -> Params:

@@ -87,11 +87,11 @@ def noise(folder: Path) -> Path:
 
 def by_papermill(project: Path, out: Path, values: dict[str, Any], notebooks: list[Path]) -> None:
     """Notebook after notebook by papermill's own command."""
-    from genre_utils import headless
+    from genre_utils import profiles
 
     out.mkdir()
     for notebook in notebooks:
-        known = headless.parameters_of(notebook)
+        known = profiles.parameters_of(notebook)
         chosen = {name: value for name, value in values.items() if name in known} | {"run_dir": str(out)}
         (project / "values.yml").write_text(yaml.safe_dump(chosen))
         words = [
@@ -219,10 +219,10 @@ def cost(image: int, batch: int, repeats: int, folder: Path) -> dict[str, Any]:
 
 def runs(folder: Path, short: bool) -> dict[str, Path]:
     """Run folders by the way in which they were made; the first is what the others are compared with."""
-    from genre_utils import headless
+    from genre_utils import profiles
 
     first, second = (tree(folder / name) for name in ("first copy", "second copy"))
-    notebooks = headless.notebooks()[:4]
+    notebooks = profiles.notebooks()[:4]
     if short:
         values = SHORT | {"dataset": str(noise(folder / "music"))}
         found = {name: folder / name for name in ("papermill", "cell by cell")}
@@ -236,7 +236,7 @@ def runs(folder: Path, short: bool) -> dict[str, Path]:
     run = ["-m", "genre_utils", "run"]
     ended(start(first, *run, "--profile", "ci", *settings, "--out", found["headless"]), first)
     ended(start(second, *run, "--again", found["headless"], "--out", found["run --again"]), second)
-    values = headless.read_profile("ci") | FULL
+    values = profiles.read_profile("ci") | FULL
     by_papermill(tree(folder / "third copy"), found["papermill"], values, notebooks)
     step_through(tree(folder / "fourth copy"), found["cell by cell"], values, notebooks)
     return found
@@ -259,11 +259,11 @@ def main() -> int:
     if options.step:
         stepped(options.step, options.values)
         return 0
-    from genre_utils import headless
+    from genre_utils import profiles
     from genre_utils.run_folder import machine
 
     if options.papermill:
-        by_papermill(Path.cwd(), options.papermill, options.values, headless.notebooks()[:4])
+        by_papermill(Path.cwd(), options.papermill, options.values, profiles.notebooks()[:4])
         return 0
     about = machine(("tensorflow", "keras", "numpy"))
     print(", ".join(f"{name} {value}" for name, value in about.items()))

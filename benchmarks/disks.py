@@ -22,9 +22,11 @@ from genre_utils import (
     disk,
     errors,
     evaluation,
+    execution,
     explorer,
     headless,
     models,
+    profiles,
     run_folder,
     splits,
     store,
@@ -189,8 +191,11 @@ def house(folder: Path, source: str) -> Iterator[Path]:
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, notebooks / "01_only.ipynb")
-    places = {"NOTEBOOKS": notebooks, "PROFILES": notebooks / "profiles", "RUNS": folder / "runs", "PROJECT": folder}
-    with mock.patch.multiple(headless, **places), mock.patch.object(headless, "ARTEFACTS", ()):
+    with (
+        mock.patch.multiple(profiles, NOTEBOOKS=notebooks, PROFILES=notebooks / "profiles"),
+        mock.patch.multiple(headless, RUNS=folder / "runs", ARTEFACTS={}),
+        mock.patch.object(execution, "PROJECT", folder),
+    ):
         yield folder / "runs"
 
 

@@ -32,7 +32,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from genre_utils import audio, catalog, gtzan, headless, light, unpack
+from genre_utils import audio, catalog, gtzan, light, profiles, unpack
 from genre_utils.errors import GenreUtilsError
 from genre_utils.params import Params
 from genre_utils.run_folder import machine, read_mapping
@@ -156,13 +156,13 @@ def unpacked(path: Path) -> None:
 
 def profiled(path: Path) -> None:
     """As ``run --profile`` reads one."""
-    values = headless.checked(read_mapping(path), [], headless.RUNNER_KEYS | Params().to_mapping())
-    Params.from_mapping({name: value for name, value in values.items() if name in headless.PARAMS_NAMES})
+    values = profiles.checked(read_mapping(path), [], profiles.RUNNER_KEYS | Params().to_mapping())
+    Params.from_mapping({name: value for name, value in values.items() if name in Params().to_mapping()})
 
 
 def settled(path: Path) -> None:
     """As ``run --set``."""
-    headless.checked({}, [path.read_text(encoding="utf-8", errors="replace")], Params().to_mapping())
+    profiles.checked({}, [path.read_text(encoding="utf-8", errors="replace")], Params().to_mapping())
 
 
 def in_export(path: Path) -> None:

@@ -48,8 +48,8 @@ SMALL = Params(
 )  # fmt: skip
 RUN = """
 from genre_utils import headless
-left_out = ("duplicates.csv", "explorer/index.html", "model/README.md", "protocols.csv", "ablation.csv", "ensemble.csv")
-headless.ARTEFACTS = tuple(name for name in headless.ARTEFACTS if name not in left_out)
+for name in ("explorer/index.html", "model/README.md"):
+    headless.ARTEFACTS[4].remove(name)
 headless.run("three")
 """
 
@@ -234,14 +234,14 @@ class Project:
     def __init__(self, folder: Path) -> None:
         import nbformat
 
-        from genre_utils import headless
+        from genre_utils import profiles
 
         self.folder, self.log = folder / "project", folder / "log"
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / "genre_utils", self.folder / "genre_utils", ignore=ignored)
         (self.folder / "notebooks" / "profiles").mkdir(parents=True)
         for stem in LESSONS:
-            notebook = nbformat.read(headless.NOTEBOOKS / f"{stem}.ipynb", as_version=4)
+            notebook = nbformat.read(profiles.NOTEBOOKS / f"{stem}.ipynb", as_version=4)
             last = next((n for n, cell in enumerate(notebook.cells) if LAST_CELL in cell.source), len(notebook.cells))
             notebook.cells = [cell for cell in notebook.cells[: last + 1] if not cell.source.startswith("figures.")]
             nbformat.write(notebook, self.folder / "notebooks" / f"{stem}.ipynb")

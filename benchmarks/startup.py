@@ -23,7 +23,7 @@ import papermill.parameterize
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
-from genre_utils import headless
+from genre_utils import execution, profiles
 from genre_utils.paths import PROJECT
 from genre_utils.run_folder import machine
 
@@ -33,11 +33,12 @@ SLOWEST = 4  # cells of a notebook in the table of the run
 RUN = """
 import sys
 from pathlib import Path
-from genre_utils import headless
-values = headless.RUNNER_KEYS | headless.read_profile("demo")
-for notebook in headless.notebooks():
-    chosen = {name: values[name] for name in headless.parameters_of(notebook) if name in values}
-    headless.execute(notebook, Path(sys.argv[1]), chosen | {"run_dir": sys.argv[1]}, values["cell_timeout_seconds"])
+from genre_utils import execution, profiles
+values = profiles.RUNNER_KEYS | profiles.read_profile("demo")
+for notebook in profiles.notebooks():
+    chosen = {name: values[name] for name in profiles.parameters_of(notebook) if name in values}
+    chosen |= {"run_dir": sys.argv[1]}
+    execution.execute(notebook, Path(sys.argv[1]), chosen, values["silence_seconds"], lambda *_: None)
 """
 
 
@@ -45,8 +46,8 @@ def copy_of_project(folder: Path) -> Path:
     """The package and the first notebooks alone: no music, no features, no run."""
     shutil.copytree(PROJECT / "genre_utils", folder / "genre_utils", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "notebooks").mkdir()
-    shutil.copytree(headless.PROFILES, folder / "notebooks" / "profiles")
-    for notebook in headless.notebooks()[:LESSONS]:
+    shutil.copytree(profiles.PROFILES, folder / "notebooks" / "profiles")
+    for notebook in profiles.notebooks()[:LESSONS]:
         shutil.copy(notebook, folder / "notebooks")
     return folder
 
@@ -57,7 +58,7 @@ def first_figure(notebook: Path, project: Path, run_dir: Path) -> float:
         papermill.iorw.load_notebook_node(str(notebook)), {"run_dir": str(run_dir)}
     )
     client = NotebookClient(
-        node, kernel_name=headless.KERNEL, resources={"metadata": {"path": str(project)}}, config=headless.ENCRYPTED
+        node, kernel_name=execution.KERNEL, resources={"metadata": {"path": str(project)}}, config=execution.ENCRYPTED
     )
     start = time.perf_counter()
     with client.setup_kernel():
@@ -110,7 +111,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    notebooks = headless.notebooks()[:LESSONS]
+    notebooks = profiles.notebooks()[:LESSONS]
     ratios = {}
     with tempfile.TemporaryDirectory() as temporary:
         run_dir = Path(temporary) / "run"

@@ -28,10 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m genre_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run all notebooks headlessly into one run folder")
+    run = commands.add_parser(
+        "run", help="run notebooks headlessly into one run folder",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Without options: the paper, notebooks 1 to 4, on the demo data.", epilog=known_profiles(),
+    )  # fmt: skip
     told = run.add_mutually_exclusive_group()
-    told.add_argument("--profile", default="demo", help="a file of notebooks/profiles (default: demo)")
+    told.add_argument("--profile", default="demo", help="what to run on, see below (default: demo)")
+    told.add_argument("--continue", type=Path, metavar="RUN", dest="before", help="go on where a run stopped")
     told.add_argument("--again", type=Path, metavar="RUN", help="repeat a run with its own values, and compare")
+    run.add_argument("--notebooks", metavar="WHICH", help="1-4 (default: the paper), all, or a part such as 5-6")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
     run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     run.add_argument("--dask", metavar="ADDRESS", help="of a scheduler, as tcp://host:8786: spread extraction over it")
@@ -57,12 +63,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.command == "run":
             from genre_utils import headless  # papermill and nbconvert, which fetch does not need
+            from genre_utils.run_folder import RunFolder
 
-            if chosen.again and chosen.set:
-                parser.error("--again repeats a run as it was, and takes no --set")
+            if chosen.again and (chosen.set or chosen.notebooks):
+                parser.error("--again repeats a run as it was, and takes neither --set nor --notebooks")
+            if chosen.before and (chosen.set or chosen.out):
+                parser.error("--continue goes on with a run as it was told, in its folder: no --set and no --out")
             if chosen.again:
                 return again(chosen.again, chosen.out, chosen.dask)
-            headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask)
+            if chosen.before:
+                headless.resume(RunFolder.existing(chosen.before), chosen.dask, chosen.notebooks or "")
+            else:
+                headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask, chosen.notebooks or headless.PAPER)
         elif chosen.command == "predict":
             from genre_utils import asking
 
@@ -83,6 +95,14 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nInterrupted.", file=sys.stderr)
         return 130  # what a shell expects
     return 0
+
+
+def known_profiles() -> str:
+    """The profiles and what each is and takes, for ``run --help``."""
+    from genre_utils import profiles
+
+    names = sorted(path.stem for path in profiles.PROFILES.glob("*.yml"))
+    return "\n".join(["profiles:", *(f"  {name}: {profiles.described(name)}" for name in names)])
 
 
 def again(path: Path, out: Path | None, dask: str | None) -> int:

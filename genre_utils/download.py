@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from genre_utils.errors import DownloadError
 from genre_utils.paths import PROJECT
-from genre_utils.progress import HEADLESS, SECONDS_BETWEEN_LINES
+from genre_utils.progress import HEADLESS, SECONDS_BETWEEN_SIGNS, sign
 from genre_utils.unpack import unpack
 
 RETRIES = 2  # pooch waits 1 s, then 2 s: enough for a hiccup, short enough for a dead host
@@ -280,8 +280,8 @@ class Lines:
     def update(self, count: int) -> None:
         """Add bytes, and say how many have come if the last line is old or this is the end."""
         self.count += count
-        if self.count == self.total or time.monotonic() - self.last_seconds >= SECONDS_BETWEEN_LINES:
-            print(f"download: {self.count / 1e6:.1f}/{self.total / 1e6:.1f} MB", flush=True)
+        if self.count == self.total or time.monotonic() - self.last_seconds >= SECONDS_BETWEEN_SIGNS:
+            sign(f"download: {self.count / 1e6:.1f}/{self.total / 1e6:.1f} MB", last=self.count == self.total)
             self.last_seconds = time.monotonic()
 
     def reset(self) -> None:

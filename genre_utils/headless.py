@@ -1,6 +1,5 @@
 """The notebooks in order, without a browser: papermill into one run folder."""
 
-import ast
 import contextlib
 import datetime
 import math
@@ -8,135 +7,34 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import papermill
-from jupyter_client.kernelspec import NoSuchKernel
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
-from nbformat.reader import NotJSONError
-from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
+from genre_utils import cluster, disk, execution, preflight, profiles, provenance, report
+from genre_utils.errors import DiskError, ParamsError, RunError
+from genre_utils.paths import CACHE, RUNS
+from genre_utils.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
+from genre_utils.progress import HEADLESS, Screen
+from genre_utils.run_folder import LATEST, RunFolder
 
-from genre_utils import catalog, cluster, disk, download, provenance, report
-from genre_utils.errors import ParamsError, RunError
-from genre_utils.params import Params, as_type, unknown_name
-from genre_utils.paths import CACHE, NOTEBOOKS, PROFILES, PROJECT, RUNS
-from genre_utils.progress import HEADLESS
-from genre_utils.run_folder import LATEST, RunFolder, plain, read_mapping
-
-KERNEL = "python3"
-ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or every kernel begins with a warning
-RUNNER_KEYS = {"cell_timeout_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
-PARAMS_NAMES = frozenset(Params().to_mapping())
-ARTEFACTS = (
-    provenance.RECORD,
-    "duplicates.csv",
-    "params.yml",
-    "tracks.parquet",
-    "split.csv",
-    "history.csv",
-    "model.keras",
-    "predictions.parquet",
-    "metrics.json",
-    "explorer/index.html",
-    "model/README.md",
-    "protocols.csv",
-    "ablation.csv",
-    "ensemble.csv",
-)
+ARTEFACTS = {  # what each notebook leaves at the least
+    1: ["duplicates.csv"],
+    2: ["params.yml", "tracks.parquet"],
+    3: ["split.csv", "history.csv", "model.keras"],
+    4: ["predictions.parquet", "metrics.json", "explorer/index.html", "model/README.md"],
+    5: ["protocols.csv"],
+    6: ["ablation.csv", "ensemble.csv"],
+}
 
 
-def notebooks() -> list[Path]:
-    """The numbered notebooks, in order."""
-    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-
-
-def parameters_of(notebook: Path) -> dict[str, Any]:
-    """Names and defaults in a notebook's ``parameters`` cell.
-
-    Parameters
-    ----------
-    notebook : Path
-        An .ipynb file.
-
-    Returns
-    -------
-    dict
-        Name to literal; its type is the parameter's type.
-    """
-    found = papermill.inspect_notebook(str(notebook))
-    return {name: ast.literal_eval(facts["default"]) for name, facts in found.items()}
-
-
-def read_profile(name: str) -> dict[str, Any]:
-    """A profile's names and values.
-
-    Parameters
-    ----------
-    name : str
-        Of a file in ``notebooks/profiles``, without its suffix.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ParamsError
-        If there is none of that name, or it is not a mapping.
-    """
-    profiles = {path.stem: path for path in PROFILES.glob("*.yml")}
-    if name not in profiles:
-        raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))
-    return read_mapping(profiles[name])
-
-
-def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Profile and ``--set`` together, every name known and every value of its type.
-
-    Parameters
-    ----------
-    values : Mapping
-        The profile.
-    settings : list of str
-        Texts of the form ``name=value``, which win over the profile.
-    defaults : Mapping
-        Every known name with a value of its type.
-
-    Returns
-    -------
-    dict
-        Names and values.
-
-    Raises
-    ------
-    ParamsError
-        If a name is unknown (the message gives the nearest), or a type wrong. papermill would only warn.
-    """
-    merged = dict(values)
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise ParamsError(f"--set needs name=value. Received: {setting!r}.")
-        is_text = isinstance(defaults.get(name), str)
-        merged[name] = text if is_text else plain(text, f"--set {name}: {text!r} is not a value")
-    for name, value in merged.items():
-        if name not in defaults:
-            raise ParamsError(unknown_name(str(name), defaults))
-        merged[name] = as_type(name, value, type(defaults[name]))
-    named = {*catalog.DEMOS, *download.REMOTES}
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # what cannot be a path the catalog refuses
-        path = Path(merged.get("dataset", "")).expanduser()
-        if path.parts and str(path) not in named and path.exists():  # relative to the caller's folder
-            merged["dataset"] = str(path.resolve())
-    return merged
-
-
-def run(profile: str, settings: list[str] | None = None, out: Path | None = None, dask: str | None = None) -> RunFolder:
-    """Run every notebook in one fresh run folder, and write its report.
+def run(
+    profile: str,
+    settings: list[str] | None = None,
+    out: Path | None = None,
+    dask: str | None = None,
+    numbers: str = PAPER,
+) -> RunFolder:
+    """Run notebooks in one fresh run folder, and write its report.
 
     Parameters
     ----------
@@ -149,77 +47,167 @@ def run(profile: str, settings: list[str] | None = None, out: Path | None = None
         points to it afterwards.
     dask : str, optional
         Address of a Dask scheduler: the notebooks spread extraction over its workers.
+    numbers : str
+        Which notebooks, as :func:`chosen` reads them; without it the paper's.
 
     Returns
     -------
     RunFolder
-        With every artefact in it, checked.
+        With every artefact of these notebooks in it, checked.
 
     Raises
     ------
-    ParamsError
-        Before anything starts, if profile or settings do not fit the notebooks.
-    ClusterError
-        Before anything starts, if the Dask cluster cannot do the work.
+    ParamsError, CatalogError, SplitError, ClusterError, DiskError
+        Before anything starts, if profile, settings, data set, protocol, cluster or disk do not allow the run.
     RunError
-        If a notebook failed (executed notebooks and their HTML are kept), or left something out.
-    DiskError
-        If the run folder cannot be written.
+        If a notebook failed or left something out. What was executed is kept and reported, ``runs/latest`` points to
+        it, and :func:`resume` goes on from there.
 
     References
     ----------
     papermill. Every notebook gets its own kernel, so that it also works alone.
     """
-    values = checked(read_profile(profile), settings or [], defaults())
-    made = {"profile": profile, "settings": settings or [], "values": RUNNER_KEYS | values}
-    return run_as(made, profile, out, dask)
+    values = RUNNER_KEYS | checked(profiles.read_profile(profile), settings or [], defaults())
+    wanted = chosen(numbers)
+    print(f"{profile}: {profiles.described(profile)}", flush=True)
+    made = {"profile": profile, "settings": settings or [], "values": values}
+    return begin(made, profile, out, dask, wanted)
 
 
 def again(before: RunFolder, out: Path | None = None, dask: str | None = None) -> dict[str, tuple[Any, Any]]:
     """Repeat a headless run with its own values, whatever its profile says today; return the ``differences``."""
-    made, metrics = provenance.recorded(before), before.metrics()
+    made, metrics = recorded(before) | {"commit": "", "versions": {}}, before.metrics()
+    result = begin(made, "again", out, dask, asked(made))
+    return provenance.differences(metrics, result.metrics())
+
+
+def resume(before: RunFolder, dask: str | None = None, numbers: str = "") -> RunFolder:
+    """Go on with a run that stopped, or with more notebooks than it was asked for; what is done is not done again.
+
+    Parameters
+    ----------
+    before : RunFolder
+        Of a headless run.
+    dask : str, optional
+        As for :func:`run`.
+    numbers : str
+        Which notebooks, as :func:`chosen` reads them; without it those that the run was asked for.
+
+    Returns
+    -------
+    RunFolder
+        The same, with every artefact in it.
+
+    Raises
+    ------
+    GenreUtilsError
+        As :func:`run`.
+    """
+    made = recorded(before)
+    wanted = chosen(numbers) if numbers else asked(made)
+    names = {path.stem for path in wanted} | set(made["notebooks"])
+    left = [path for path in wanted if path.stem not in made["done"]]
+    if not left:
+        raise RunError(f"{before.folder}: {', '.join(made['done'])} are done. More: --notebooks all, or a fresh run.")
+    made["notebooks"] = [path.stem for path in notebooks() if path.stem in names]
+    with Screen() as screen:
+        ready(made["values"], left, before.folder, dask, screen)
+        return go_on(before, made, left, before.folder.parent == RUNS.resolve(), screen)
+
+
+def recorded(before: RunFolder) -> dict[str, Any]:
+    """What a run was told, as far as today's notebooks still understand it."""
+    made = provenance.recorded(before)
     try:
-        values = checked(made["values"], [], defaults())
+        return made | {"values": RUNNER_KEYS | checked(made["values"], [], defaults())}
     except ParamsError as error:
         raise ParamsError(
             f"{before.folder / provenance.RECORD}: {error} It was made by the commit {made.get('commit') or 'unknown'}."
         ) from error
-    result = run_as(made | {"values": RUNNER_KEYS | values}, "again", out, dask)
-    return provenance.differences(metrics, result.metrics())
 
 
-def defaults() -> dict[str, Any]:
-    """Every name that a profile may set, with a value of its type."""
-    return RUNNER_KEYS | {name: value for path in notebooks() for name, value in parameters_of(path).items()}
+def asked(made: dict[str, Any]) -> list[Path]:
+    """The notebooks that a run was asked for; all of them, of a run that is older than the choice."""
+    return [path for path in notebooks() if path.stem in (made["notebooks"] or [path.stem])]
 
 
-def run_as(made: dict[str, Any], stem: str, out: Path | None, dask: str | None) -> RunFolder:
-    """Run every notebook with the ``values`` of what ``provenance.record`` writes; see :func:`run`."""
-    values = made["values"]
-    Params.from_mapping({name: value for name, value in values.items() if name in PARAMS_NAMES})  # possible at all?
+def ready(values: dict[str, Any], wanted: list[Path], runs: Path, dask: str | None, screen: Screen) -> None:
+    """Refuse what cannot end well, before anything starts."""
     if dask:
         with cluster.connected(dask, CACHE):
             os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
-    with disk.writing(out or RUNS):
-        folder = fresh_folder(stem, out)
-        result = RunFolder(folder)
+    os.environ[HEADLESS] = "1"  # likewise
+    with screen.showing("data set"):
+        known = {name: value for path in wanted for name, value in profiles.parameters_of(path).items()}
+        preflight.check(known | values, {number_of(path) for path in wanted}, runs)
+    screen.end()
+
+
+def begin(made: dict[str, Any], stem: str, out: Path | None, dask: str | None, wanted: list[Path]) -> RunFolder:
+    """Run notebooks in a fresh folder, by what ``provenance.record`` writes; see :func:`run`."""
+    with Screen() as screen:
+        ready(made["values"], wanted, out or RUNS, dask, screen)
+        with disk.writing(out or RUNS):
+            folder = fresh_folder(stem, out)
+        made = made | {"notebooks": [path.stem for path in wanted], "done": []}
+        return go_on(RunFolder(folder), made, wanted, out is None, screen)
+
+
+def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: bool, screen: Screen) -> RunFolder:
+    """Execute the notebooks that are left; report what there is, however it ends."""
+    folder, stopped = result.folder, ""
+    try:
         provenance.record(result, made)
-    started = time.monotonic()
-    print(f"profile {made['profile']} into {folder}", flush=True)
-    for number, notebook in enumerate(notebooks(), start=1):
-        print(f"\n[{number}/{len(notebooks())}] {notebook.stem}", flush=True)
-        chosen = {name: values[name] for name in parameters_of(notebook) if name in values}
-        with disk.writing(folder / notebook.name):
-            execute(notebook, folder, chosen | {"run_dir": str(folder)}, values["cell_timeout_seconds"])
-        print(f"      done after {time.monotonic() - started:.0f} s", flush=True)
-    check(result)
-    index = report.write(result, made["profile"])
-    if out is None:
-        point_to(RUNS / LATEST, folder)
-    metrics = result.metrics()
-    print(f"\n{report.sentence(metrics, 'segment')}\n{report.sentence(metrics, 'track')}")
-    print(f"{time.monotonic() - started:.0f} s in all. Open {index}", flush=True)
+        for notebook in left:
+            screen.begin(notebook.stem)
+            values = {name: made["values"][name] for name in profiles.parameters_of(notebook) if name in made["values"]}
+            with disk.writing(folder / notebook.name):
+                seconds = made["values"]["silence_seconds"]
+                execution.execute(notebook, folder, values | {"run_dir": str(folder)}, seconds, screen.listen)
+            check(result, number_of(notebook))
+            made["done"].append(notebook.stem)
+            provenance.record(result, made)
+            screen.end()
+    except BaseException as error:
+        stopped = str(error) or "It was interrupted."
+        screen.end("stopped")
+        raise
+    finally:
+        with contextlib.suppress(DiskError) if stopped else contextlib.nullcontext():
+            if any(folder.glob("*.ipynb")):
+                index = report.write(result, made, stopped)
+                if latest:
+                    point_to(RUNS / LATEST, folder)
+                tell(result, made, index, screen)
+            else:  # nothing has begun
+                shutil.rmtree(folder)
     return result
+
+
+def tell(result: RunFolder, made: dict[str, Any], index: Path, screen: Screen) -> None:
+    """Say what a run has come to, where it is, and how to go on."""
+    if (result.folder / "metrics.json").exists():
+        metrics = result.metrics()
+        print(f"\n{report.sentence(metrics, 'segment')}\n{report.sentence(metrics, 'track')}")
+    page = result.folder / "explorer" / "index.html"
+    print(f"\n{time.monotonic() - screen.started:.0f} s in all. Open the report:\n  {index}")
+    if page.exists():
+        print(f"Listen to its mistakes, cell by cell of the confusion matrix:\n  {page}")
+    missing = [path.stem for path in notebooks() if path.stem not in made["done"]]
+    left = [stem for stem in made["notebooks"] if stem in missing]
+    this = Path(os.path.relpath(result.folder))
+    if left:
+        print(f"Go on with {left[0]}, once what stopped it is mended:\n  {program()} run --continue {this}")
+    elif missing:
+        print(f"Go on with {', '.join(missing)}:\n  {program()} run --continue {this} --notebooks all")
+    print(flush=True)
+
+
+def program() -> str:
+    """How this program is called in the folder where the user is."""
+    python = Path(sys.executable)
+    within = python.is_relative_to(Path.cwd())
+    return f"{python.relative_to(Path.cwd()) if within else python} -m genre_utils"
 
 
 def fresh_folder(stem: str, out: Path | None) -> Path:
@@ -239,71 +227,31 @@ def fresh_folder(stem: str, out: Path | None) -> Path:
     raise RunError(f"{RUNS} already holds 99 runs named {stem}.")
 
 
-def execute(notebook: Path, folder: Path, values: dict[str, Any], timeout_seconds: int) -> None:
-    """Execute one notebook in its own kernel; keep it and its HTML whatever happens.
-
-    Parameters
-    ----------
-    notebook : Path
-        The lesson.
-    folder : Path
-        Gets the executed copy and its HTML.
-    values : dict
-        For its ``parameters`` cell.
-    timeout_seconds : int
-        Limit for one cell.
-
-    Raises
-    ------
-    RunError
-        If a cell failed; the message says which and why.
-    """
-    executed = folder / notebook.name
-    os.environ[HEADLESS] = "1"  # the kernel inherits it
-    try:
-        papermill.execute_notebook(
-            str(notebook), str(executed), values, kernel_name=KERNEL, cwd=str(PROJECT), progress_bar=False,
-            execution_timeout=timeout_seconds, stdout_file=sys.stdout, stderr_file=sys.stderr, config=ENCRYPTED,
-        )  # fmt: skip
-    except PapermillExecutionError as error:
-        cell = f"cell {error.cell_index + 1} ([{error.exec_count}])"
-        raise RunError(f"{notebook.stem}, {cell}: {error.ename}: {error.evalue}\nSee {executed}") from error
-    except CellTimeoutError as error:
-        raise RunError(
-            f"{notebook.stem}: a cell took longer than {timeout_seconds} s. "
-            f"Raise it: --set cell_timeout_seconds=…\n{error}\nSee {executed}"
-        ) from error
-    except (DeadKernelError, NoSuchKernel) as error:
-        raise RunError(
-            f"{notebook.stem}: the kernel {KERNEL} died (killed? out of memory?) or is not installed: "
-            f"{error}\nSee {executed}"
-        ) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError, NotJSONError):  # torn by a full disk, whose error is under way
-            page, _ = HTMLExporter().from_filename(str(executed))
-            page = page.replace("<head>", f"<head>{report.NO_SCRIPTS}", 1)
-            executed.with_suffix(".html").write_text(page, encoding="utf-8")
-
-
-def check(result: RunFolder) -> None:
-    """Assert that a run left everything, and that its figures are finite.
+def check(result: RunFolder, number: int) -> None:
+    """Assert that a notebook left everything, and that its figures are finite.
 
     Parameters
     ----------
     result : RunFolder
-        After the last notebook.
+        Of the run.
+    number : int
+        Of the notebook.
 
     Raises
     ------
     RunError
         Naming what is missing or not finite.
     """
-    missing = [name for name in ARTEFACTS if not (result.folder / name).exists()]
-    if missing or not list(result.figures.glob("*.png")):
-        raise RunError(f"{result.folder} lacks {', '.join(missing) or 'figures'} after the last notebook.")
-    metrics = result.metrics()
-    values = [metrics[level][name] for level in ("segment", "track") for name in ("accuracy", "low", "high")]
-    if not all(map(math.isfinite, values)) or not result.history().map(math.isfinite).all(axis=None):
+    missing = [name for name in ARTEFACTS.get(number, []) if not (result.folder / name).exists()]
+    if missing:
+        raise RunError(f"{result.folder} lacks {', '.join(missing)} after notebook {number}.")
+    figures = []
+    if "metrics.json" in ARTEFACTS.get(number, []):
+        metrics = result.metrics()
+        figures = [metrics[level][name] for level in ("segment", "track") for name in ("accuracy", "low", "high")]
+    if "history.csv" in ARTEFACTS.get(number, []):
+        figures = result.history().to_numpy().ravel().tolist()
+    if not all(math.isfinite(figure) for figure in figures if figure is not None):
         raise RunError(f"{result.folder}: metrics.json or history.csv holds a figure that is not finite.")
 
 

@@ -12,6 +12,7 @@ from genre_utils.errors import ParamsError
 
 PROTOCOLS = ("paper", "filtered", "artist", "leaky")
 SPLITS = ("train", "validation", "test")
+MODELS = ("paper_cnn", "compact_cnn", "crnn", "attention")  # networks.py, which builds them, needs TensorFlow
 MOST_VALUES = 2**28  # at once, in float32: 1 GiB
 
 

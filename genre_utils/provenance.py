@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from genre_utils import disk
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.paths import PROJECT
 from genre_utils.run_folder import RunFolder, read_mapping, versions
 
 RECORD = "run.yml"  # of a headless run: what it was told, and by which code it was done
 TOLD = {"profile": str, "settings": list, "values": dict}
+PROGRESS = ("notebooks", "done")  # what it was asked for, and how far it is
 CHANGED = "-changed"  # ends a commit's name if code or notebooks are no longer the commit's
 CAUSES = ("commit", "versions", "data_fingerprint", "device")  # in metrics.json: what figures depend on
 
@@ -92,11 +94,14 @@ def record(run: RunFolder, made: dict[str, Any]) -> None:
     run : RunFolder
         Where the notebooks will write.
     made : dict
-        ``profile`` (its name), ``settings`` (as ``--set`` got them) and ``values`` (both together, as the notebooks
-        get them).
+        ``profile`` (its name), ``settings`` (as ``--set`` got them), ``values`` (both together, as the notebooks
+        get them), ``notebooks`` (the stems of those that it was asked for), ``done`` (of those that have ended well).
+        Of a run that goes on, ``commit`` and ``versions`` are those that began it.
     """
-    facts = {name: made[name] for name in TOLD} | {"commit": commit(), "versions": versions()}
-    (run.folder / RECORD).write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    facts = {name: made[name] for name in (*TOLD, *PROGRESS)}
+    facts |= {"commit": made.get("commit") or commit(), "versions": made.get("versions") or versions()}
+    with disk.replacing(run.folder / RECORD) as beside:
+        beside.write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def recorded(run: RunFolder) -> dict[str, Any]:
@@ -110,7 +115,8 @@ def recorded(run: RunFolder) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``profile, settings, values, commit, versions``.
+        ``profile, settings, values, notebooks, done, commit, versions``; ``notebooks`` and ``done`` are empty in a
+        record that is older than them.
 
     Raises
     ------
@@ -127,9 +133,11 @@ def recorded(run: RunFolder) -> dict[str, Any]:
         facts = read_mapping(path)
     except ParamsError as error:
         raise RunError(str(error)) from error
-    if not all(isinstance(facts.get(name), kind) for name, kind in TOLD.items()):
+    if not all(isinstance(facts.get(name), kind) for name, kind in TOLD.items()) or not all(
+        isinstance(facts.get(name, []), list) for name in PROGRESS
+    ):
         raise RunError(f"{path} must hold {', '.join(TOLD)}, as a headless run writes them. Is it another program's?")
-    return facts
+    return {name: [] for name in PROGRESS} | facts
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

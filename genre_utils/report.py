@@ -87,15 +87,17 @@ def departures(params: Params) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def write(run: RunFolder, profile: str) -> Path:
-    """Write ``index.html``.
+def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
+    """Write ``index.html`` of what there is, also if a run has stopped half-way.
 
     Parameters
     ----------
     run : RunFolder
-        With everything else in it.
-    profile : str
-        Its name.
+        With what its notebooks have left so far.
+    made : dict
+        As ``provenance.recorded`` returns it: ``profile``, ``values``, ``notebooks`` and ``done`` count.
+    stopped : str
+        What ended the run before its time, and where.
 
     Returns
     -------
@@ -105,33 +107,46 @@ def write(run: RunFolder, profile: str) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("genre_utils"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    metrics, params, history = run.metrics(), run.params, run.history()
-    test = run.predictions().query("split == 'test'")
+    there = {path.name for path in run.folder.iterdir()}
+    params = run.params if "params.yml" in there else None
+    metrics = {"commit": "", "data_fingerprint": "unknown"} | run.metrics() if "metrics.json" in there else None
+    history = run.history() if "history.csv" in there else None
+    test = run.predictions().query("split == 'test'") if metrics else None
+    dataset, protocol = ((metrics or made["values"]).get(name, "") for name in ("dataset", "protocol"))
     page = environment.get_template("report.html.j2").render(
         policy=NO_SCRIPTS,
-        profile=profile,
-        metrics={"commit": "", "data_fingerprint": "unknown"} | metrics,  # older runs have neither
-        sentences=[sentence(metrics, "segment"), sentence(metrics, "track")],
+        profile=made["profile"],
+        stopped=stopped,
+        dataset=dataset,
+        metrics=metrics,
+        sentences=[sentence(metrics, "segment"), sentence(metrics, "track")] if metrics else [],
         notices=[
-            *([DEMO_NOTICE] if metrics["dataset"] in catalog.DEMOS else []),
-            *([LEAKY_NOTICE] if metrics["protocol"] == "leaky" else []),
+            *([DEMO_NOTICE] if dataset in catalog.DEMOS else []),
+            *([LEAKY_NOTICE] if protocol == "leaky" else []),
         ],
-        departures=departures(params),
+        departures=departures(params) if params else None,
         explorer=(run.folder / "explorer" / "index.html").exists(),
         figures={name: alt for name, alt in MAIN_FIGURES.items() if (run.figures / name).exists()},
         others=sorted(path.name for path in run.figures.glob("*.png") if path.name not in MAIN_FIGURES),
-        notebooks=sorted(path.stem for path in run.folder.glob("*.ipynb")),
+        notebooks=states(run, made),
         files=sorted(
             path.relative_to(run.folder).as_posix()
             for path in (*run.folder.iterdir(), *run.folder.glob("model/*"))
             if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras", ".md", ".npy")
         ),
-        table=evaluation.table_one(test).reset_index().to_dict("records"),
+        table=evaluation.table_one(test).reset_index().to_dict("records") if metrics else [],
         paper=evaluation.PAPER_TABLE.to_dict("index"),
-        left_out=catalog.faults(run.tracks()).to_dict("records"),
-        best_epoch=int(history.loc[history["val_accuracy"].idxmax(), "epoch"]),
+        left_out=catalog.faults(run.tracks()).to_dict("records") if "tracks.parquet" in there else [],
+        best_epoch=None if history is None else int(history.loc[history["val_accuracy"].idxmax(), "epoch"]),
     )
     path = run.folder / "index.html"
     with disk.replacing(path) as beside:
         beside.write_text(page, encoding="utf-8")
     return path
+
+
+def states(run: RunFolder, made: dict[str, Any]) -> dict[str, str]:
+    """How far each notebook is that a run was asked for, by its name: done, stopped, or not run."""
+    there = {path.stem for path in run.folder.glob("*.ipynb")}
+    names = sorted({*made["notebooks"], *there})
+    return {name: "done" if name in made["done"] else "stopped" if name in there else "not run" for name in names}

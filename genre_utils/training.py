@@ -19,7 +19,7 @@ from genre_utils import disk, distribution, fused, labels, models, pipeline, rec
 from genre_utils.errors import DiskError, ParamsError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
-from genre_utils.progress import HEADLESS
+from genre_utils.progress import HEADLESS, sign
 from genre_utils.quiet import quiet_stderr
 from genre_utils.store import Store
 
@@ -70,7 +70,7 @@ def train(
     cache : Path
         Where the state is kept until the training is done.
     quiet : bool
-        Without a line or a bar an epoch.
+        Without a line or a bar an epoch; the runner of notebooks gets a sign of life.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def train(
                 "initial_epoch": len(state.history),
                 "epochs": params.max_epochs,
                 "steps_per_epoch": math.ceil(len(examples) / params.batch_size),
-                "callbacks": [*state.monitors, state],
+                "callbacks": [*state.monitors, state, *([SignOfLife()] if quiet else [])],
                 "verbose": 0 if quiet else 2 if os.environ.get(HEADLESS) else 1,
             }
             if strategy.num_replicas_in_sync == 1:
@@ -246,6 +246,15 @@ class State(keras.callbacks.Callback):
             whole = self.root / f"epoch-{len(self.history):04d}"
             partial.rename(whole)
         self.folders = [*self.folders[-1:], whole]
+
+
+class SignOfLife(keras.callbacks.Callback):
+    """Tells the runner of a notebook, which waits for no silent one, that epochs go by."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Say which epoch it was."""
+        if os.environ.get(HEADLESS):
+            sign(f"epoch: {epoch + 1}/{self.params['epochs']}", last=epoch + 1 == self.params["epochs"])
 
 
 def everything(model: keras.Model) -> list[keras.Variable]:

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from conftest import tone
 
-from genre_utils import audio, catalog, gtzan, headless, light, store, unpack
+from genre_utils import audio, catalog, gtzan, light, profiles, store, unpack
 from genre_utils.errors import AudioError, CatalogError, DownloadError, ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.run_folder import read_mapping
@@ -97,7 +97,7 @@ def test_a_genre_folder_without_a_genre_is_named(tmp_path, params):
 
 @pytest.mark.parametrize("dataset", ["a" * 10_000, "~nobody-of-that-name/music", "a\0b"])
 def test_a_data_set_that_can_be_no_path_is_refused(dataset):
-    values = headless.checked({}, [f"dataset={dataset}"], Params().to_mapping())
+    values = profiles.checked({}, [f"dataset={dataset}"], Params().to_mapping())
     with pytest.raises(CatalogError, match="it cannot be a path"):
         catalog.load(Params(dataset=values["dataset"]))
 

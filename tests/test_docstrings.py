@@ -10,7 +10,7 @@ import pytest
 from numpydoc.validate import validate
 
 import genre_utils
-from genre_utils import headless
+from genre_utils import profiles
 
 MODULES = [
     name.removeprefix("genre_utils.")
@@ -36,7 +36,7 @@ def test_one_line_or_every_parameter(module):
 
 
 def test_what_a_lesson_calls_names_the_lesson():
-    for path in headless.notebooks():
+    for path in profiles.notebooks():
         source = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
         for module in MODULES:
             for name in set(re.findall(rf"\b{module}\.(\w+)\(", source)) & set(functions(module)):

@@ -1,6 +1,10 @@
 import errno
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -8,8 +12,8 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from genre_utils import __main__, evaluation, headless, leaks, report
-from genre_utils.errors import DiskError, ParamsError, RunError
+from genre_utils import __main__, evaluation, execution, headless, leaks, profiles, provenance, report
+from genre_utils.errors import CatalogError, DiskError, ParamsError, RunError, SplitError
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
 
@@ -19,11 +23,12 @@ def house(tmp_path, monkeypatch):
     """A project with one profile and two notebooks; returns the function that writes a notebook."""
     folder = tmp_path / "notebooks"
     (folder / "profiles").mkdir(parents=True)
-    (folder / "profiles" / "tiny.yml").write_text("epochs: 2\nname: demo\n")
-    for name, path in {
-        "NOTEBOOKS": folder, "PROFILES": folder / "profiles", "RUNS": tmp_path / "runs", "PROJECT": tmp_path
-    }.items():  # fmt: skip
-        monkeypatch.setattr(headless, name, path)
+    (folder / "profiles" / "tiny.yml").write_text("# Small. In no time.\nepochs: 2\nname: demo\n")
+    monkeypatch.setattr(profiles, "NOTEBOOKS", folder)
+    monkeypatch.setattr(profiles, "PROFILES", folder / "profiles")
+    monkeypatch.setattr(headless, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(headless, "ARTEFACTS", {})
+    monkeypatch.setattr(execution, "PROJECT", tmp_path)
 
     def write(stem, *cells):
         parameters = new_code_cell('run_dir = ""  # here\nepochs = 1  # of training\nname = ""\nrate = 0.5')
@@ -52,12 +57,12 @@ DEFAULTS = {"epochs": 1, "rate": 0.5, "name": "", "dataset": ""}
 )
 def test_a_bad_name_or_type_is_an_error_before_anything_starts(profile, settings, said):
     with pytest.raises(ParamsError) as caught:
-        headless.checked(profile, settings, DEFAULTS)
+        profiles.checked(profile, settings, DEFAULTS)
     assert said in str(caught.value)
 
 
 def test_settings_win_over_the_profile_and_keep_their_type():
-    checked = headless.checked({"epochs": 2, "rate": 1}, ["epochs=3", "name=007"], DEFAULTS)
+    checked = profiles.checked({"epochs": 2, "rate": 1}, ["epochs=3", "name=007"], DEFAULTS)
     assert checked == {"epochs": 3, "rate": 1.0, "name": "007"}
     assert type(checked["rate"]) is float
 
@@ -65,18 +70,38 @@ def test_settings_win_over_the_profile_and_keep_their_type():
 def test_a_relative_data_set_is_relative_to_the_caller(tmp_path, monkeypatch):
     (tmp_path / "music").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert headless.checked({}, ["dataset=music"], DEFAULTS)["dataset"] == str(tmp_path / "music")
-    assert headless.checked({}, ["dataset=demo"], DEFAULTS)["dataset"] == "demo"
+    assert profiles.checked({}, ["dataset=music"], DEFAULTS)["dataset"] == str(tmp_path / "music")
+    assert profiles.checked({}, ["dataset=demo"], DEFAULTS)["dataset"] == "demo"
 
 
 def test_every_profile_fits_the_notebooks():
-    defaults = headless.RUNNER_KEYS | {
-        name: value for path in headless.notebooks() for name, value in headless.parameters_of(path).items()
-    }
-    names = {path.stem for path in headless.PROFILES.glob("*.yml")}
+    names = {path.stem for path in profiles.PROFILES.glob("*.yml")}
     assert {"demo", "ci", "gtzan_mini", "paper"} <= names
     for name in names:
-        headless.checked(headless.read_profile(name), [], defaults)
+        profiles.checked(profiles.read_profile(name), [], profiles.defaults())
+        assert "minutes" in profiles.described(name) or "hours" in profiles.described(name), "Say how long it takes."
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("1-4", [1, 2, 3, 4]),
+        ("all", [1, 2, 3, 4, 5, 6]),
+        ("1", [1]),
+        ("3", [1, 2, 3]),  # what it builds on
+        ("6", [1, 2, 3, 4, 6]),
+        ("5-6", [1, 2, 3, 4, 5, 6]),
+        ("6,1-2", [1, 2, 3, 4, 6]),
+    ],
+)
+def test_notebooks_are_chosen_with_what_they_build_on(text, numbers):
+    assert [profiles.number_of(path) for path in profiles.chosen(text)] == numbers
+
+
+@pytest.mark.parametrize("text", ["", "0", "7", "5-9", "four", "1-", "1;2", "-1", "1 - 4", "2-1", "1-999999999"])
+def test_notebooks_that_are_not_there_are_an_error(text):
+    with pytest.raises(ParamsError, match="--notebooks"):
+        profiles.chosen(text)
 
 
 def test_an_unknown_profile_names_the_nearest():
@@ -90,28 +115,122 @@ def test_an_impossible_value_is_an_error_before_anything_starts(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failing_cell_is_named_and_what_was_executed_is_kept(house, tmp_path, capsys):
-    house("01_fine", "print('epochs', epochs)")
-    house("02_broken", "x = 1", "raise ValueError('too loud')")
-    house("03_never", "open(run_dir + '/never', 'w')")
-    out = tmp_path / "out"
-    assert __main__.main(["run", "--profile", "tiny", "--set", "epochs=5", "--out", str(out)]) == 1
-    assert sorted(path.name for path in out.iterdir()) == [
-        "01_fine.html", "01_fine.ipynb", "02_broken.html", "02_broken.ipynb", "run.yml",
-    ]  # fmt: skip
-    assert "too loud" in (out / "02_broken.html").read_text()
-    printed = capsys.readouterr()
-    assert "epochs 5" in printed.out  # progress of the cells is seen while they run
-    assert printed.err.strip().splitlines()[-2:] == [
-        "02_broken, cell 4 ([4]): ValueError: too loud", f"See {out / '02_broken.ipynb'}",
-    ]  # fmt: skip
+@pytest.fixture
+def ran(tmp_path, capsys):
+    """Run the command in the house; returns exit status, run folder, and what was printed."""
+
+    def run(*words):
+        status = __main__.main(["run", *map(str, words)])
+        latest = tmp_path / "runs" / "latest"
+        return status, RunFolder.existing(latest).folder if latest.exists() else None, capsys.readouterr()
+
+    return run
 
 
-def test_a_cell_that_takes_too_long_is_stopped(house, tmp_path):
-    house("01_slow", "import time; time.sleep(60)")
-    with pytest.raises(RunError, match="took longer than 1 s"):
-        headless.run("tiny", ["cell_timeout_seconds=1"], tmp_path / "out")
-    assert (tmp_path / "out" / "01_slow.html").exists()
+def test_a_run_that_stops_is_reported_and_goes_on_where_it_stopped(house, ran, tmp_path):
+    house("01_fine", "print('epochs', epochs)", "open(run_dir + '/log', 'a').write('1')")
+    house("02_broken", "x = 1", "import pathlib", "assert pathlib.Path('mended').exists(), 'too <loud>'")
+    house("03_last", "open(run_dir + '/log', 'a').write('3')")
+    status, folder, printed = ran("--profile", "tiny", "--set", "epochs=5")
+    assert status == 1
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "01_fine.html", "01_fine.ipynb", "02_broken.html", "02_broken.ipynb", "index.html", "log", "run.yml",
+    ]  # fmt: skip
+    assert "too &lt;loud&gt;" in (folder / "02_broken.html").read_text()
+    said = "02_broken, cell 5 ([5]): AssertionError: too <loud>"
+    assert printed.err.strip() == said
+    page = (folder / "index.html").read_text()
+    assert said.replace("<loud>", "&lt;loud&gt;") in page and "03_last: not run" in page
+    assert '<a href="02_broken.html">02_broken</a> (<a href="02_broken.ipynb">ipynb</a>): stopped' in page
+    assert f"run --continue {os.path.relpath(folder)}" in printed.out
+    (tmp_path / "mended").touch()
+    assert ran("--continue", tmp_path / "runs" / "latest")[0] == 0
+    assert (folder / "log").read_text() == "13"  # what is done is not done again
+    assert "stopped" not in (folder / "index.html").read_text()
+    status, _, printed = ran("--continue", folder)
+    assert status == 1 and "01_fine, 02_broken, 03_last are done" in printed.err
+    house("05_more", "open(run_dir + '/log', 'a').write(f'5 {epochs}')")
+    assert ran("--continue", folder, "--notebooks", "all")[0] == 0
+    assert (folder / "log").read_text() == "135 5"
+    assert provenance.recorded(RunFolder(folder))["done"] == ["01_fine", "02_broken", "03_last", "05_more"]
+
+
+def test_what_cells_print_is_no_flood_and_what_they_warn_of_is_told_once(house, ran):
+    noise = "import sys\nfor n in range(99): print('row', n)\nprint('odd file', file=sys.stderr)"
+    house("01_loud", noise, noise)
+    house("02_loud", noise)
+    status, _, printed = ran("--profile", "tiny")
+    assert status == 0
+    assert printed.out.count("odd file") == 1 and "row" not in printed.out
+    assert len(printed.out.splitlines()) < 20
+    assert "tiny: Small. In no time." in printed.out
+
+
+def test_of_signs_of_life_the_last_one_stays_in_the_notebook(house, ran):
+    work = "for _ in progress(range(3), 3, 'reading'):\n    sign('epoch: 1/9')"
+    house("01_works", "from genre_utils.progress import progress, sign", work)
+    status, folder, _ = ran("--profile", "tiny")
+    (output,) = nbformat.read(folder / "01_works.ipynb", 4).cells[-1].outputs
+    assert status == 0 and output.text == "reading: 3/3\n"
+
+
+def test_a_cell_that_says_nothing_is_stopped_and_one_that_is_slow_is_not(house, ran):
+    house("01_slow", "import time\nfor _ in range(10):\n    time.sleep(0.5)\n    print('.', flush=True)")
+    house("02_silent", "import time", "time.sleep(60)")
+    status, folder, printed = ran("--profile", "tiny", "--set", "silence_seconds=4")
+    assert status == 1
+    assert "02_silent, cell 4: nothing was heard of it for 4 s" in printed.err
+    assert "KeyboardInterrupt" in (folder / "02_silent.html").read_text()  # and so says where
+
+
+def test_a_kernel_that_does_not_heed_the_interruption_is_killed(house, ran, monkeypatch):
+    house("01_deaf", "import signal, time", "signal.signal(2, signal.SIG_IGN)", "time.sleep(60)")
+    monkeypatch.setattr(execution, "GRACE_SECONDS", 1)
+    status, _, printed = ran("--profile", "tiny", "--set", "silence_seconds=4")
+    assert status == 1
+    assert "01_deaf, cell 5: nothing was heard of it for 4 s" in printed.err
+
+
+def test_a_kernel_that_dies_is_told(house, ran):
+    house("01_dead", "import os", "os.kill(os.getpid(), 9)")
+    status, folder, printed = ran("--profile", "tiny")
+    assert status == 1 and "01_dead, cell 4: its process died" in printed.err
+    assert (folder / "index.html").exists()
+
+
+def test_a_kernel_that_does_not_start_leaves_no_folder(house, ran, tmp_path, monkeypatch):
+    house("01_fine", "pass")
+    spec = execution.get_kernel_dict() | {"argv": ["/nonexistent/python", "-m", "ipykernel_launcher"]}
+    monkeypatch.setattr(execution, "get_kernel_dict", lambda: spec)
+    status, _, printed = ran("--profile", "tiny")
+    assert status == 1
+    assert "the kernel 'python3' (/nonexistent/python -m ipykernel_launcher) does not start" in printed.err
+    assert "-m pip install --force-reinstall ipykernel" in printed.err
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_kernelspec_of_another_environment_is_not_used(house, ran, tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["/nonexistent/python"], "display_name": "x", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    house("01_fine", "import sys", f"assert sys.executable == {sys.executable!r}")
+    assert ran("--profile", "tiny")[0] == 0
+
+
+def test_an_interrupted_run_is_reported(house, ran, monkeypatch):
+    house("01_fine", "pass")
+    house("02_never", "pass")
+
+    def execute(notebook, folder, *_):
+        (folder / notebook.name).touch()
+        if notebook.stem == "02_never":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution, "execute", execute)
+    status, folder, _ = ran("--profile", "tiny")
+    assert status == 130
+    assert "It was interrupted." in (folder / "index.html").read_text()
 
 
 def test_a_full_disk_is_told_though_it_tore_the_notebook(house, tmp_path, monkeypatch):
@@ -120,15 +239,53 @@ def test_a_full_disk_is_told_though_it_tore_the_notebook(house, tmp_path, monkey
         raise OSError(errno.ENOSPC, "full")
 
     house("01_fine", "pass")
-    monkeypatch.setattr(headless.papermill, "execute_notebook", full)
+    monkeypatch.setattr(execution.papermill, "execute_notebook", full)
     with pytest.raises(DiskError, match=r"out/01_fine\.ipynb cannot be written: No space left.*Make room"):
         headless.run("tiny", [], tmp_path / "out")
 
 
-def test_a_run_that_leaves_something_out_has_failed(house, tmp_path):
-    house("01_fine", "pass")
-    with pytest.raises(RunError, match=r"lacks duplicates\.csv, params\.yml, tracks\.parquet"):
+def test_a_run_that_leaves_something_out_has_failed(house, tmp_path, monkeypatch):
+    house("02_fine", "pass")
+    monkeypatch.setattr(headless, "ARTEFACTS", {2: ["params.yml", "tracks.parquet"]})
+    with pytest.raises(RunError, match=r"lacks params\.yml, tracks\.parquet after notebook 2"):
         headless.run("tiny", [], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        (["dataset=nowhere"], CatalogError, "No data set 'nowhere'"),
+        (["model=paper_cmn"], ParamsError, "Unknown model 'paper_cmn'. Did you mean 'paper_cnn'?"),
+        (["lesson_model=cnn"], ParamsError, "Unknown lesson_model 'cnn'"),
+        (["several_dataset=nowhere"], CatalogError, "No data set 'nowhere'"),
+        (["several_dataset=TWO"], SplitError, "several_dataset=.*No honest protocol"),
+        (["dataset=TWO"], SplitError, "Every genre needs 3 usable tracks.*treble 2"),
+        (["dataset=MUSIC", "protocol=artist", "folds=9"], SplitError, "Each of folds=9 parts needs an artist"),
+        (["dataset=MUSIC", "segment_seconds=9"], SplitError, "no usable track"),
+    ],
+)
+def test_what_can_be_known_is_said_before_anything_starts(tmp_path, monkeypatch, genre_folder, settings, error, said):
+    few = shutil.copytree(genre_folder, tmp_path / "two")
+    for number in range(2, 8):
+        (few / "treble" / f"treble.{number:05d}.wav").unlink()
+    small = [
+        f"dataset={genre_folder}", "segment_seconds=0.5", "sample_rate_hz=8000", "fmax_hz=4000", "n_fft=512",
+        "hop_length=128", "n_mels=32",
+    ]  # fmt: skip
+    settings = [text.replace("TWO", str(few)).replace("MUSIC", str(genre_folder)) for text in settings]
+    monkeypatch.setattr(execution, "execute", lambda *_: 1 / 0)
+    with pytest.raises(error, match=said):
+        headless.run("demo", small + settings, tmp_path / "out", numbers="all")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_without_room_is_said_before_anything_starts(tmp_path, monkeypatch, genre_folder):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**12, free=10**7))
+    monkeypatch.setattr(execution, "execute", lambda *_: 1 / 0)
+    small = [f"dataset={genre_folder}", "segment_seconds=0.5"]
+    with pytest.raises(DiskError, match=r"needs [\d,]+ bytes of disk and has 10,000,000"):
+        headless.run("demo", small, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_used_folder_is_not_overwritten(tmp_path):
@@ -160,6 +317,9 @@ def test_latest_is_found_again_with_and_without_links(tmp_path, monkeypatch, lin
     assert RunFolder.existing(tmp_path / "latest").folder == tmp_path / "one"
 
 
+MADE = {"profile": "demo", "values": {}, "notebooks": [], "done": []}
+
+
 @pytest.fixture
 def finished(tmp_path, predictions):
     """A run folder as the notebooks leave it."""
@@ -186,14 +346,17 @@ def finished(tmp_path, predictions):
 
 
 def test_a_whole_run_passes_the_check(finished):
-    headless.check(finished)
+    for number in headless.ARTEFACTS:
+        headless.check(finished, number)
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "model.keras", "predictions.parquet"])
-def test_a_missing_artefact_fails_the_check(finished, name):
+@pytest.mark.parametrize(
+    ("number", "name"), [(4, "metrics.json"), (3, "history.csv"), (3, "model.keras"), (4, "predictions.parquet")]
+)
+def test_a_missing_artefact_fails_the_check(finished, number, name):
     (finished.folder / name).unlink()
     with pytest.raises(RunError, match=name):
-        headless.check(finished)
+        headless.check(finished, number)
 
 
 def test_a_figure_that_is_not_finite_fails_the_check(finished):
@@ -201,7 +364,7 @@ def test_a_figure_that_is_not_finite_fails_the_check(finished):
     history.loc[1, "val_accuracy"] = np.nan
     history.to_csv(finished.folder / "history.csv", index=False)
     with pytest.raises(RunError, match="not finite"):
-        headless.check(finished)
+        headless.check(finished, 3)
     metrics = finished.metrics()
     metrics["segment"]["accuracy"] = float("nan")
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -209,7 +372,7 @@ def test_a_figure_that_is_not_finite_fails_the_check(finished):
 
 
 def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
-    page = report.write(finished, "demo").read_text()
+    page = report.write(finished, MADE).read_text()
     metrics = finished.metrics()
     assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments right, 95 % interval" in page
     assert "data set demo, protocol paper: split by file, artists on both sides, 32 test tracks" in page
@@ -223,13 +386,13 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     assert '<a href="model/README.md">' in page
     assert "no git checkout. Data: unknown" in page  # an older run
     finished.write_metrics(metrics | {"commit": "<c0ffee>", "data_fingerprint": "20d752ba"})
-    assert "Code: commit &lt;c0ffee&gt;. Data: 20d752ba." in report.write(finished, "demo").read_text()
+    assert "Code: commit &lt;c0ffee&gt;. Data: 20d752ba." in report.write(finished, MADE).read_text()
 
 
 def test_every_figure_of_a_leaky_run_is_marked(finished):
     metrics = finished.metrics() | {"protocol": "leaky"}
     finished.write_metrics(metrics)
-    assert "LEAKY SPLIT" in report.write(finished, "demo").read_text()
+    assert "LEAKY SPLIT" in report.write(finished, MADE).read_text()
     for level in ("segment", "track"):
         assert "LEAKY: segments of one file on both sides" in report.sentence(metrics, level)
 

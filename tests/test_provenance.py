@@ -10,7 +10,7 @@ import pytest
 import yaml
 from test_headless import house  # noqa: F401
 
-from genre_utils import __main__, headless, provenance
+from genre_utils import __main__, execution, headless, profiles, provenance
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.run_folder import RunFolder
 
@@ -135,13 +135,13 @@ def quick(house, monkeypatch):  # noqa: F811
     house("01_only", "pass")
     metrics = METRICS | {"figures": 1.0}
 
-    def execute(_notebook, folder, values, _seconds):
+    def execute(notebook, folder, values, *_):
+        (folder / notebook.name).touch()
         told = {name: value for name, value in values.items() if name != "run_dir"}
         (folder / "metrics.json").write_text(json.dumps(metrics | told))
 
-    monkeypatch.setattr(headless, "execute", execute)
-    monkeypatch.setattr(headless, "check", lambda _: None)
-    monkeypatch.setattr(headless.report, "write", lambda run, _: run.folder / "index.html")
+    monkeypatch.setattr(execution, "execute", execute)
+    monkeypatch.setattr(headless.report, "write", lambda run, *_: run.folder / "index.html")
     monkeypatch.setattr(headless.report, "sentence", lambda *_: "")
 
     def run(*words, **changes):
@@ -155,7 +155,7 @@ def test_a_run_is_repeated_with_its_own_values_and_compared(quick, tmp_path, cap
     assert quick("--profile", "tiny", "--set", "name=007", "--out", tmp_path / "one") == 0
     said = yaml.safe_load((tmp_path / "one" / "run.yml").read_text())
     assert said["profile"] == "tiny" and said["settings"] == ["name=007"] and said["versions"]["keras"]
-    assert said["values"] == {"cell_timeout_seconds": 1800, "epochs": 2, "name": "007"}
+    assert said["values"] == profiles.RUNNER_KEYS | {"epochs": 2, "name": "007"}
     (tmp_path / "notebooks" / "profiles" / "tiny.yml").write_text("epochs: 9\n")  # today's profile
     assert quick("--again", tmp_path / "one", "--out", tmp_path / "two") == 0
     assert "The same metrics.json as" in capsys.readouterr().out
@@ -205,6 +205,6 @@ def test_what_cannot_be_repeated_is_an_error_before_anything_starts(quick, tmp_p
 def test_the_name_of_a_data_set_is_no_folder_beside_the_caller(tmp_path, monkeypatch):
     (tmp_path / "demo").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert headless.checked({}, ["dataset=demo"], {"dataset": ""})["dataset"] == "demo"
+    assert profiles.checked({}, ["dataset=demo"], {"dataset": ""})["dataset"] == "demo"
     with pytest.raises(ParamsError, match="Unknown parameter '1'"):
-        headless.checked({1: 2}, [], {"dataset": ""})
+        profiles.checked({1: 2}, [], {"dataset": ""})

@@ -18,7 +18,7 @@ import soundfile
 from jupyter_server.serverapp import ServerApp
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from genre_utils import __main__, audio, figures, headless, models, result_figures
+from genre_utils import __main__, audio, execution, figures, headless, models, profiles, result_figures
 from genre_utils.errors import AudioError, ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
@@ -83,7 +83,7 @@ def sources():
     for folder in ("genre_utils", "benchmarks", "tests"):
         for path in (PROJECT / folder).rglob("*.py"):
             yield path.relative_to(PROJECT).as_posix(), path.read_text(encoding="utf-8")
-    for path in headless.notebooks():
+    for path in profiles.notebooks():
         cells = (cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
         yield from ((path.name, cell) for cell in cells)
 
@@ -102,20 +102,19 @@ def test_a_profile_holds_values_and_never_code():
         assert ast.literal_eval(line.value) == trap
     for profile in ("../profiles/demo", "/etc/passwd", "demo.yml", ".", ""):
         with pytest.raises(ParamsError, match="Unknown profile"):
-            headless.read_profile(profile)
+            profiles.read_profile(profile)
     with pytest.raises(ParamsError, match="Unknown parameter"):
-        headless.checked({"x = 1; import os": 1}, [], {"dataset": ""})
+        profiles.checked({"x = 1; import os": 1}, [], {"dataset": ""})
 
 
 def test_a_profile_does_not_choose_where_a_run_is_written(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(
-        headless, "execute", lambda _notebook, _folder, values, _seconds: told.append(values["run_dir"])
-    )
-    monkeypatch.setattr(headless, "check", lambda _: 1 / 0)
-    made = {"profile": "p", "settings": [], "values": {"run_dir": str(tmp_path / "x"), "cell_timeout_seconds": 1}}
+    monkeypatch.setattr(execution, "execute", lambda _notebook, _folder, values, *_: told.append(values["run_dir"]))
+    monkeypatch.setattr(headless, "ready", lambda *_: None)
+    monkeypatch.setattr(headless, "check", lambda *_: 1 / 0)
+    made = {"profile": "p", "settings": [], "values": {"run_dir": str(tmp_path / "x"), "silence_seconds": 1}}
     with pytest.raises(ZeroDivisionError):
-        headless.run_as(made, "p", tmp_path / "out", None)
+        headless.begin(made, "p", tmp_path / "out", None, profiles.notebooks()[:1])
     assert set(told) == {str(tmp_path / "out")} and not (tmp_path / "x").exists()
 
 
@@ -198,9 +197,9 @@ def test_a_notebook_s_page_shows_names_and_runs_nothing(tmp_path, monkeypatch):
     ]
     notebook = new_notebook(cells=[new_code_cell("tracks", outputs=outputs)])
     monkeypatch.setattr(
-        headless.papermill, "execute_notebook", lambda _, executed, *__, **___: nbformat.write(notebook, executed)
+        execution.papermill, "execute_notebook", lambda _, executed, *__, **___: nbformat.write(notebook, executed)
     )
-    headless.execute(tmp_path / "01.ipynb", tmp_path, {}, 1)
+    execution.execute(tmp_path / "01.ipynb", tmp_path, {}, 1, print)
     page = (tmp_path / "01.html").read_text()
     tags = Elements(page).tags
     assert [tag for tag, _ in tags].count("img") == 0 and not [1 for tag, _ in tags if tag == "svg"]

@@ -11,9 +11,9 @@ import nbformat
 import pytest
 
 import genre_utils
-from genre_utils import headless
+from genre_utils import profiles
 
-NOTEBOOKS = headless.notebooks()
+NOTEBOOKS = profiles.notebooks()
 TENSORFLOW = [
     "attribution", "distribution", "exporting", "fused", "models", "networks", "pipeline", "predict", "recipe",
     "training",
@@ -56,15 +56,15 @@ def test_one_parameters_cell_of_literals_each_with_a_comment(notebook):
 
 def test_parameters_keep_one_default_everywhere():
     """A profile sets a name in every notebook that has it; stepping through by hand must mean the same."""
-    everywhere = [headless.parameters_of(path) for path in NOTEBOOKS]
+    everywhere = [profiles.parameters_of(path) for path in NOTEBOOKS]
     for name in {name for known in everywhere for name in known} - {"listen_seconds"}:
         values = {repr(known[name]) for known in everywhere if name in known}
         assert len(values) == 1, f"{name} has the defaults {values}."
 
 
 def test_the_defaults_are_the_demo_profile():
-    known = {name: value for path in NOTEBOOKS for name, value in headless.parameters_of(path).items()}
-    demo = {name: value for name, value in headless.read_profile("demo").items() if name not in headless.RUNNER_KEYS}
+    known = {name: value for path in NOTEBOOKS for name, value in profiles.parameters_of(path).items()}
+    demo = {name: value for name, value in profiles.read_profile("demo").items() if name not in profiles.RUNNER_KEYS}
     assert {name: known[name] for name in demo} == demo
 
 
