@@ -8,10 +8,15 @@ export PROFILE DATA TORCH ESSENTIA  # the shell takes them as they are: a folder
 BIN := .venv/bin
 EXTRAS := --extra dev --extra light --extra dask --extra formats
 
-.PHONY: run test test-browser test-real test-cluster bench torture torture-short lab lint lock audit clean
+.PHONY: run all test test-browser test-real test-cluster bench torture torture-short lab lint lock audit clean
 
+# The paper: notebooks 1 to 4. All of them: make all.
+RUN = $(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
 run: .venv/installed
-	$(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
+	$(RUN)
+
+all: .venv/installed
+	$(RUN) --notebooks all
 
 # A file of tests belongs to one process, so that what its tests share is made once. More than four wait for memory.
 test: .venv/installed
