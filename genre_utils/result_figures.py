@@ -297,5 +297,5 @@ def timeline(heard: pd.DataFrame, params: Params, save: Path) -> Figure:
     verdict = f" ({track['verdict']})" if track["verdict"] else ""
     axes.set_title(f"{name}\n{genres[0]}, {sure.iloc[0]:.0%} sure{verdict}", parse_math=False)
     axes.set(xlabel="time (s)", ylabel="genre (in the whole file)")
-    figure.colorbar(image, label="probability in a segment", format=PercentFormatter(1))
+    figure.colorbar(image, label="calibrated probability in a segment", format=PercentFormatter(1))
     return finished(figure, save)

@@ -12,6 +12,8 @@ SURE, NOT_SURE, UNLIKE = "", "not sure", "unlike anything in training"  # verdic
 # Chow's rule where a wrong genre costs twice as much as none: below, it is rather wrong than right.
 SURE_FROM = 0.5
 POINTS = "reference.npy"
+LEAST = float(np.finfo(np.float32).tiny)  # of the probabilities that a network tells from 0
+LEAST_BELOW_ONE = float(np.finfo(np.float32).epsneg) / 2  # from here on it answers 1
 
 GROUPS = 8  # of neighbouring mel bands: finer ones describe the songs, not the sound (benchmarks/trust.py)
 LEAST_DB = 1.0  # added to each spread: where training is always silent, a decibel must not count a hundredfold
@@ -222,14 +224,14 @@ class Trust:
 def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
     """The logits of probabilities.
 
-    A probability that was rounded to 0 or to 1 gets the logit of the nearest one that its type tells from it: of
-    float32's, 0 counts as 1.2e-38 (smaller ones are 0 or coarse, as the library likes), and a sigmoid's 1 as
-    1 - 3e-8. A floor that could be seen would make genres alike, and no temperature could be sure of any.
+    A network answers in float32. What that has rounded to 0 counts as 1.2e-38 (less is 0 or coarse, as the library
+    likes), and what it has rounded to 1 as 1 - 3e-8 where a genre stands against its own no. A higher floor would be
+    seen: it makes genres alike, and under a temperature above 1 no network could be sure of any.
 
     Parameters
     ----------
     probabilities : np.ndarray [shape=(n, genre)]
-        As the network gives them, in the type in which it gives them.
+        As the network gives them, or means of such.
     output : str
         softmax, or sigmoid, where each genre stands against its own no.
 
@@ -238,11 +240,9 @@ def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
     np.ndarray [shape=(n, genre), dtype=float64]
         Of a softmax up to a constant in each row.
     """
-    kind, p = np.finfo(probabilities.dtype), probabilities.astype(float)  # (n, genre)
-    yes = np.log(np.maximum(p, float(kind.tiny)))
-    if output == "sigmoid":
-        return yes - np.log(np.maximum(1 - p, float(kind.epsneg) / 2))
-    return yes
+    p = np.asarray(probabilities, float)  # (n, genre)
+    yes = np.log(np.maximum(p, LEAST))
+    return yes - np.log(np.maximum(1 - p, LEAST_BELOW_ONE)) if output == "sigmoid" else yes
 
 
 def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
