@@ -245,8 +245,8 @@ def scored(training: Heard, others: Heard, believed: trust.Trust, genres: list[s
     """Every score of every track or sound, in the mean of its segments, and what it would be answered."""
     table = pd.DataFrame({name: fit(training)(others) for name, fit in SCORES.items()}).groupby(others.track).mean()
     table["strangeness"] = pd.Series(believed.strangeness_of(others.figures)).groupby(others.track).mean()
-    segments = pd.DataFrame(believed.calibrated(others.probabilities, "softmax"))
-    called = believed.of_tracks(segments.groupby(others.track).mean().to_numpy(), "softmax")
+    means = pd.DataFrame(others.probabilities).groupby(others.track).mean().to_numpy()
+    called = believed.calibrated_tracks(means, "softmax")
     table["called"] = np.array(genres)[called.argmax(axis=1)]
     table["verdict"] = [believed.verdict(*row) for row in zip(called, table["strangeness"], strict=True)]
     return table.rename_axis("name").reset_index()
@@ -373,8 +373,7 @@ def report_calibration(found: Found) -> list[dict]:
     """Print and return what the temperatures do, and how often a verdict is given to right and wrong tracks."""
     tables = {
         "segments": found.plain, "segments, calibrated": found.calibrated,
-        "tracks": evaluation.by_track(found.plain),
-        "mean of calibrated segments": evaluation.by_track(found.calibrated), "tracks, calibrated": found.judged,
+        "tracks": evaluation.by_track(found.plain), "tracks, calibrated": found.judged,
     }  # fmt: skip
     rows = []
     print(f"\n{'':>28}     n right   sure  calibration error  negative log-likelihood")

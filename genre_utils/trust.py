@@ -1,4 +1,4 @@
-"""How sure a network is of a file, and whether the file is like anything that it was trained on: NumPy alone."""
+"""How sure a network is of a file, and whether the file is like anything that it was trained on: no TensorFlow."""
 
 import dataclasses
 import math
@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import expit, softmax
 
 SURE, NOT_SURE, UNLIKE = "", "not sure", "unlike anything in training"  # verdicts of a file
 # Chow's rule where a wrong genre costs twice as much as none: below, it is rather wrong than right.
 SURE_FROM = 0.5
 POINTS = "reference.npy"
-TINY = 1e-12  # a probability that was rounded to 0 still has a logit
+LEAST = float(np.finfo(np.float32).tiny)  # of the probabilities that a network tells from 0
+LEAST_BELOW_ONE = float(np.finfo(np.float32).epsneg) / 2  # from here on it answers 1
 
 GROUPS = 8  # of neighbouring mel bands: finer ones describe the songs, not the sound (benchmarks/trust.py)
 LEAST_DB = 1.0  # added to each spread: where training is always silent, a decibel must not count a hundredfold
@@ -81,7 +83,7 @@ class Trust:
     temperature : float
         Divides the logits of a segment; above 1 where the network promises too much.
     track_temperature : float
-        The same for a whole file, after the mean over its segments: a mean of several promises too little.
+        The same for a whole file, of the mean over its segments: a mean of several promises less than each.
     reference : Reference or None
         What its training sounds like, if known.
 
@@ -107,24 +109,25 @@ class Trust:
 
         Returns
         -------
-        np.ndarray [shape=(segment, genre), dtype=float32]
+        np.ndarray [shape=(segment, genre), dtype=float64]
             In the same order in each row.
         """
         return tempered(probabilities, self.temperature, output)
 
-    def of_tracks(self, means: np.ndarray, output: str) -> np.ndarray:
+    def calibrated_tracks(self, means: np.ndarray, output: str) -> np.ndarray:
         """Probabilities of whole files, by the tracks' temperature.
 
         Parameters
         ----------
         means : np.ndarray [shape=(track, genre)]
-            Of the calibrated probabilities of each one's segments.
+            Of the network's own probabilities of each one's segments. Not of the calibrated ones, whose mean may be
+            greatest elsewhere: a track would be called otherwise here than where its accuracy was measured.
         output : str
             The network's: softmax or sigmoid.
 
         Returns
         -------
-        np.ndarray [shape=(track, genre), dtype=float32]
+        np.ndarray [shape=(track, genre), dtype=float64]
             In the same order in each row.
         """
         return tempered(means, self.track_temperature, output)
@@ -218,6 +221,30 @@ class Trust:
         return cls(temperature, of_track, reference)
 
 
+def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
+    """The logits of probabilities.
+
+    A network answers in float32. What that has rounded to 0 counts as 1.2e-38 (less is 0 or coarse, as the library
+    likes), and what it has rounded to 1 as 1 - 3e-8 where a genre stands against its own no. A higher floor would be
+    seen: it makes genres alike, and under a temperature above 1 no network could be sure of any.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, genre)]
+        As the network gives them, or means of such.
+    output : str
+        softmax, or sigmoid, where each genre stands against its own no.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, genre), dtype=float64]
+        Of a softmax up to a constant in each row.
+    """
+    p = np.asarray(probabilities, float)  # (n, genre)
+    yes = np.log(np.maximum(p, LEAST))
+    return yes - np.log(np.maximum(1 - p, LEAST_BELOW_ONE)) if output == "sigmoid" else yes
+
+
 def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
     """Probabilities as they are with their logits divided by a temperature.
 
@@ -228,19 +255,15 @@ def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.n
     temperature : float
         Above 0.
     output : str
-        softmax, or sigmoid, where each genre stands against its own no.
+        As of :func:`logits`.
 
     Returns
     -------
-    np.ndarray [shape=(n, genre), dtype=float32]
-        In the same order in each row.
+    np.ndarray [shape=(n, genre), dtype=float64]
+        In the same order in each row: float32 would make some alike that were not.
     """
-    p = np.clip(np.asarray(probabilities, float), TINY, 1)  # (n, genre)
-    if output == "sigmoid":
-        logit = (np.log(p) - np.log(np.clip(1 - p, TINY, 1))) / temperature
-        return (1 / (1 + np.exp(-logit))).astype(np.float32)
-    powers = (p / p.max(axis=1, keepdims=True)) ** (1 / temperature)  # the greatest is 1 at any temperature
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    divided = logits(probabilities, output) / temperature
+    return expit(divided) if output == "sigmoid" else softmax(divided, axis=1)
 
 
 def array(path: Path) -> np.ndarray:
