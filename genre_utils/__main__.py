@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         "changes. Exit status 0 only if every file was answered.",
     )  # fmt: skip
     hear.add_argument("file", nargs="+", help="audio, or a folder of it at any depth; videos and m4a need PyAV")
-    hear.add_argument("--model", type=Path, default=RUNS / LATEST, help="of a run (default: runs/latest)")
+    hear.add_argument("--model", type=Path, default=RUNS / LATEST, help="of a run, or exported (default: runs/latest)")
     hear.add_argument("--top", type=int, default=3, metavar="N", help="genres to name on the screen (default: 3)")
     form = hear.add_mutually_exclusive_group()
     form.add_argument("--json", metavar="OUT", help="a line a file, with its timeline; - is standard output")

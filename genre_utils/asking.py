@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from genre_utils import inference, light, listening
 from genre_utils.errors import ParamsError, RunError
-from genre_utils.inference import printable
+from genre_utils.listening import printable
 from genre_utils.progress import progress
 
 STDOUT = "-"
@@ -29,9 +29,9 @@ def command(named: list[str], model: Path, top: int, form: str, out: str | None)
     Parameters
     ----------
     named : list of str
-        As :func:`genre_utils.inference.sources`.
+        As :func:`genre_utils.listening.sources`.
     model : Path
-        As ``predict.open_model``.
+        As ``predict.open_model``, or a folder that ``exporting.write`` has written.
     top : int
         How many genres to name on the screen.
     form : str
@@ -51,14 +51,14 @@ def command(named: list[str], model: Path, top: int, form: str, out: str | None)
     """
     if top < 1:
         raise ParamsError(f"--top must be 1 or more. Received: {top}.")
-    found = inference.sources(named)
+    found = listening.sources(named)
     if out not in (None, STDOUT) and os.path.lexists(out):
         raise RunError(f"{out} is there already and is not overwritten. Name another file, or remove it.")
     if hasattr(sys.stdout, "reconfigure"):  # a name may hold what the terminal's encoding, or any, does not have
         sys.stdout.reconfigure(encoding="utf-8" if out == STDOUT else None, errors="backslashreplace")
-    from genre_utils import predict as saved  # TensorFlow
-
-    network = saved.open_model(model)
+    network = open_network(model)
+    if network.notice:
+        print(network.notice, file=sys.stderr)
     counts, total = {"answered": 0, "failed": 0}, len(found.files) + len(found.unlisted)
     try:
         hear(found, network, top, form, out, counts)
@@ -71,12 +71,21 @@ def command(named: list[str], model: Path, top: int, form: str, out: str | None)
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name != "not heard")
         print(f"{total} files: {told}", file=sys.stderr)
         if found.others:
-            print(inference.left_out(found), file=sys.stderr)
+            print(listening.left_out(found), file=sys.stderr)
     return 1 if counts["failed"] else 0
 
 
+def open_network(folder: Path) -> listening.Network:
+    """An exported network by LiteRT, which starts at once; any other by TensorFlow."""
+    if (folder / light.FACTS).is_file():
+        return light.open_exported(folder)
+    from genre_utils import predict
+
+    return predict.open_model(folder)
+
+
 def hear(
-    found: inference.Sources, network: listening.Network, top: int, form: str, out: str | None, counts: dict[str, int]
+    found: listening.Sources, network: listening.Network, top: int, form: str, out: str | None, counts: dict[str, int]
 ) -> None:
     """Tell of each file as soon as it is heard, and count; the parameters are those of :func:`command`."""
     heard = itertools.chain(listening.answers(found.files, network), found.unlisted)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import log_expit, log_softmax
 
 from genre_utils import evaluation, labels, leaks
 from genre_utils.params import Params
-from genre_utils.trust import NOT_SURE, SURE, TINY, UNLIKE, Reference, Trust, described, tempered
+from genre_utils.trust import NOT_SURE, SURE, UNLIKE, Reference, Trust, described, logits
 
 if TYPE_CHECKING:
     from genre_utils.store import Store
@@ -46,9 +47,8 @@ def learned(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame,
     table, figures = described_rows(store, drawn)
     reference = Reference.learned(figures, table["track_id"].to_numpy(str), table["group"].to_numpy())
     held_out = predictions[predictions["split"] == "validation"]
-    of_segments = Trust(temperature(held_out, params.output))
-    means = evaluation.by_track(calibrated(held_out, of_segments, params.output))
-    return Trust(of_segments.temperature, temperature(means, params.output), reference)
+    of_segments, of_tracks = (temperature(rows, params.output) for rows in (held_out, evaluation.by_track(held_out)))
+    return Trust(of_segments, of_tracks, reference)
 
 
 def described_rows(store: "Store", wanted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -81,12 +81,12 @@ def temperature(predictions: pd.DataFrame, output: str) -> float:
     Guo et al., On calibration of modern neural networks (2017). J. Platt, Probabilistic outputs for support vector
     machines (1999). Notebook: 04_evaluation.
     """
-    probabilities, truth = arrays(predictions)
+    own, truth = arrays(predictions, output)
     doubt = 1 / (predictions["track_id"].nunique() + 2)
     softened = (1 - doubt) * truth + doubt * (0.5 if output == "sigmoid" else 1 / truth.shape[1])
 
     def at(value: float, wanted: np.ndarray) -> float:
-        return mean_surprise(tempered(probabilities, value, output), wanted, output)
+        return mean_surprise(own / value, wanted, output)
 
     bounds = np.log(TEMPERATURES)
     found = minimize_scalar(lambda logarithm: at(np.exp(logarithm), softened), bounds=bounds, method="bounded")
@@ -113,21 +113,22 @@ def surprise(predictions: pd.DataFrame, output: str) -> float:
     ----------
     ``sklearn.metrics.log_loss``. Notebook: 04_evaluation.
     """
-    return mean_surprise(*arrays(predictions), output)
+    return mean_surprise(*arrays(predictions, output), output)
 
 
-def arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and truth of rows of predictions, both (row, genre)."""
+def arrays(predictions: pd.DataFrame, output: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and truth of rows of predictions, both (row, genre)."""
     genres = evaluation.genres_of(predictions)
-    return predictions[[f"p_{genre}" for genre in genres]].to_numpy(), labels.targets(predictions["genre"], genres)
+    probabilities = predictions[[f"p_{genre}" for genre in genres]].to_numpy()
+    return logits(probabilities, output), labels.targets(predictions["genre"], genres)
 
 
-def mean_surprise(probabilities: np.ndarray, truth: np.ndarray, output: str) -> float:
-    """:func:`surprise` of arrays (row, genre)."""
-    p = probabilities.astype(float)
-    likelihood = truth * np.log(np.clip(p, TINY, 1))
+def mean_surprise(own: np.ndarray, truth: np.ndarray, output: str) -> float:
+    """:func:`surprise` of logits and truth, both (row, genre)."""
     if output == "sigmoid":
-        likelihood += (1 - truth) * np.log(np.clip(1 - p, TINY, 1))
+        likelihood = truth * log_expit(own) + (1 - truth) * log_expit(-own)
+    else:
+        likelihood = truth * log_softmax(own, axis=1)
     return float(-likelihood.sum(axis=1).mean())
 
 
@@ -147,10 +148,37 @@ def calibrated(predictions: pd.DataFrame, trust: Trust, output: str) -> pd.DataF
     -------
     pd.DataFrame
         A copy.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
     """
     names = [f"p_{genre}" for genre in evaluation.genres_of(predictions)]
     values = trust.calibrated(predictions[names].to_numpy(), output)
     return predictions.assign(**dict(zip(names, values.T, strict=True)))
+
+
+def by_track(predictions: pd.DataFrame, trust: Trust, output: str) -> pd.DataFrame:
+    """Rows of tracks with calibrated probabilities; a track is called as ``evaluation.by_track`` calls it.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments, not calibrated, as ``evaluation.predict`` returns them.
+    trust : Trust
+        The tracks' temperature.
+    output : str
+        The network's: softmax or sigmoid.
+
+    Returns
+    -------
+    pd.DataFrame
+        As ``evaluation.by_track``.
+    """
+    tracks = evaluation.by_track(predictions)
+    names = [f"p_{genre}" for genre in evaluation.genres_of(tracks)]
+    values = trust.calibrated_tracks(tracks[names].to_numpy(), output)
+    return tracks.assign(**dict(zip(names, values.T, strict=True)))
 
 
 def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Params) -> pd.DataFrame:
@@ -159,7 +187,7 @@ def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Para
     Parameters
     ----------
     predictions : pd.DataFrame
-        Rows of segments, as ``evaluation.predict`` returns it.
+        Rows of segments, not calibrated, as ``evaluation.predict`` returns them.
     store : Store
         Their features.
     trust : Trust
@@ -176,14 +204,12 @@ def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Para
     ----------
     Notebook: 04_evaluation.
     """
-    tracks = evaluation.by_track(calibrated(predictions, trust, params.output))
-    names = [f"p_{genre}" for genre in evaluation.genres_of(tracks)]
-    probabilities = trust.of_tracks(tracks[names].to_numpy(), params.output)
-    tracks[names] = probabilities
+    tracks = by_track(predictions, trust, params.output)
     table, figures = described_rows(store, predictions[["track_id", "segment"]])
     strange = table.assign(strangeness=trust.strangeness_of(figures)).groupby("track_id")["strangeness"].mean()
     tracks["strangeness"] = tracks["track_id"].map(strange)
-    rows = zip(probabilities, tracks["strangeness"], strict=True)
+    names = [f"p_{genre}" for genre in evaluation.genres_of(tracks)]
+    rows = zip(tracks[names].to_numpy(), tracks["strangeness"], strict=True)
     return tracks.assign(verdict=[trust.verdict(track, strangeness) for track, strangeness in rows])
 
 

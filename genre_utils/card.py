@@ -46,7 +46,7 @@ def publish(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> Path:
     facts = facts_of(run, believed, judged)
     folder = run.folder / model_folder.FOLDER
     genres = evaluation.genres_of(judged)
-    network = run.needs(model_folder.NETWORK, "03_training")
+    network = run.needs(model_folder.NETWORK)
     model_folder.write(folder, network, genres, run.params, believed, facts, text(facts, genres))
     return folder
 

@@ -1,86 +1,17 @@
-"""Files and folders that somebody names, heard whole: from Python a tidy table of tracks and segments."""
+"""Predict the genre of audio files and folders from Python: a tidy table of tracks and segments."""
 
 import itertools
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from genre_utils import audio, light, listening
-from genre_utils.errors import CatalogError
-
-NAMED = 10  # of the files left out; a folder of music may hold thousands of pictures
+from genre_utils import light, listening
 
 TEXTS = ("path", "level", "predicted", "verdict", "fault")  # columns of a table; the others are numbers
-
-
-class Sources(NamedTuple):
-    """What files and folders come to."""
-
-    files: list[Path]  # to be heard, in order
-    others: list[Path]  # found in a folder, and not audio by their suffix
-    unlisted: list[listening.Answer]  # a fault for each folder that could not be looked into
-
-
-def sources(named: Iterable[str | Path]) -> Sources:
-    """The audio files among and below what was named.
-
-    Parameters
-    ----------
-    named : iterable of str or Path
-        A file is taken whatever its suffix. Of a folder, all files with a suffix of audio, at any depth, in sorted
-        order; hidden ones are left out. Links are followed, and no folder is entered twice.
-
-    Returns
-    -------
-    Sources
-
-    Raises
-    ------
-    CatalogError
-        If there is nothing to be heard.
-    """
-    paths = [Path(path) for path in named]
-    found, seen = Sources([], [], []), set[Path]()
-    for path in paths:
-        if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises where it may not look)
-            found.files.append(path)
-            continue
-        for folder, folders, files in os.walk(
-            path, followlinks=True, onerror=lambda e: found.unlisted.append(fault(e))
-        ):
-            here = Path(folder)
-            if here.resolve() in seen:  # links may lead in a circle
-                folders.clear()
-                continue
-            seen.add(here.resolve())
-            folders[:] = visible(folders)
-            for file in visible(files):
-                known = Path(file).suffix.lower() in audio.SUFFIXES
-                (found.files if known else found.others).append(here / file)
-    if not found.files and not found.unlisted:
-        names = ", ".join(printable(str(path)) for path in paths)
-        others = f" The {len(found.others)} files there are not audio by their suffix." if found.others else ""
-        raise CatalogError(
-            f"No audio file in {names}.{others} Looked for {', '.join(sorted(audio.SUFFIXES))}, at any depth, hidden "
-            "files left out. A file that is named itself is tried whatever its suffix."
-        )
-    return found
-
-
-def visible(names: list[str]) -> list[str]:
-    """Names in order, without hidden ones."""
-    return sorted(name for name in names if not name.startswith("."))
-
-
-def fault(error: OSError) -> listening.Answer:
-    """What is said of a folder that could not be looked into."""
-    reason = f"is a folder that cannot be looked into ({error.strerror}). Allow it to be read, or leave it out."
-    return listening.Answer(str(error.filename), np.empty((0, 0), np.float32), reason)
 
 
 def rows(answer: listening.Answer, network: listening.Network) -> Iterator[dict[str, Any]]:
@@ -97,7 +28,8 @@ def rows(answer: listening.Answer, network: listening.Network) -> Iterator[dict[
     ------
     dict
         ``path, level, segment, start_seconds, predicted, verdict, strangeness, p_<genre>…, fault``. ``level`` is
-        track or segment; of what a level does not have, and what is not known, a number is None and a text "".
+        track or segment, and ``p_<genre>`` calibrated at both; of what a level does not have, and what is not known,
+        a number is None and a text "".
     """
     blank = {name: "" if name in TEXTS else None for name in columns(network)} | {"path": answer.path}
     if answer.fault:
@@ -131,7 +63,7 @@ def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataF
     Parameters
     ----------
     named : iterable of str or Path
-        As :func:`sources`.
+        As :func:`genre_utils.listening.sources`.
     network : Network
         As ``predict.open_model`` gives it.
 
@@ -154,23 +86,12 @@ def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataF
     ----------
     Notebook: 04_evaluation.
     """
-    found = sources(named)
+    found = listening.sources(named)
     if found.others:
-        warnings.warn(left_out(found), stacklevel=2)
+        warnings.warn(listening.left_out(found), stacklevel=2)
     heard = itertools.chain(listening.answers(found.files, network), found.unlisted)
     table = pd.DataFrame([row for answer in heard for row in rows(answer, network)], columns=columns(network))
     return table.astype(dict.fromkeys(table.columns.difference(TEXTS), float))
-
-
-def left_out(found: Sources) -> str:
-    """Which files of the folders are not heard."""
-    names = [printable(str(path)) for path in found.others[:NAMED]] + ["…"] * (len(found.others) > NAMED)
-    return f"Left out, for they are not audio by their suffix: {len(found.others)} ({', '.join(names)})"
-
-
-def printable(text: str) -> str:
-    """A text that a terminal shows and does not obey: a name may hold a newline or an escape sequence."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def uploaded(upload: Any, folder: Path) -> Path | None:

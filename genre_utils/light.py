@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import itertools
 import json
 import math
 import os
@@ -135,7 +136,7 @@ def line(answer: listening.Answer, network: listening.Network) -> str:
     str
         ``path``, and either ``fault`` or ``genre`` (the most probable), ``verdict`` (see ``trust``), ``strangeness``
         (null if it is not known), ``probabilities`` by genre, and ``timeline``: for each segment its
-        ``start_seconds`` and its probabilities in the order of the genres.
+        ``start_seconds`` and its probabilities in the order of the genres. All probabilities are calibrated.
     """
     if answer.fault:
         return json.dumps({"path": answer.path, "fault": answer.fault})
@@ -174,14 +175,19 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m genre_utils.light", description=__doc__)
     parser.add_argument("folder", type=Path, help="an exported network, as exporting.write writes it")
-    parser.add_argument("file", nargs="+", type=Path, help="audio files")
+    parser.add_argument("file", nargs="+", help="audio, or a folder of it at any depth")
     chosen = parser.parse_args(arguments)
     faults = 0
     try:
+        found = listening.sources(chosen.file)
         network = open_exported(chosen.folder)
-        for answer in listening.answers(chosen.file, network):
+        if network.notice:
+            print(network.notice, file=sys.stderr)
+        for answer in itertools.chain(listening.answers(found.files, network), found.unlisted):
             print(line(answer, network), flush=True)
             faults += bool(answer.fault)
+        if found.others:
+            print(listening.left_out(found), file=sys.stderr)
     except GenreUtilsError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from genre_utils import audio, features
-from genre_utils.errors import AudioError, GenreUtilsError
+from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
 from genre_utils.params import Params
 from genre_utils.trust import SURE, Trust
 
+NAMED = 10  # of the files left out; a folder of music may hold thousands of pictures
+SYNTHESISED = ("demo", "demo-mixed")  # ``catalog.DEMOS``, without pandas
 THREADS = 2  # that decode while the network computes; each holds some 20 MB, whatever the length of its file
 
 
@@ -26,7 +29,7 @@ class Network:
     Attributes
     ----------
     run : callable
-        From log-mels in dB ``(n, mel, frame)`` to probabilities ``(n, genre)``, float32 both.
+        From log-mels in dB ``(n, mel, frame)`` to the network's own probabilities ``(n, genre)``, float32 both.
     genres : list of str
         The classes, in the order of the outputs.
     params : Params
@@ -40,6 +43,16 @@ class Network:
     params: Params
     trust: Trust = dataclasses.field(default_factory=Trust)
 
+    @property
+    def notice(self) -> str:
+        """What must be known of all its answers, in a line; "" if nothing."""
+        if self.params.dataset not in SYNTHESISED:
+            return ""
+        return (
+            f"This model was trained on synthesised music only (data set {self.params.dataset}): what it says of real "
+            "recordings means nothing. Train one on real music: python -m genre_utils run --set dataset=FOLDER."
+        )
+
 
 class Answer(NamedTuple):
     """What a network says of one file."""
@@ -47,9 +60,85 @@ class Answer(NamedTuple):
     path: str
     probabilities: np.ndarray  # (segment, genre), calibrated; no segments if there is a fault
     fault: str  # "" if none
-    track: np.ndarray = np.empty(0)  # (genre,), of the whole file; empty if there is a fault
+    track: np.ndarray = np.empty(0)  # (genre,), of the whole file, calibrated; empty if there is a fault
     strangeness: float = np.nan  # NaN if there is a fault, or the network has nothing to compare with
     verdict: str = SURE  # or NOT_SURE or UNLIKE, of ``trust``; SURE too if there is a fault
+
+
+class Sources(NamedTuple):
+    """What files and folders come to."""
+
+    files: list[Path]  # to be heard, in order
+    others: list[Path]  # found in a folder, and not audio by their suffix
+    unlisted: list[Answer]  # a fault for each folder that could not be looked into
+
+
+def sources(named: Iterable[str | Path]) -> Sources:
+    """The audio files among and below what was named.
+
+    Parameters
+    ----------
+    named : iterable of str or Path
+        A file is taken whatever its suffix. Of a folder, all files with a suffix of audio, at any depth, in sorted
+        order; hidden ones are left out. Links are followed, and no folder is entered twice.
+
+    Returns
+    -------
+    Sources
+
+    Raises
+    ------
+    CatalogError
+        If there is nothing to be heard.
+    """
+    paths = [Path(path) for path in named]
+    found, seen = Sources([], [], []), set[Path]()
+    for path in paths:
+        if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises where it may not look)
+            found.files.append(path)
+            continue
+        for folder, folders, files in os.walk(
+            path, followlinks=True, onerror=lambda e: found.unlisted.append(unlisted(e))
+        ):
+            here = Path(folder)
+            if here.resolve() in seen:  # links may lead in a circle
+                folders.clear()
+                continue
+            seen.add(here.resolve())
+            folders[:] = visible(folders)
+            for file in visible(files):
+                known = Path(file).suffix.lower() in audio.SUFFIXES
+                (found.files if known else found.others).append(here / file)
+    if not found.files and not found.unlisted:
+        names = ", ".join(printable(str(path)) for path in paths)
+        others = f" The {len(found.others)} files there are not audio by their suffix." if found.others else ""
+        raise CatalogError(
+            f"No audio file in {names}.{others} Looked for {', '.join(sorted(audio.SUFFIXES))}, at any depth, hidden "
+            "files left out. A file that is named itself is tried whatever its suffix."
+        )
+    return found
+
+
+def visible(names: list[str]) -> list[str]:
+    """Names in order, without hidden ones."""
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def unlisted(error: OSError) -> Answer:
+    """What is said of a folder that could not be looked into."""
+    reason = f"is a folder that cannot be looked into ({error.strerror}). Allow it to be read, or leave it out."
+    return Answer(str(error.filename), np.empty((0, 0), np.float32), reason)
+
+
+def left_out(found: Sources) -> str:
+    """Which files of the folders are not heard."""
+    names = [printable(str(path)) for path in found.others[:NAMED]] + ["…"] * (len(found.others) > NAMED)
+    return f"Left out, for they are not audio by their suffix: {len(found.others)} ({', '.join(names)})"
+
+
+def printable(text: str) -> str:
+    """A text that a terminal shows and does not obey: a name may hold a newline or an escape sequence."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def answers(paths: Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Answer]:
@@ -109,10 +198,9 @@ def answer_of(path: str, raw: np.ndarray, fault: str, strange: list[float], netw
     if fault:
         return Answer(path, raw, fault)
     trust, output = network.trust, network.params.output
-    segments = trust.calibrated(raw, output)
-    track = trust.of_tracks(segments.mean(axis=0, keepdims=True), output)[0]
+    track = trust.calibrated_tracks(raw.mean(axis=0, keepdims=True), output)[0]
     strangeness = float(np.mean(strange))
-    return Answer(path, segments, "", track, strangeness, trust.verdict(track, strangeness))
+    return Answer(path, trust.calibrated(raw, output), "", track, strangeness, trust.verdict(track, strangeness))
 
 
 def log_mels(path: str | Path, params: Params) -> Iterator[np.ndarray]:

@@ -103,7 +103,7 @@ def find(path: Path) -> Path:
     run = RunFolder.existing(path.parent if path.name == NETWORK else path)
     if (run.folder / FACTS).is_file():
         return run.folder
-    folder = run.needs(FOLDER, "04_evaluation")
+    folder = run.needs(FOLDER)
     trained, kept = run.folder / NETWORK, folder / NETWORK
     both = trained.exists() and kept.exists()
     if both and not (trained.samefile(kept) or checksum(trained) == checksum(kept)):

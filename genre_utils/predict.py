@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from genre_utils import model_folder, models
+from genre_utils import light, model_folder, models
 from genre_utils.errors import RunError
 from genre_utils.listening import Network
 from genre_utils.params import Params
@@ -20,7 +20,8 @@ def open_model(path: Path) -> Network:
     Parameters
     ----------
     path : Path
-        A model folder, a run folder (also ``runs/latest``), or the ``.keras`` file in either.
+        A model folder, a run folder (also ``runs/latest``), or the ``.keras`` file in either; also what
+        ``exporting.write`` has written, which LiteRT runs.
 
     Returns
     -------
@@ -40,6 +41,8 @@ def open_model(path: Path) -> Network:
     ----------
     Notebook: 04_evaluation.
     """
+    if (path / light.FACTS).is_file():
+        return light.open_exported(path)
     folder = model_folder.find(path)
     known = model_folder.read(folder)
     try:

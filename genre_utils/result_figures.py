@@ -210,13 +210,13 @@ def confused_pairs(pairs: pd.DataFrame, title: str, save: Path, most: int = 10) 
     return finished(figure, save)
 
 
-def reliability(curve: pd.DataFrame, title: str, save: Path) -> Figure:
+def reliability(curves: dict[str, pd.DataFrame], title: str, save: Path) -> Figure:
     """How often the network is right, by how sure it is.
 
     Parameters
     ----------
-    curve : pd.DataFrame [columns=low, high, n, confidence, accuracy]
-        As ``confidence.calibration`` returns it.
+    curves : dict of str to pd.DataFrame [columns=low, high, n, confidence, accuracy]
+        By whose probabilities they are, as ``confidence.calibration`` returns them; they stand side by side.
     title : str
         Says data set, protocol, level and number of rows.
     save : Path
@@ -230,23 +230,29 @@ def reliability(curve: pd.DataFrame, title: str, save: Path) -> Figure:
     ----------
     Notebook: 04_evaluation.
     """
-    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 6.4), sharex=True, height_ratios=(3, 1))
+    figure, axes = plt.subplots(
+        2, len(curves), figsize=(1 + 5.4 * len(curves), 6.8), sharex=True, sharey="row", height_ratios=(3, 1),
+        squeeze=False,
+    )  # fmt: skip
+    figure.suptitle(title)
     blue, _, _, orange = sns.color_palette()[:4]
-    filled = curve[curve["n"] > 0]
-    sure, right = filled["confidence"], filled["accuracy"]
-    above.plot([0, 1], [0, 1], linestyle="--", color="black", label="probability = share right")
-    above.vlines(sure, right, sure, color=orange, linewidth=3, label="gap (below the line: too sure)")
-    above.plot(sure, right, "o", markersize=9, color=blue, label="share right in a bin")
-    above.set(ylabel="share right", xlim=(-0.02, 1.02), ylim=(-0.03, 1.05))
-    above.set_title(title, pad=30)
-    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small", frameon=False)
-    bars = below.bar(curve["low"], curve["n"], 1 / len(curve), align="edge", color="lightgrey", edgecolor="grey")
-    below.bar_label(bars, [f"{n:,}" if n else "" for n in curve["n"]], padding=2, fontsize="small")
-    below.set(ylabel="rows in a bin", yticks=[], xlabel="probability of the called genre (a point: its bin's mean)")
-    below.margins(y=0.25)
-    below.xaxis.set_major_locator(MultipleLocator(0.1))
-    for axis in (above.xaxis, above.yaxis):
-        axis.set_major_formatter(PercentFormatter(1))
+    for (above, below), (name, curve) in zip(axes.T, curves.items(), strict=True):
+        filled = curve[curve["n"] > 0]
+        sure, right = filled["confidence"], filled["accuracy"]
+        above.plot([0, 1], [0, 1], linestyle="--", color="black", label="probability = share right")
+        above.vlines(sure, right, sure, color=orange, linewidth=3, label="gap (below the line: too sure)")
+        above.plot(sure, right, "o", markersize=9, color=blue, label="share right in a bin")
+        above.set(title=name, xlim=(-0.02, 1.02), ylim=(-0.03, 1.05))
+        bars = below.bar(curve["low"], curve["n"], 1 / len(curve), align="edge", color="lightgrey", edgecolor="grey")
+        below.bar_label(bars, [f"{n:,}" if n else "" for n in curve["n"]], padding=2, fontsize="small")
+        below.set(yticks=[], xlabel="probability of the called genre (a point: its bin's mean)")
+        below.margins(y=0.25)
+        below.xaxis.set_major_locator(MultipleLocator(0.2))
+        for axis in (above.xaxis, above.yaxis):
+            axis.set_major_formatter(PercentFormatter(1))
+    axes[0, 0].set_ylabel("share right")
+    axes[1, 0].set_ylabel("rows in a bin")
+    axes[0, -1].legend(loc="upper left", fontsize="small")
     sns.despine(figure)
     return finished(figure, save)
 

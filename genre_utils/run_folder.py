@@ -22,6 +22,12 @@ pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no f
 LATEST = "latest"  # points to the newest run
 MOST_CHARACTERS = 100_000  # of a profile, which has two thousand; PyYAML reads so many in a second
 LESSON = "lesson"  # the run folder of who steps through the notebooks by hand
+WRITTEN = {  # by a notebook, for others
+    "01_eda": ("duplicates.csv",),
+    "02_feature_extraction": ("params.yml", "tracks.parquet"),
+    "03_training": ("split.csv", "history.csv", "model.keras"),
+    "04_evaluation": ("predictions.parquet", "metrics.json", "model"),
+}
 PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 
 
@@ -54,7 +60,7 @@ class RunFolder:
         -------
         RunFolder
         """
-        folder = PROJECT / run_dir if run_dir else RUNS / LESSON
+        folder = followed(PROJECT / run_dir) if run_dir else RUNS / LESSON
         with disk.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
@@ -77,7 +83,7 @@ class RunFolder:
         RunError
             If there is no such folder.
         """
-        folder = path.with_name(path.read_text()) if path.name == LATEST and path.is_file() else path
+        folder = followed(path)
         if not folder.is_dir():
             raise RunError(f"{folder} is no run folder. Name one that a run has left, such as runs/{LATEST}.")
         return cls(folder.resolve())
@@ -98,13 +104,12 @@ class RunFolder:
         ParamsError
             If somebody has edited them into something impossible, or into no YAML.
         """
-        return Params.from_mapping(read_mapping(self.needs("params.yml", "02_feature_extraction")))
+        return Params.from_mapping(read_mapping(self.needs("params.yml")))
 
     def write_params(self, params: Params) -> Params:
         """Write ``params.yml``, and give the parameters back."""
-        text = yaml.safe_dump(params.to_mapping(), sort_keys=False)
         with disk.replacing(self.folder / "params.yml") as beside:
-            beside.write_text(text)
+            beside.write_text(yaml.safe_dump(params.to_mapping(), sort_keys=False))
         return params
 
     def update_params(self, **changes: Any) -> Params:
@@ -123,29 +128,29 @@ class RunFolder:
 
     def tracks(self) -> pd.DataFrame:
         """``tracks.parquet``: the catalog, with every fault that was found."""
-        return pd.read_parquet(self.needs("tracks.parquet", "02_feature_extraction"))
+        return pd.read_parquet(self.needs("tracks.parquet"))
 
     def duplicates(self) -> pd.DataFrame:
         """``duplicates.csv``: pairs of tracks that hold the same recording, as ``audit.duplicates`` returns them."""
         types = {"track_a": str, "track_b": str, "kind": str}
-        return pd.read_csv(self.needs("duplicates.csv", "01_eda"), dtype=types, keep_default_na=False)
+        return pd.read_csv(self.needs("duplicates.csv"), dtype=types, keep_default_na=False)
 
     def history(self) -> pd.DataFrame:
         """``history.csv``, one row an epoch."""
-        return pd.read_csv(self.needs("history.csv", "03_training"))
+        return pd.read_csv(self.needs("history.csv"))
 
     def assignment(self) -> pd.DataFrame:
         """``split.csv``: ``track_id, segment, split``."""
         types = {"track_id": str, "segment": int, "split": str}
-        return pd.read_csv(self.needs("split.csv", "03_training"), dtype=types, keep_default_na=False)
+        return pd.read_csv(self.needs("split.csv"), dtype=types, keep_default_na=False)
 
     def predictions(self) -> pd.DataFrame:
-        """``predictions.parquet``, one row a segment."""
-        return pd.read_parquet(self.needs("predictions.parquet", "04_evaluation"))
+        """``predictions.parquet``, one row a segment; its ``p_<genre>`` are the network's own, not calibrated."""
+        return pd.read_parquet(self.needs("predictions.parquet"))
 
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``."""
-        return json.loads(self.needs("metrics.json", "04_evaluation").read_text())
+        return json.loads(self.needs("metrics.json").read_text())
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write ``metrics.json``."""
@@ -177,29 +182,36 @@ class RunFolder:
         with disk.replacing(self.folder / name) as beside:
             table.to_parquet(beside, index=index) if beside.suffix == ".parquet" else table.to_csv(beside, index=index)
 
-    def needs(self, name: str, notebook: str) -> Path:
-        """The path of a file that an earlier notebook writes.
+    def needs(self, *names: str) -> Path:
+        """Ask at once for all files that earlier notebooks must have left.
 
         Parameters
         ----------
-        name : str
-            The file.
-        notebook : str
-            Who writes it.
+        *names : str
+            Files of ``WRITTEN``.
 
         Returns
         -------
         Path
+            Of the first one.
 
         Raises
         ------
         RunError
-            If it is not there; the message names the notebook to run first.
+            If one is not there; the message names all that are missing, and the notebooks to run first.
         """
-        path = self.folder / name
-        if not path.exists():
-            raise RunError(f"{path} is not there. Run the notebook {notebook} with the same run_dir first.")
-        return path
+        missing = [name for name in names if not (self.folder / name).exists()]
+        if missing:
+            first = ", ".join(notebook for notebook, left in WRITTEN.items() if {*left} & {*missing})
+            newest = self.folder.resolve() == followed(RUNS / LATEST).resolve()
+            other = "" if newest else f'; or take what `make run` has left: run_dir = "{RUNS.name}/{LATEST}"'
+            raise RunError(f"{self.folder} lacks {', '.join(missing)}. Run {first} with the same run_dir first{other}.")
+        return self.folder / names[0]
+
+
+def followed(path: Path) -> Path:
+    """A path; where links are not allowed, ``runs/latest`` is a file with the name of the folder beside it."""
+    return path.with_name(path.read_text()) if path.name == LATEST and path.is_file() else path
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How sure a network is of a file, and whether the file is like anything that it was trained on: NumPy alone."""
+"""How sure a network is of a file, and whether the file is like anything that it was trained on: no TensorFlow."""
 
 import dataclasses
 import math
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import expit, softmax
 
 SURE, NOT_SURE, UNLIKE = "", "not sure", "unlike anything in training"  # verdicts of a file
 # Chow's rule where a wrong genre costs twice as much as none: below, it is rather wrong than right.
 SURE_FROM = 0.5
 POINTS = "reference.npy"
-TINY = 1e-12  # a probability that was rounded to 0 still has a logit
 
 GROUPS = 8  # of neighbouring mel bands: finer ones describe the songs, not the sound (benchmarks/trust.py)
 LEAST_DB = 1.0  # added to each spread: where training is always silent, a decibel must not count a hundredfold
@@ -81,7 +81,7 @@ class Trust:
     temperature : float
         Divides the logits of a segment; above 1 where the network promises too much.
     track_temperature : float
-        The same for a whole file, after the mean over its segments: a mean of several promises too little.
+        The same for a whole file, of the mean over its segments: a mean of several promises less than each.
     reference : Reference or None
         What its training sounds like, if known.
 
@@ -107,24 +107,25 @@ class Trust:
 
         Returns
         -------
-        np.ndarray [shape=(segment, genre), dtype=float32]
+        np.ndarray [shape=(segment, genre), dtype=float64]
             In the same order in each row.
         """
         return tempered(probabilities, self.temperature, output)
 
-    def of_tracks(self, means: np.ndarray, output: str) -> np.ndarray:
+    def calibrated_tracks(self, means: np.ndarray, output: str) -> np.ndarray:
         """Probabilities of whole files, by the tracks' temperature.
 
         Parameters
         ----------
         means : np.ndarray [shape=(track, genre)]
-            Of the calibrated probabilities of each one's segments.
+            Of the network's own probabilities of each one's segments. Not of the calibrated ones, whose mean may be
+            greatest elsewhere: a track would be called otherwise here than where its accuracy was measured.
         output : str
             The network's: softmax or sigmoid.
 
         Returns
         -------
-        np.ndarray [shape=(track, genre), dtype=float32]
+        np.ndarray [shape=(track, genre), dtype=float64]
             In the same order in each row.
         """
         return tempered(means, self.track_temperature, output)
@@ -218,6 +219,32 @@ class Trust:
         return cls(temperature, of_track, reference)
 
 
+def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
+    """The logits of probabilities.
+
+    A probability that was rounded to 0 or to 1 gets the logit of the nearest one that its type tells from it: of
+    float32's, 0 counts as 1.2e-38 (smaller ones are 0 or coarse, as the library likes), and a sigmoid's 1 as
+    1 - 3e-8. A floor that could be seen would make genres alike, and no temperature could be sure of any.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, genre)]
+        As the network gives them, in the type in which it gives them.
+    output : str
+        softmax, or sigmoid, where each genre stands against its own no.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, genre), dtype=float64]
+        Of a softmax up to a constant in each row.
+    """
+    kind, p = np.finfo(probabilities.dtype), probabilities.astype(float)  # (n, genre)
+    yes = np.log(np.maximum(p, float(kind.tiny)))
+    if output == "sigmoid":
+        return yes - np.log(np.maximum(1 - p, float(kind.epsneg) / 2))
+    return yes
+
+
 def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
     """Probabilities as they are with their logits divided by a temperature.
 
@@ -228,19 +255,15 @@ def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.n
     temperature : float
         Above 0.
     output : str
-        softmax, or sigmoid, where each genre stands against its own no.
+        As of :func:`logits`.
 
     Returns
     -------
-    np.ndarray [shape=(n, genre), dtype=float32]
-        In the same order in each row.
+    np.ndarray [shape=(n, genre), dtype=float64]
+        In the same order in each row: float32 would make some alike that were not.
     """
-    p = np.clip(np.asarray(probabilities, float), TINY, 1)  # (n, genre)
-    if output == "sigmoid":
-        logit = (np.log(p) - np.log(np.clip(1 - p, TINY, 1))) / temperature
-        return (1 / (1 + np.exp(-logit))).astype(np.float32)
-    powers = (p / p.max(axis=1, keepdims=True)) ** (1 / temperature)  # the greatest is 1 at any temperature
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    divided = logits(probabilities, output) / temperature
+    return expit(divided) if output == "sigmoid" else softmax(divided, axis=1)
 
 
 def array(path: Path) -> np.ndarray:

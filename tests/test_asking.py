@@ -14,7 +14,7 @@ import soundfile
 from conftest import tone
 
 import genre_utils
-from genre_utils import __main__, asking, inference, listening, result_figures
+from genre_utils import __main__, asking, catalog, inference, listening, result_figures
 from genre_utils.errors import AudioError, CatalogError
 from genre_utils.progress import HEADLESS
 from genre_utils.trust import UNLIKE
@@ -62,7 +62,7 @@ def predict(network):  # noqa: ARG001
 
 
 def test_files_come_in_order_and_nothing_is_left_out_in_silence(folder):
-    found = inference.sources(["music", "elsewhere.txt"])
+    found = listening.sources(["music", "elsewhere.txt"])
     below = [path.as_posix() for path in found.files]
     assert below == ["music/A.FLAC", "music/b.wav", "music/text.mp3", "music/deep/c.ogg", "elsewhere.txt"]
     assert found.others == [folder.relative_to(folder.parent) / "cover.jpg"]
@@ -126,6 +126,17 @@ def test_names_of_any_kind_come_through(predict, tmp_path, capsys, monkeypatch):
     assert (tmp_path / paths[0]).samefile(ODD[0])
 
 
+@pytest.mark.parametrize("dataset", catalog.DEMOS)
+def test_a_model_that_has_heard_no_recording_says_so(predict, folder, network, capsys, monkeypatch, dataset):
+    demo = dataclasses.replace(network, params=dataclasses.replace(network.params, dataset=dataset))
+    monkeypatch.setattr(asking, "open_network", lambda _: demo)
+    assert predict(folder / "b.wav", "--json", "-") == 0
+    out, err = capsys.readouterr()
+    first, counted = err.splitlines()
+    assert "synthesised music only" in first and dataset in first and counted.startswith("1 files")
+    assert json.loads(out)["genre"] == "bass"
+
+
 def test_the_verdict_comes_before_the_genres(predict, folder, network, capsys, monkeypatch):
     monkeypatch.setattr(type(network.trust), "verdict", lambda *_: UNLIKE)
     predict(folder / "b.wav")
@@ -151,7 +162,7 @@ def test_what_is_there_is_not_overwritten(predict, folder, capsys, option):
 def test_nothing_to_hear_and_no_genre_to_name_are_errors(predict, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no music")
     with pytest.raises(CatalogError, match="The 1 files there are not audio"):
-        inference.sources([tmp_path])
+        listening.sources([tmp_path])
     assert predict(tmp_path) == predict(tmp_path, "--top", 0) == 1
     assert "--top must be 1 or more. Received: 0." in capsys.readouterr().err
 

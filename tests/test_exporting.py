@@ -101,6 +101,43 @@ def test_a_process_answers_without_anything_heavy(paper, files):
         assert line["strangeness"] == pytest.approx(answer.strangeness, abs=1e-4)
 
 
+def test_predict_answers_with_an_export_and_without_tensorflow(compact, files):
+    _, _, folder = compact
+    (files[0].parent / "cover.jpg").write_text("no music")
+    told = {}
+    for module, words in (
+        ("light", [folder, files[0].parent]),
+        ("__main__", ["predict", files[0].parent, "--model", folder, "--json", "-"]),
+    ):
+        code = (
+            f"import sys; from genre_utils.{module} import main; status = main(sys.argv[1:]); "
+            "assert not {'tensorflow', 'keras'} & set(sys.modules); sys.exit(status)"
+        )
+        child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        assert child.returncode == 1, child.stderr  # a file could not be heard
+        assert "cover.jpg" in child.stderr
+        told[module] = [json.loads(line) for line in child.stdout.splitlines()]
+    assert [line["path"] for line in told["light"]] == [str(path) for path in sorted(files)]
+    assert told["__main__"] == told["light"]
+
+
+def test_python_opens_an_export_like_any_model(compact, files):
+    model, params, folder = compact
+    mine, theirs = predict.open_model(folder), predict.compiled(model, GENRES, params, known())
+    for exported, kept in zip(listening.answers(files[:1], mine), listening.answers(files[:1], theirs), strict=True):
+        np.testing.assert_allclose(exported.track, kept.track, atol=1e-4)
+        np.testing.assert_allclose(exported.probabilities, kept.probabilities, atol=1e-4)
+
+
+def test_an_export_of_a_demo_says_that_it_has_heard_no_recording(compact, files, tmp_path, capsys):
+    model, params, _ = compact
+    exporting.write(model, GENRES, dataclasses.replace(params, dataset="demo"), tmp_path / "demo")
+    assert light.main([str(tmp_path / "demo"), str(files[0])]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == len(err.splitlines()) == 1
+    assert "synthesised music only (data set demo)" in err
+
+
 def test_without_trust_nothing_is_strange(compact, files, tmp_path):
     model, params, _ = compact
     exporting.write(model, GENRES, params, tmp_path / "plain")

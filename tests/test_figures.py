@@ -153,14 +153,16 @@ def test_split_counts_say_the_protocol(save):
 
 
 def test_reliability_stands_each_bin_at_its_probability(predictions, save):
-    curve = confidence.calibration(predictions)
-    above, below = result_figures.reliability(curve, "title", save).axes
-    filled = curve[curve["n"] > 0]
-    np.testing.assert_allclose(above.get_lines()[-1].get_xydata(), filled[["confidence", "accuracy"]])
-    gaps = [sorted(ends) for ends in np.array(above.collections[0].get_segments())[:, :, 1].tolist()]
-    np.testing.assert_allclose(gaps, np.sort(filled[["confidence", "accuracy"]]))  # from the diagonal to the point
-    np.testing.assert_allclose([bar.get_x() for bar in below.patches], curve["low"])
-    assert [bar.get_height() for bar in below.patches] == curve["n"].tolist()
-    assert [text.get_text() for text in below.texts] == [str(n) if n else "" for n in curve["n"]]
-    assert above.get_xlim() == below.get_xlim()
-    assert "probability of the called genre" in below.get_xlabel()
+    curves = {"own": confidence.calibration(predictions), "calibrated": confidence.calibration(predictions.head(3))}
+    figure = result_figures.reliability(curves, "title", save)
+    assert [axes.get_title() for axes in figure.axes[:2]] == [*curves]
+    for above, below, curve in zip(figure.axes[:2], figure.axes[2:], curves.values(), strict=True):
+        filled = curve[curve["n"] > 0]
+        np.testing.assert_allclose(above.get_lines()[-1].get_xydata(), filled[["confidence", "accuracy"]])
+        gaps = [sorted(ends) for ends in np.array(above.collections[0].get_segments())[:, :, 1].tolist()]
+        np.testing.assert_allclose(gaps, np.sort(filled[["confidence", "accuracy"]]))  # from the diagonal to the point
+        np.testing.assert_allclose([bar.get_x() for bar in below.patches], curve["low"])
+        assert [bar.get_height() for bar in below.patches] == curve["n"].tolist()
+        assert [text.get_text() for text in below.texts] == [str(n) if n else "" for n in curve["n"]]
+        assert above.get_xlim() == below.get_xlim()
+        assert "probability of the called genre" in below.get_xlabel()

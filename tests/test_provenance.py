@@ -194,7 +194,7 @@ def test_what_cannot_be_repeated_is_an_error_before_anything_starts(quick, tmp_p
     assert quick("--again", old.folder) == 0  # a profile's name is no path
     assert {path.name for path in tmp_path.iterdir()} == {"notebooks", "old", "runs"}
     (old.folder / "metrics.json").unlink()
-    with pytest.raises(RunError, match=r"metrics\.json is not there"):
+    with pytest.raises(RunError, match=r"lacks metrics\.json"):
         headless.again(old)
     with pytest.raises(SystemExit):
         quick("--again", old.folder, "--set", "epochs=1")
