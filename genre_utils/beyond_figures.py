@@ -16,7 +16,6 @@ from genre_utils.params import Params
 # From clear to orange over a grey log-mel: the sound stays to be seen, and no hue is needed to tell the two apart.
 HEAT_MAP = LinearSegmentedColormap.from_list("heat", [(1.0, 0.45, 0.0, 0.0), (1.0, 0.45, 0.0, 0.85)])
 
-LABEL_STEP = 0.05  # of the axis' width between two slanted lines of text
 ROUND = (1, 2, 5, 10)  # steps of 2.5 would need a decimal
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.3g}%")
 POINTS = FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
@@ -123,11 +122,7 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=ROUND))
-    seconds = right.secondary_yaxis("right")
-    seconds.set_yticks(places, [f"{value:,.0f} s" for value in table["seconds"]])
-    seconds.tick_params(length=0)
-    seconds.spines["right"].set_visible(False)
-    seconds.set_ylabel("time spent", labelpad=8)
+    seconds_axis(right, table["seconds"], "time spent")
     left.set_ylim(len(table) - 0.5, -0.5)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize="small")
     figure.suptitle(title)
@@ -136,7 +131,7 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
 
 
 def gains(table: pd.DataFrame, title: str, save: Path) -> Figure:
-    """What each further member of an ensemble adds, by the time it costs.
+    """What each further member of an ensemble adds, and the time that all of them cost.
 
     Parameters
     ----------
@@ -156,26 +151,29 @@ def gains(table: pd.DataFrame, title: str, save: Path) -> Figure:
     ----------
     Paper, IV.3. Notebook: 06_beyond_the_paper.
     """
-    figure, axes = plt.subplots(figsize=(9, 5.5))
-    seconds, accuracy = table["seconds"], table["accuracy"]
+    figure, axes = plt.subplots(figsize=(9, 1.9 + 0.5 * len(table)))
+    places = np.arange(len(table))
+    axes.plot(table["accuracy"], places, color="lightgrey", linewidth=3)
     bars = arms(table, "accuracy", "low", "high")
-    axes.plot(seconds, accuracy, color="lightgrey", linewidth=3)
-    axes.errorbar(seconds, accuracy, yerr=bars, fmt="o", capsize=5, markersize=9, linewidth=2.5)
-    axes.set(xlabel="seconds spent, all members together", ylabel="accuracy, 95 % interval", xlim=(0, None))
-    axes.yaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_locator(MaxNLocator(7, steps=ROUND))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    steps = LABEL_STEP * np.arange(len(table))
-    shares = np.maximum.accumulate(seconds / axes.get_xlim()[1] - steps) + steps  # to the right of the one before
-    for number, (name, share) in enumerate(zip(table.index, shares, strict=True)):
-        axes.annotate(
-            f"{'+ ' if number else ''}{name}", (seconds.iloc[number], table["high"].iloc[number]), (share, 1.08),
-            textcoords="axes fraction", rotation=35, rotation_mode="anchor", fontsize="small",
-            arrowprops={"arrowstyle": "-", "color": "grey", "relpos": (0, 0)},
-        )  # fmt: skip
+    axes.errorbar(table["accuracy"], places, xerr=bars, fmt="o", capsize=5, markersize=9, linewidth=2.5)
+    axes.set(xlabel="accuracy, 95 % interval", ylabel="members", ylim=(len(table) - 0.5, -0.5))
+    axes.set_yticks(places, [f"{'+ ' if place else ''}{name}" for place, name in enumerate(table.index)])
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=ROUND))
+    axes.grid(axis="x", alpha=0.3)
+    seconds_axis(axes, table["seconds"], "seconds spent, all up to this one")
     figure.suptitle(title)
     sns.despine(figure)
     return finished(figure, save)
+
+
+def seconds_axis(axes: plt.Axes, seconds: pd.Series, label: str) -> None:
+    """Write at the right of each row how long it took."""
+    beside = axes.secondary_yaxis("right")
+    beside.set_yticks(np.arange(len(seconds)), [f"{value:,.0f} s" for value in seconds])
+    beside.tick_params(length=0)
+    beside.spines["right"].set_visible(False)
+    beside.set_ylabel(label, labelpad=8)
 
 
 def arms(table: pd.DataFrame, value: str, low: str, high: str) -> list[pd.Series]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -34,13 +35,16 @@ def by_genre(table: pd.DataFrame, title: str, save: Path) -> Figure:
     names = [f"{genre} ({support})" if support else f"{genre} (no rows)" for genre, support in rows["support"].items()]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), sharey=True, width_ratios=(3, 2))
     figure.suptitle(title)
-    left.hlines(names, rows["precision"], rows["recall"].fillna(rows["precision"]), color="lightgrey", linewidth=3)
-    for column, marker, size in (("precision", "<", 10), ("recall", ">", 10), ("average_precision", "D", 6)):
-        left.plot(rows[column], names, marker, markersize=size, label=column.replace("_", " "))
+    places = np.arange(len(rows))
+    left.hlines(places[1:] - 0.5, -0.03, 1.03, color="lightgrey", linewidth=1)
+    # One above the other: where two are the same, both are to be seen.
+    for column, marker, above in (("precision", "<", 0.25), ("recall", ">", 0), ("average_precision", "D", -0.25)):
+        left.plot(rows[column], places + above, marker, markersize=7, label=column.replace("_", " "))
+    left.set_yticks(places, names)
     left.set(title="Ranked and decided", xlabel="share", ylabel="genre (rows of it)", xlim=(-0.03, 1.03))
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
-    right.hlines(names, 0, rows["threshold"], color="lightgrey", linewidth=3)
-    right.plot(rows["threshold"], names, "o", markersize=9, color="black")
+    right.hlines(places, 0, rows["threshold"], color="lightgrey", linewidth=3)
+    right.plot(rows["threshold"], places, "o", markersize=9, color="black")
     right.axvline(0.5, color="grey", linestyle=":", label="0.5, yes as likely as no")
     right.set(title="Threshold, from validation", xlabel="probability from which it is called", xlim=(-0.03, 1.03))
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator, MultipleLocator, PercentFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 
 from genre_utils import evaluation
 from genre_utils.errors import AudioError
@@ -47,11 +48,10 @@ def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
     middle.set(title="Segments right", ylabel="accuracy", xlabel="epoch", ylim=(0, 1))
     middle.yaxis.set_major_formatter(PercentFormatter(1))
     right.plot(history["epoch"], history["learning_rate"], "o-", drawstyle="steps-mid")
-    right.set(title="Learning rate", ylabel="learning rate", xlabel="epoch", yscale="log")
-    right.yaxis.set_major_formatter(LogFormatter())  # Matplotlib's own writes mathematics: figures.py has none
-    right.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
-    left.legend(fontsize="small")
-    middle.legend(fontsize="small", loc="lower right")
+    right.set(title="Learning rate", ylabel="learning rate", xlabel="epoch")
+    right.set_ylim(0, 1.1 * history["learning_rate"].max())
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    figure.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     for axes in (left, middle, right):
         axes.set_xlim(0.5, len(history) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -126,7 +126,7 @@ def beside_the_paper(table: pd.DataFrame, title: str, save: Path) -> Figure:
     axes.plot(both["here"], both.index, "o", markersize=9, label="here")
     axes.plot(both["paper"], both.index, "D", markersize=8, label="paper, Table I (GTZAN)")
     axes.set(title=title, xlabel="F1", xlim=(-0.02, 1.02))
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     sns.despine(figure)
     return finished(figure, save)
 
@@ -201,10 +201,11 @@ def confused_pairs(pairs: pd.DataFrame, title: str, save: Path, most: int = 10) 
     )
     figure, axes = plt.subplots(figsize=(8, 4.5))
     order = {"named by the paper": sns.color_palette()[3], "not named": sns.color_palette()[0]}
-    sns.barplot(shown, x="share", y="pair", hue="named", palette=order, ax=axes, dodge=False)
+    sns.barplot(shown, x="share", y="pair", hue="named", palette=order, ax=axes, dodge=False, legend=False)
     axes.set(title=title, xlabel="share of both genres taken for the other", ylabel="")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(title="", loc="lower right")
+    patches = [Patch(color=color, label=name) for name, color in order.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=2, fontsize="small")
     sns.despine(figure)
     return finished(figure, save)
 
@@ -286,16 +287,17 @@ def timeline(heard: pd.DataFrame, params: Params, save: Path) -> Figure:
         raise AudioError(track["path"], track["fault"])
     sure = track.filter(like="p_").astype(float).sort_values(ascending=False)
     begins = segments["start_seconds"].to_numpy(float)
+    shares = segments[sure.index].to_numpy(float).T  # (genre, segment)
     figure, axes = plt.subplots(figsize=(9, 4.2))
     image = axes.imshow(
-        segments[sure.index].to_numpy(float).T, cmap=COUNT_MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest",
+        shares, cmap=COUNT_MAP, vmin=0, vmax=np.ceil(10 * shares.max()) / 10, aspect="auto", interpolation="nearest",
         extent=(0, begins[-1] + params.segment_seconds, len(sure) - 0.5, -0.5),
     )  # fmt: skip
     genres = sure.index.str.removeprefix("p_")
     axes.set_yticks(range(len(sure)), [f"{genre}  {p:.0%}" for genre, p in zip(genres, sure, strict=True)])
     name = Path(track["path"]).name.encode(errors="replace").decode()
     verdict = f" ({track['verdict']})" if track["verdict"] else ""
-    axes.set_title(f"{name}\n{genres[0]}, {sure.iloc[0]:.0%} sure{verdict}", parse_math=False)
+    axes.set_title(f"{name}\n{genres[0]}, calibrated probability {sure.iloc[0]:.0%}{verdict}", parse_math=False)
     axes.set(xlabel="time (s)", ylabel="genre (in the whole file)")
     figure.colorbar(image, label="calibrated probability in a segment", format=PercentFormatter(1))
     return finished(figure, save)

@@ -16,15 +16,17 @@ import soundfile
 from conftest import tone
 from guess import run_folder
 from PIL import Image
-from sklearn.metrics import confusion_matrix
+from scipy.special import softmax
+from sklearn.metrics import average_precision_score, confusion_matrix
 
-from genre_utils import __main__, confidence, evaluation, features, uncertainty
+from genre_utils import __main__, confidence, evaluation, features, listening, model_folder, uncertainty
 from genre_utils import catalog as catalogs
 from genre_utils.errors import AudioError, EvaluationError, RunError
-from genre_utils.explorer import data, faults, media, page, widget
+from genre_utils.explorer import data, faults, levels, media, page, widget
 from genre_utils.params import Params
 from genre_utils.progress import HEADLESS
 
+SCORES = ("precision", "recall", "f1")
 NO_PAIRS = pd.DataFrame({"track_a": [], "track_b": [], "kind": []}, dtype=str)
 HOSTILE = [
     "<img src=x onerror=alert(1)>.wav",
@@ -83,15 +85,27 @@ def test_counts_equal_scikit_learns(built_with, predictions):
     test = predictions[predictions["split"] == "test"]
     for name, table in (("segment", test), ("track", evaluation.by_track(test))):
         level = facts["runs"][0][name]
+        raw = level["raw"]
+        assert level["calibrated"] is None and level["temperature"] is None  # nothing is known of this network
         assert level["counts"] == confusion_matrix(table["genre"], table["predicted"], labels=facts["genres"]).tolist()
-        assert level["ece"]["ece"] == pytest.approx(confidence.expected_calibration_error(table)["ece"])
+        assert raw["ece"]["ece"] == pytest.approx(confidence.expected_calibration_error(table)["ece"])
         assert level["sentence"].startswith(
             f"{100 * (table['genre'] == table['predicted']).mean():.1f} % of {len(table)}"
         )
-        curves = confidence.thresholds(table).groupby("genre")
         for index, genre in enumerate(facts["genres"]):
-            curve = curves.get_group(genre)
-            assert level["thresholds"][index]["called"] == curve["called"].tolist()
+            area = average_precision_score(table["genre"] == genre, table[f"p_{genre}"])
+            assert raw["average_precision"][index] == pytest.approx(area)
+
+
+def test_what_is_undefined_is_none_and_what_is_0_is_0(built_with, predictions):
+    """No row is pop, and nothing is called blues."""
+    table = predictions[predictions["genre"] != "pop"].replace({"predicted": {"blues": "rock"}})
+    level = built_with(table).facts["runs"][0]["segment"]
+    shown = {name: dict(zip(["blues", "country", "pop", "rock"], level[name], strict=True)) for name in SCORES}
+    nothing = {(name, genre) for name in SCORES for genre, value in shown[name].items() if value is None}
+    assert nothing == {("precision", "blues"), ("recall", "pop")}
+    assert shown["recall"]["blues"] == shown["f1"]["blues"] == shown["precision"]["pop"] == shown["f1"]["pop"] == 0
+    assert level["raw"]["average_precision"][2] is None
 
 
 def test_what_the_page_calls_a_row_is_the_row_of_the_predictions(built_with):
@@ -101,7 +115,8 @@ def test_what_the_page_calls_a_row_is_the_row_of_the_predictions(built_with):
     assert facts["segments"]["number"] == made.rows["segment"].tolist()
     assert [facts["genres"][index] for index in level["predicted"]] == made.rows["predicted"].tolist()
     probabilities = made.rows[[f"p_{genre}" for genre in facts["genres"]]].to_numpy()
-    assert np.abs(np.array(level["p"]) / 1e4 - probabilities).max() <= 0.5e-4
+    beyond = probabilities - np.array(level["raw"]["p"]) / levels.PARTS
+    assert beyond.min() > -1e-9 and beyond.max() < 1 / levels.PARTS  # never more than there is: thresholds are exact
     assert (made.rows["split"] == "test").all() and sorted(facts["similarity"]) == list(range(len(facts["genres"])))
 
 
@@ -190,6 +205,67 @@ def test_runs_that_cut_tracks_differently_are_not_compared(left, params, tmp_pat
     other = run_folder(tmp_path / "longer", left[0].tracks(), dataclasses.replace(params, segment_seconds=1.0))
     with pytest.raises(EvaluationError, match=r"cut tracks differently \(0\.5 and 1\.0 s a segment\)"):
         data.of_run(left[0], other)
+
+
+# Probabilities
+
+
+def test_probabilities_are_what_predict_answers_and_calls_are_the_networks(left, params):
+    """At both levels, with the temperatures of the model folder; the oracle is what ``predict`` computes."""
+    made = data.of_run(left[0])
+    genres, trust = made.facts["genres"], model_folder.read(left[0].folder / "model").trust
+    network = listening.Network(None, genres, params, trust)
+    columns = [f"p_{genre}" for genre in genres]
+    shown = {name: made.facts["runs"][0][name] for name in ("segment", "track")}
+    tracks, begun = evaluation.by_track(made.rows), 0
+    for place, (_, rows) in enumerate(made.rows.groupby("track_id")):
+        answer = listening.answer_of("", rows[columns].to_numpy(), "", [0.0], network)
+        of_segments = shown["segment"]["calibrated"]["p"][begun : begun + len(rows)]
+        begun += len(rows)
+        np.testing.assert_allclose(np.array(of_segments) / levels.PARTS, answer.probabilities, atol=1.1e-5)
+        np.testing.assert_allclose(
+            np.array(shown["track"]["calibrated"]["p"][place]) / levels.PARTS, answer.track, atol=1.1e-5
+        )
+        assert genres[answer.track.argmax()] == tracks["predicted"][place] == genres[shown["track"]["predicted"][place]]
+
+
+def test_before_and_after_are_of_one_matrix(left):
+    """The same rows, calls and counts; only probabilities and what is computed from them differ."""
+    calibrated, raw = (
+        data.build(
+            [(left[0].predictions(), left[0].metrics())],
+            ["x"],
+            left[0].tracks(),
+            faults.known(left[0].tracks(), left[0].assignment(), left[0].duplicates()),
+            left[0].params,
+            *known,
+        ).facts["runs"][0]
+        for known in ([[data.temperatures(left[0])]], [])
+    )
+    for name, temperature in (("segment", 2.0), ("track", 0.6)):
+        assert calibrated[name]["temperature"] == temperature
+        assert calibrated[name]["raw"] == raw[name]["raw"] and calibrated[name]["counts"] == raw[name]["counts"]
+        own = np.array(raw[name]["raw"]["p"]) / levels.PARTS
+        expected = softmax(np.log(np.maximum(own, 1e-9)) / temperature, axis=1)
+        np.testing.assert_allclose(np.array(calibrated[name]["calibrated"]["p"]) / levels.PARTS, expected, atol=5e-3)
+        assert calibrated[name]["calibrated"]["ece"] != raw[name]["raw"]["ece"]
+
+
+def test_a_run_without_a_model_or_with_temperature_1_is_not_calibrated(left, params, tmp_path):
+    bare = run_folder(tmp_path / "bare", left[0].tracks(), params, temperatures=None)
+    half = run_folder(tmp_path / "half", left[0].tracks(), params, temperatures={"track_temperature": 0.6})
+    one, other = data.of_run(bare, half).facts["runs"]
+    assert [one[name]["temperature"] for name in ("segment", "track")] == [None, None]
+    assert one["segment"]["calibrated"] is one["track"]["calibrated"] is other["segment"]["calibrated"] is None
+    assert other["segment"]["temperature"] == 1 and other["track"]["calibrated"] is not None
+
+
+def test_a_model_that_is_not_the_runs_is_an_error(left, params, tmp_path):
+    run = run_folder(tmp_path / "run", left[0].tracks(), params)
+    (run.folder / "model.keras").unlink()
+    (run.folder / "model.keras").write_bytes(b"trained again")
+    with pytest.raises(RunError, match="is newer than"):
+        data.of_run(run)
 
 
 # What is known of a track
@@ -355,6 +431,25 @@ def test_the_page_lies_beside_its_media_or_holds_them(sounding, tmp_path, capsys
     np.testing.assert_array_equal(
         soundfile.read(first)[0], soundfile.read(tmp_path / "beside" / carried[0]["audio"])[0]
     )
+
+
+def test_the_page_leads_back_to_the_report_of_its_run_where_there_is_one(sounding, tmp_path, monkeypatch):
+    home = lambda folder, **options: [  # noqa: E731
+        attributes["href"]
+        for tag, attributes in Elements(page.write(sounding, folder, **options).read_text()).tags
+        if tag == "a"
+    ]
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.json").write_text("{}")
+    assert home(run / "explorer") == []  # lessons that are stepped through leave no report
+    monkeypatch.setenv(HEADLESS, "1")
+    assert home(run / "explorer") == ["../index.html"]  # to be written when the notebooks are done
+    assert home(tmp_path / "elsewhere") == []
+    monkeypatch.delenv(HEADLESS)
+    (run / "index.html").write_text("report")
+    assert home(run / "explorer") == ["../index.html"]
+    assert home(run / "handed-on", single_file=True) == []
 
 
 def test_no_path_of_this_machine_is_in_the_page(sounding, tmp_path):

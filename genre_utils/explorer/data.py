@@ -1,15 +1,17 @@
 """What the explorer shows, as one data object: pure functions from predictions and catalog."""
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from genre_utils import confidence, evaluation, features, report, uncertainty
+from genre_utils import evaluation, features, model_folder, report, uncertainty
 from genre_utils.catalog import DEMOS
 from genre_utils.errors import EvaluationError
-from genre_utils.explorer import faults
+from genre_utils.explorer import faults, levels
 from genre_utils.figures import FREQUENCY_TICKS_HZ
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
@@ -62,7 +64,8 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     Raises
     ------
     RunError
-        If a file is missing; the message names the notebook that writes it.
+        If a file is missing, or the model folder broken or older than the network; the message names the notebook
+        that writes it. A run without a model folder is shown, as not calibrated.
     EvaluationError
         If the two runs have no tested segment in common, or different genres or labels.
 
@@ -71,14 +74,25 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     Notebook: 04_evaluation.
     """
     about = faults.known(run.tracks(), run.assignment(), run.duplicates())
-    runs = [(one.predictions(), one.metrics()) for one in (run, against) if one is not None]
-    names = [one.folder.resolve().name for one in (run, against) if one is not None]
+    folders = [one for one in (run, against) if one is not None]
+    runs = [(one.predictions(), one.metrics()) for one in folders]
+    names = [one.folder.resolve().name for one in folders]
     if against is not None and against.params.segment_seconds != run.params.segment_seconds:
         raise EvaluationError(
             f"The runs {names[0]} and {names[1]} cut tracks differently ({run.params.segment_seconds} and "
             f"{against.params.segment_seconds} s a segment): their segments cannot be compared."
         )
-    return build(runs, names, run.tracks(), about, run.params)
+    return build(runs, names, run.tracks(), about, run.params, [temperatures(one) for one in folders])
+
+
+def temperatures(run: RunFolder) -> levels.Temperatures:
+    """What a run's model folder calibrates by; nothing if it has none."""
+    if not (run.folder / model_folder.FOLDER).is_dir():
+        return levels.Temperatures()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other versions: they decide what a network answers, not what it answered
+        trust = model_folder.read(model_folder.find(run.folder)).trust
+    return levels.Temperatures(trust.temperature, trust.track_temperature, run.params.output)
 
 
 def build(
@@ -87,6 +101,7 @@ def build(
     tracks: pd.DataFrame,
     about: pd.DataFrame,
     params: Params,
+    calibrations: Sequence[levels.Temperatures] = (levels.Temperatures(),) * 2,
 ) -> Exploration:
     """The data object from tables.
 
@@ -102,6 +117,8 @@ def build(
         As ``faults.known`` returns it.
     params : Params
         Of the first run.
+    calibrations : sequence of levels.Temperatures
+        One a run; where nothing is known, its probabilities stay as the network gave them.
 
     Returns
     -------
@@ -143,8 +160,10 @@ def build(
         ],
         "segments": {"track": pd.Index(ids).get_indexer(rows["track_id"]).tolist(), "number": rows["segment"].tolist()},
         "runs": [
-            {"name": name} | both_levels(segments, whole, facts, params.seed)
-            for name, segments, whole, (_, facts) in zip(names, tested, by_track, runs, strict=True)
+            {"name": name} | levels.of_run(segments, whole, facts, params.seed, known)
+            for name, segments, whole, (_, facts), known in zip(
+                names, tested, by_track, runs, calibrations[: len(runs)], strict=True
+            )
         ],
         "paired": paired(tested, by_track, params.seed) if len(runs) == 2 else None,
     }
@@ -185,53 +204,6 @@ def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], k
     return texts
 
 
-def both_levels(
-    segments: pd.DataFrame, tracks: pd.DataFrame, metrics: dict[str, Any], seed: int
-) -> dict[str, dict[str, Any]]:
-    """Everything of one run, by segment and by track."""
-    tables = {"segment": segments, "track": tracks}
-    accuracy = {name: uncertainty.accuracy(table, seed) for name, table in tables.items()}
-    return {
-        name: level(table, seed) | {"sentence": report.sentence(metrics | accuracy, name)}
-        for name, table in tables.items()
-    }
-
-
-def level(table: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """Predictions of one run at one level, and what is computed from them.
-
-    Parameters
-    ----------
-    table : pd.DataFrame
-        Rows of segments or of tracks.
-    seed : int
-        Of the interval.
-
-    Returns
-    -------
-    dict
-        ``predicted`` (index of the genre) and ``p`` (row, genre) in 1/10,000, row by row; ``counts`` (true,
-        predicted); ``precision``, ``recall``, ``f1`` and ``support`` by genre; ``thresholds`` and
-        ``average_precision`` by genre; ``calibration`` and ``ece``. What is undefined is None.
-    """
-    genres = evaluation.genres_of(table)
-    by_genre = evaluation.table_one(table).drop(index=evaluation.AVERAGE)
-    curves = confidence.thresholds(table)
-    return {
-        "predicted": pd.Index(genres).get_indexer(table["predicted"]).tolist(),
-        "p": np.rint(1e4 * table[[f"p_{genre}" for genre in genres]].to_numpy()).astype(int).tolist(),
-        "counts": evaluation.confusion(table).to_numpy().tolist(),
-        **{name: by_genre[name].tolist() for name in by_genre},
-        "thresholds": [
-            {name: plain(curve[name]) for name in ("called", "precision", "recall")}
-            for curve in (curves[curves["genre"] == genre] for genre in genres)
-        ],
-        "average_precision": plain(confidence.average_precision(table).reindex(genres)),
-        "calibration": {name: plain(values) for name, values in confidence.calibration(table).items()},
-        "ece": confidence.expected_calibration_error(table, seed),
-    }
-
-
 def paired(segments: list[pd.DataFrame], tracks: list[pd.DataFrame], seed: int) -> dict[str, Any]:
     """The second run's accuracy less the first's, at both levels, and McNemar's test of the tracks."""
     return {
@@ -247,8 +219,3 @@ def scale(params: Params) -> dict[str, Any]:
     ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
     heights = [(float(np.abs(centres_hz - hz).argmin()) + 0.5) / params.n_mels for hz in ticks]
     return {"hz": [list(pair) for pair in zip(ticks, heights, strict=True)], "top_db": params.top_db}
-
-
-def plain(values: pd.Series) -> list[float | None]:
-    """Unrounded (the page rounds once, when it shows a figure), and None where undefined: what JSON can hold."""
-    return [None if pd.isna(value) else float(value) for value in values]

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from genre_utils.errors import RunError
 from genre_utils.explorer import media
 from genre_utils.explorer.data import Exploration
 from genre_utils.figures import LEVEL_MAP
+from genre_utils.progress import HEADLESS
 
 FRONT = Path(__file__).parent / "front"
 MEDIA = "media"  # the folder beside the page
@@ -68,6 +70,7 @@ def write(exploration: Exploration, folder: Path, single_file: bool = False) -> 
     page = folder / "index.html"
     with disk.writing(folder):
         make_room(folder)
+    report = "" if single_file else report_beside(folder)
     ids = [track["id"] for track in exploration.facts["tracks"]]
     with disk.writing(page), tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as temporary:
         fresh = Path(temporary) / MEDIA
@@ -84,7 +87,7 @@ def write(exploration: Exploration, folder: Path, single_file: bool = False) -> 
                 for name, content in zip(names, found, strict=True):
                     (fresh / name).write_bytes(content)
                 carried.append({"audio": f"{MEDIA}/{names[0]}", "picture": f"{MEDIA}/{names[1]}"})
-        (Path(temporary) / page.name).write_text(html(exploration.facts, carried), encoding="utf-8")
+        (Path(temporary) / page.name).write_text(html(exploration.facts, carried, report), encoding="utf-8")
         (Path(temporary) / page.name).replace(page)  # first: it marks the folder as ours
         shutil.rmtree(folder / MEDIA, ignore_errors=True)
         if not single_file:
@@ -110,6 +113,14 @@ def make_room(folder: Path) -> None:
     raise RunError(f"{folder} is in the way: it is no folder of an explorer, nor empty. Name another with --out.")
 
 
+def report_beside(folder: Path) -> str:
+    """Address of the report of the run in whose folder an explorer lies; "" if there is none, nor will be."""
+    run = folder.resolve().parent
+    # A headless run writes its report after the notebooks; lessons that are stepped through leave none.
+    there = (run / "index.html").is_file() or os.environ.get(HEADLESS)
+    return "../index.html" if (run / "metrics.json").is_file() and there else ""
+
+
 def embedded(sound: bytes, picture: bytes) -> dict[str, str]:
     """Sound and picture as data URLs."""
     return {
@@ -118,7 +129,7 @@ def embedded(sound: bytes, picture: bytes) -> dict[str, str]:
     }
 
 
-def html(facts: dict[str, Any], carried: list[dict[str, str]]) -> str:
+def html(facts: dict[str, Any], carried: list[dict[str, str]], report: str = "") -> str:
     """The page's text.
 
     Parameters
@@ -127,6 +138,8 @@ def html(facts: dict[str, Any], carried: list[dict[str, str]]) -> str:
         Of an ``Exploration``.
     carried : list of dict
         For each track ``audio`` and ``picture`` (addresses), or ``fault``.
+    report : str
+        Address of the run's report, if there is one.
 
     Returns
     -------
@@ -140,6 +153,7 @@ def html(facts: dict[str, Any], carried: list[dict[str, str]]) -> str:
     return environment.get_template("page.html.j2").render(
         mark=MARK,
         title=facts["title"],
+        report=report,
         style=sheet,
         code=code,
         style_hash=digest(sheet),

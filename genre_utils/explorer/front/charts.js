@@ -18,21 +18,21 @@ function shade(share, hue) {
   };
 }
 
-// Axes from 0 to 1 in both directions; what is drawn gets x and y as functions of a share.
-function chart(label, xLabel, yLabel, draw) {
+// Axes from 0 to 1 in both directions, or to `most` along x; what is drawn gets x and y as functions of a share.
+function chart(label, xLabel, yLabel, draw, most = 1) {
   const [width, height, left, right, top, bottom] = [420, 300, 64, 26, 10, 46];
-  const x = (share) => left + share * (width - left - right);
+  const x = (share) => left + share / most * (width - left - right);
   const y = (share) => height - bottom - share * (height - top - bottom);
   const ticks = [0, 0.25, 0.5, 0.75, 1];
   const text = (props, content) => h("svg:text", { class: "gx-tick", ...props }, content);
   return h("svg:svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "gx-chart" },
     ticks.map((tick) => [
-      h("svg:line", { class: "gx-grid", x1: x(tick), x2: x(tick), y1: y(0), y2: y(1) }),
-      h("svg:line", { class: "gx-grid", x1: x(0), x2: x(1), y1: y(tick), y2: y(tick) }),
-      text({ x: x(tick), y: y(0) + 18, "text-anchor": "middle" }, percent(tick)),
+      h("svg:line", { class: "gx-grid", x1: x(tick * most), x2: x(tick * most), y1: y(0), y2: y(1) }),
+      h("svg:line", { class: "gx-grid", x1: x(0), x2: x(most), y1: y(tick), y2: y(tick) }),
+      text({ x: x(tick * most), y: y(0) + 18, "text-anchor": "middle" }, percent(tick * most, digits(most))),
       text({ x: x(0) - 6, y: y(tick) + 4, "text-anchor": "end" }, percent(tick)),
     ]),
-    text({ x: x(0.5), y: height - 6, "text-anchor": "middle" }, xLabel),
+    text({ x: x(most / 2), y: height - 6, "text-anchor": "middle" }, xLabel),
     text({ x: 12, y: y(0.5), "text-anchor": "middle", transform: `rotate(-90 12 ${y(0.5)})` }, yLabel),
     draw(x, y));
 }
@@ -48,23 +48,52 @@ function curve(values, at, x, y, name) {
   return h("svg:path", { class: `gx-line gx-${name}`, d: path });
 }
 
-function thresholdChart(curves, threshold, genre) {
-  const at = (index) => index / (curves.recall.length - 1);
+const STEPS = 100; // of a threshold, from 0 to the end of its axis
+const ENDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1]; // a genre that is promised 4 % at most has its curve up to 5 %
+const digits = (most) => (most === 1 ? 0 : most < 0.1 ? 2 : 1);
+
+// What is called a genre if a threshold on its probability decides: by step, how many rows, and how many rightly.
+function thresholds(p, isOf) {
+  const top = p.reduce((most, value) => Math.max(most, value), 0) / PARTS;
+  const most = ENDS.find((end) => end >= top) ?? 1;
+  const step = most * PARTS / STEPS;
+  const called = new Array(STEPS + 1).fill(0);
+  const hits = [...called];
+  p.forEach((value, row) => {
+    const last = Math.min(STEPS, Math.floor(value / step + 1e-9));
+    called[last] += 1;
+    if (isOf[row]) hits[last] += 1;
+  });
+  for (let at = STEPS - 1; at >= 0; at -= 1) {
+    called[at] += called[at + 1];
+    hits[at] += hits[at + 1];
+  }
+  const start = most === 1 ? 0.5 : Math.round(top / 2 / most * STEPS) / STEPS * most; // where some are called
+  return {
+    most, top, start, called,
+    precision: hits.map((count, at) => quotient(count, called[at])),
+    recall: hits.map((count) => quotient(count, hits[0])),
+  };
+}
+
+function thresholdChart({ precision, recall, most }, threshold, genre, what) {
+  const at = (index) => index * most / STEPS;
   const label = `Precision and recall of ${genre} against the threshold`;
-  return chart(label, "threshold on the probability", "precision, recall", (x, y) => [
-    curve(curves.precision, at, x, y, "precision"),
-    curve(curves.recall, at, x, y, "recall"),
+  return chart(label, `threshold on the ${what}`, "precision, recall", (x, y) => [
+    curve(precision, at, x, y, "precision"),
+    curve(recall, at, x, y, "recall"),
     h("svg:line", { class: "gx-now", x1: x(threshold), x2: x(threshold), y1: y(0), y2: y(1) }),
-  ]);
+  ], most);
 }
 
 function reliabilityChart(bins, noun) {
   const most = Math.max(...bins.n);
   const label = `Share of right ${noun}s against the mean probability of the called genre`;
+  const tall = (n) => 0.2 * n / most;
   return chart(label, "mean probability of the called genre", `share of ${noun}s right`, (x, y) => [
     bins.n.map((n, index) => h("svg:rect", {
       class: "gx-bar", x: x(bins.low[index]) + 1, width: x(bins.high[index]) - x(bins.low[index]) - 2,
-      y: y(0.25 * n / most), height: y(0) - y(0.25 * n / most),
+      y: y(tall(n)), height: y(0) - y(tall(n)),
     })),
     h("svg:line", { class: "gx-ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
     bins.n.map((n, index) => n > 0 && h("svg:line", {
@@ -74,5 +103,8 @@ function reliabilityChart(bins, noun) {
     bins.n.map((n, index) => n > 0 && h("svg:circle", {
       class: "gx-point", cx: x(bins.confidence[index]), cy: y(bins.accuracy[index]), r: 5,
     }, h("svg:title", {}, `${counted(n, noun)}: ${percent(bins.confidence[index])} sure, ${percent(bins.accuracy[index])} right`))),
+    bins.n.map((n, index) => n > 0 && h("svg:text", {
+      class: "gx-count", x: x((bins.low[index] + bins.high[index]) / 2), y: y(tall(n)) - 3, "text-anchor": "middle",
+    }, n.toLocaleString("en"))),
   ]);
 }

@@ -18,7 +18,8 @@ function rowsOf(selection, view, data) {
     change: (row) => first === change(row, truth, runs),
   };
   const rows = [...truth.keys()].filter(tests[kind]);
-  const sure = (row) => shown.p[row][shown.predicted[row]] * (shown.predicted[row] === truth[row] ? -1 : 1);
+  const { p } = promised(shown, view);
+  const sure = (row) => p[row][shown.predicted[row]] * (shown.predicted[row] === truth[row] ? -1 : 1);
   return rows.sort((one, other) => sure(other) - sure(one));
 }
 
@@ -42,17 +43,19 @@ function segmentRows(rows, level, data) {
 
 function csv(rows, view, data) {
   const probabilities = data.genres.map((genre) => `p_${genre}`);
+  const kind = (level) => (promised(level, view) === level.raw ? "raw" : "calibrated");
   const segment = view.level === "segment";
   const lines = [["run", "track_id", ...(segment ? ["segment", "start_seconds"] : []), "genre", "predicted",
-    ...probabilities, "artist", "title"]];
+    "probabilities", ...probabilities, "artist", "title"]];
   for (const run of shownRuns(view, data)) {
     for (const row of rows) {
       const track = data.tracks[segment ? data.segments.track[row] : row];
       const number = data.segments.number[row];
-      const { predicted, p } = run[view.level];
+      const { predicted } = run[view.level];
+      const { p } = promised(run[view.level], view);
       lines.push([run.name, track.id, ...(segment ? [number, number * data.segment_seconds] : []),
-        data.genres[track.genre], data.genres[predicted[row]], ...p[row].map((value) => value / 10000),
-        track.artist, track.title]);
+        data.genres[track.genre], data.genres[predicted[row]], kind(run[view.level]),
+        ...p[row].map((value) => value / PARTS), track.artist, track.title]);
     }
   }
   const quoted = (value) => (typeof value === "number" ? String(value) : `"${value.replaceAll('"', '""')}"`);
@@ -94,19 +97,22 @@ function card(row, view, data, source) {
 
 // What one run made of it: true and predicted genre, and the three most probable.
 function called(run, index, row, track, view, data) {
-  const { predicted, p } = run[view.level];
+  const level = run[view.level];
+  const { predicted } = level;
+  const { p } = promised(level, view);
   const order = [...data.genres.keys()].sort((one, other) => p[row][other] - p[row][one]).slice(0, 3);
   const right = predicted[row] === track.genre;
   return h("div", { class: "gx-called" },
     h("p", {}, data.runs.length === 2 && h("strong", {}, `${"AB"[index]}: `),
       "true ", h("strong", {}, data.genres[track.genre]), ", called ", h("strong", {}, data.genres[predicted[row]]),
       h("span", { class: right ? "gx-ok" : "gx-no" }, right ? " ✓ right" : " ✗ wrong")),
+    h("p", { class: "gx-soft gx-kind" }, probability(level, view)),
     h("ul", { class: "gx-top" }, order.map((genre) => h("li", {},
       h("span", {}, data.genres[genre]),
       h("span", { class: "gx-meter" }, h("span", {
-        class: genre === track.genre ? "gx-of-true" : "gx-of-other", style: { width: `${p[row][genre] / 100}%` },
+        class: genre === track.genre ? "gx-of-true" : "gx-of-other", style: { width: `${100 * p[row][genre] / PARTS}%` },
       })),
-      h("span", {}, percent(p[row][genre] / 10000, 1))))));
+      h("span", {}, percent(p[row][genre] / PARTS, 1))))));
 }
 
 let playing = null; // one clip is heard at a time
@@ -202,6 +208,7 @@ function listen(number, start, stop, view, data, source) {
 // What each segment of the track was called, under the picture and on its axis.
 function timeline(number, view, data, share, play) {
   const run = shownRuns(view, data).at(-1).segment;
+  const { p } = promised(run, view);
   const truth = data.tracks[number].genre;
   const rows = [...data.segments.track.keys()].filter((row) => data.segments.track[row] === number);
   return h("div", { class: "gx-timeline", role: "group", "aria-label": "What each segment was called" },
@@ -210,8 +217,8 @@ function timeline(number, view, data, share, play) {
       const to = from + data.segment_seconds;
       const right = run.predicted[row] === truth;
       const genre = data.genres[run.predicted[row]];
-      const sure = percent(run.p[row][run.predicted[row]] / 10000);
-      const text = `${clock(from)} to ${clock(to)}: called ${genre}, ${sure}, ${right ? "right" : "wrong"}. Play`;
+      const sure = percent(p[row][run.predicted[row]] / PARTS);
+      const text = `${clock(from)} to ${clock(to)}: called ${genre}, ${probability(run, view)} ${sure}, ${right ? "right" : "wrong"}. Play`;
       return h("button", {
         type: "button", class: right ? "gx-is-right" : "gx-is-wrong", title: text, "aria-label": text,
         style: { left: share(from), width: share(data.segment_seconds) }, onclick: () => play(from, to),

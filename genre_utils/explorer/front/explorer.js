@@ -4,6 +4,7 @@
 async function start(root, source) {
   const data = await source.facts();
   const two = data.runs.length === 2;
+  const both = data.runs.some((run) => run.segment.calibrated !== null || run.track.calibrated !== null);
   let view = null; // by restore()
   let refused = [];
   const parts = Object.fromEntries(["sentence", "matrix", "figures", "tab", "status"].map((name) =>
@@ -31,7 +32,7 @@ async function start(root, source) {
     remember();
   };
 
-  const controls = controlBar(two, show);
+  const controls = controlBar(two, both, show);
   const tabs = tabBar(two, (tab) => show({ tab }));
 
   function render() {
@@ -61,14 +62,14 @@ async function start(root, source) {
     }
     const panels = [view.select !== null && !sameSelection(view.select, view.pin) && panel(view.select, false),
       view.pin !== null && panel(view.pin, true)];
-    return [h("div", { class: "gx-panels" }, panels)];
+    return [h("div", { class: `gx-panels${panels.every(Boolean) ? " gx-pair" : ""}` }, panels)];
   }
 
   function panel(selection, pinned) {
     const chosen = rows(selection);
     const save = () => {
       const address = URL.createObjectURL(new Blob([csv(chosen, view, data)], { type: "text/csv" }));
-      h("a", { href: address, download: "selection.csv" }).click();
+      h("a", { href: address, download: fileName(selection, view, two) }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
     };
     return h("section", { class: "gx-panel", "aria-label": `${pinned ? "Pinned: " : ""}${named(selection, data)}` },
@@ -87,13 +88,18 @@ async function start(root, source) {
     const genre = view.genre ?? view.select?.find((name) => data.genres.includes(name)) ?? data.genres[0];
     const run = shownRuns(view, data).at(-1)[view.level];
     const index = data.genres.indexOf(genre);
-    const curves = run.thresholds[index];
+    const what = probability(run, view);
+    const { p, average_precision: average } = promised(run, view);
+    const truth = truths(view.level, data);
+    const curves = thresholds(p.map((row) => row[index]), truth.map((one) => one === index));
+    const { most, start } = curves;
     const holder = h("div", {});
     const reading = h("p", { "aria-live": "polite" });
+    const threshold = () => Math.min(view.threshold ?? start, most);
     const draw = () => {
-      const at = Math.round(view.threshold * (curves.recall.length - 1));
-      holder.replaceChildren(thresholdChart(curves, view.threshold, genre));
-      reading.textContent = `From ${percent(view.threshold)} on, ${counted(curves.called[at], view.level)} `
+      const at = Math.round(threshold() / most * STEPS);
+      holder.replaceChildren(thresholdChart(curves, threshold(), genre, what));
+      reading.textContent = `From ${percent(threshold(), digits(most))} on, ${counted(curves.called[at], view.level)} `
         + `would be called ${genre}: precision ${percent(curves.precision[at], 1)}, recall `
         + `${percent(curves.recall[at], 1)} of ${run.support[index]}.`;
     };
@@ -105,31 +111,49 @@ async function start(root, source) {
     return [h("h3", {}, `${genre} against the rest`, two && ` (run ${view.run === "a" ? "A" : "B"})`),
       h("p", { class: "gx-actions" }, h("label", {}, "Genre ", h("select", { "data-key": "genre", onchange: (event) => show({ genre: event.target.value }) },
         data.genres.map((name) => h("option", { selected: name === genre }, name)))),
-      h("label", {}, "Threshold ", h("input", { type: "range", min: 0, max: 1, step: 0.01, value: view.threshold, oninput: slide, onchange: remember }))),
+      h("label", {}, "Threshold ", h("input", { type: "range", min: 0, max: most, step: most / STEPS, value: threshold(), oninput: slide, onchange: remember }))),
       holder,
       h("p", { class: "gx-legend" }, h("span", { class: "gx-key gx-precision" }), "precision ",
         h("span", { class: "gx-key gx-recall" }), "recall"),
       reading,
-      h("p", { class: "gx-soft" }, `Average precision ${percent(run.average_precision[index], 1)}; guessing has `,
-        `${percent(run.support[index] / truths(view.level, data).length, 1)}. The matrix calls the most probable genre `,
-        "and needs no threshold.")];
+      h("p", { class: "gx-soft" }, `The highest ${what} of ${genre} is ${percent(curves.top, 1)}. Average precision `,
+        `${percent(average[index], 1)}: it asks how many of the first in order of probability are ${genre}, however `,
+        `probable; guessing has ${percent(run.support[index] / truth.length, 1)}. The matrix calls the most probable `,
+        "genre and needs no threshold.")];
   }
 
   function trustTab() {
     return [h("h3", {}, "Can the probabilities be trusted?"),
-      h("p", {}, `When a network is 80 % sure, 80 % of such ${view.level}s should be right: points on the dashed line. `,
-        "Below it, the network is surer than it may be; the gap is orange. Bars show how many there are."),
-      h("div", { class: "gx-panels" }, shownRuns(view, data).map((run) => {
-        const { calibration, ece } = run[view.level];
-        return h("section", {}, two && h("h4", {}, run.name), reliabilityChart(calibration, view.level),
-          h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, 95 % interval ${interval(ece)} `,
-            `(${counted(ece.n, view.level)}; few rows make it larger than it is).`),
-          h("details", {}, h("summary", {}, "The figures"), h("div", { class: "gx-wide", tabindex: 0 }, h("table", { class: "gx-table" },
-            h("thead", {}, h("tr", {}, ["probability", `${view.level}s`, "mean probability", "right"].map((text) => h("th", { scope: "col" }, text)))),
-            h("tbody", {}, calibration.n.map((n, bin) => n > 0 && h("tr", {},
-              [`${percent(calibration.low[bin])} to ${percent(calibration.high[bin])}`, n,
-                percent(calibration.confidence[bin], 1), percent(calibration.accuracy[bin], 1)].map((text) => h("td", {}, String(text))))))))));
-      }))];
+      h("p", {}, `Of ${view.level}s that are called with 80 %, 80 % should be right: points on the dashed line. `,
+        "Below it, the network promises too much, above it too little; the gap is orange. Bars say how many there are."),
+      ...shownRuns(view, data).map((run) => h("section", { class: "gx-run" }, two && h("h4", {}, run.name), calibrationOf(run),
+        h("div", { class: "gx-panels" }, reliability(run, "raw"),
+          run[view.level].calibrated !== null && reliability(run, "calibrated"))))];
+  }
+
+  function calibrationOf(run) {
+    const { temperature, calibrated } = run[view.level];
+    if (calibrated !== null) {
+      return h("p", {}, `Temperature of ${view.level}s, by which logits are divided: ${temperature.toFixed(2)}, from validation. `,
+        "It changes no call.");
+    }
+    return h("p", {}, h("strong", {}, "Not calibrated: "), temperature === null
+      ? "the run has no model folder, which would hold its temperatures."
+      : "no temperature but 1 makes the validation more probable.");
+  }
+
+  function reliability(run, kind) {
+    const { reliability: bins, ece } = run[view.level][kind];
+    const title = run[view.level].calibrated === null ? "Not calibrated"
+      : { raw: "Before: the network's own, raw", calibrated: "After: calibrated" }[kind];
+    return h("section", { "aria-label": title }, h("h4", {}, title), reliabilityChart(bins, view.level),
+      h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, 95 % interval ${interval(ece)} `,
+        `(${counted(ece.n, view.level)}; few rows make it larger than it is).`),
+      h("details", {}, h("summary", {}, "The figures"), h("div", { class: "gx-wide", tabindex: 0 }, h("table", { class: "gx-table" },
+        h("thead", {}, h("tr", {}, ["probability", `${view.level}s`, "mean probability", "right"].map((text) => h("th", { scope: "col" }, text)))),
+        h("tbody", {}, bins.n.map((n, bin) => n > 0 && h("tr", {},
+          [`${percent(bins.low[bin])} to ${percent(bins.high[bin])}`, n,
+            percent(bins.confidence[bin], 1), percent(bins.accuracy[bin], 1)].map((text) => h("td", {}, String(text))))))))));
   }
 
   function runsTab() {
@@ -173,6 +197,14 @@ function named([kind, first, second], data) {
   return `${CHANGES[first]} (A ${data.runs[0].name}, B ${data.runs[1].name})`;
 }
 
+// Of a selection as CSV: a name says what is in it, in letters and digits of any script.
+function fileName([kind, first, second], view, two) {
+  const words = { cell: [first, "called", second], row: ["all", first], column: ["called", first], change: [CHANGES[first]] };
+  const run = two && kind !== "change" && { a: "A", b: "B", difference: "A and B" }[view.run];
+  const text = [...words[kind], `${view.level}s`, ...(run ? [run] : [])].join("-");
+  return `${text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 100)}.csv`;
+}
+
 // How clipList's rows are ordered, in words: of what is right there is no wrong to begin with.
 const ordered = ([kind, first, second]) =>
   ((kind === "cell" && first === second) || (kind === "change" && first === "both")
@@ -180,13 +212,13 @@ const ordered = ([kind, first, second]) =>
 
 let counter = 0; // several widgets in one notebook must not share names
 
-function controlBar(two, show) {
+function controlBar(two, both, show) {
   const id = `gx-${counter += 1}`;
   const group = (name, legend) => h("fieldset", {}, h("legend", {}, legend), Object.entries(CHOICES[name]).map(([value, text]) =>
     h("label", {}, h("input", { type: "radio", name: `${id}-${name}`, value, onchange: () => show({ [name]: value }) }), h("span", {}, text))));
   const hide = h("input", { type: "checkbox", onchange: () => show({ diagonal: hide.checked ? "hidden" : "shown" }) });
   const node = h("div", { class: "gx-controls" },
-    two && group("run", "Run"), group("level", "Count"), group("show", "Show"), group("order", "Order by"),
+    two && group("run", "Run"), group("level", "Count"), both && group("probability", "Probability"), group("show", "Show"), group("order", "Order by"),
     h("fieldset", {}, h("legend", {}, "Diagonal"), h("label", {}, hide, h("span", {}, "hide"))));
   const sync = (now) => {
     for (const input of node.querySelectorAll("input[type=radio]")) {

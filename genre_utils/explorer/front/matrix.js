@@ -30,21 +30,22 @@ function matrix(view, data, select) {
   }));
   const hidden = (row, column) => view.diagonal === "hidden" && row === column;
   const inRun = (run, row, column, of) => (of === "count" ? tables[run][row][column]
-    : tables[run][row][column] / Math.max(1, sums[run][of][of === "row" ? row : column]));
+    : quotient(tables[run][row][column], sums[run][of][of === "row" ? row : column]));
+  const less = (one, other) => (one === null || other === null ? null : one - other);
   const share = (row, column, of = view.show) => (difference
-    ? inRun(1, row, column, of) - inRun(0, row, column, of)
+    ? less(inRun(1, row, column, of), inRun(0, row, column, of))
     : inRun(view.run === "b" ? 1 : 0, row, column, of));
   const cells = order.flatMap((row) => order.map((column) => [row, column])).filter((pair) => !hidden(...pair));
   const most = Math.max(...cells.map((pair) => Math.abs(share(...pair))), 1e-9);
   const full = difference || view.show === "count" || view.diagonal === "hidden" ? most : 1;
   const signedCount = (count) => (count > 0 ? `+${count}` : String(count).replace("-", "−"));
-  const plain = (value, of) => (of === "count"
+  const plain = (value, of) => (value === null ? "–" : of === "count"
     ? (difference ? signedCount(value) : String(value))
     : [(100 * value).toFixed(0).replace("-", "−"), h("span", { class: "gx-sign" }, "%")]);
 
   const head = (index, kind, at) => h("button", {
     type: "button", "data-at": at, "data-selection": JSON.stringify([kind, data.genres[index]]),
-    "aria-label": kind === "row" ? `all ${data.genres[index]}` : `all that was called ${data.genres[index]}`,
+    title: data.genres[index], "aria-label": kind === "row" ? `all ${data.genres[index]}` : `all that was called ${data.genres[index]}`,
     onclick: () => select([kind, data.genres[index]]),
   }, h("span", {}, data.genres[index]));
   const cell = (row, column, at) => {
@@ -53,7 +54,7 @@ function matrix(view, data, select) {
     const count = share(row, column, "count");
     const rate = Math.abs(share(row, column)) / full;
     const good = row === column ? share(row, column) >= 0 : difference && share(row, column) < 0;
-    const nothing = count === 0 && share(row, column) === 0;
+    const nothing = count === 0 && !share(row, column);
     const second = view.show === "count" ? "row" : "count";
     const words = difference
       ? `${truth} called ${called}: ${signedCount(count)} ${view.level}s in B against A`
@@ -63,7 +64,7 @@ function matrix(view, data, select) {
       type: "button", "data-at": at, "data-selection": JSON.stringify(["cell", truth, called]), "aria-label": words,
       title: words, style: shade(rate, good ? "right" : "wrong"), onclick: () => select(["cell", truth, called]),
       class: nothing && "gx-zero",
-    }, h("b", {}, nothing ? "0" : plain(share(row, column), view.show)),
+    }, h("b", {}, nothing && share(row, column) !== null ? "0" : plain(share(row, column), view.show)),
     !nothing && !(difference && second === "row") && h("small", {}, plain(share(row, column, second), second))));
   };
   const table = h("table", { role: "grid", "aria-label": "True genre by called genre", onkeydown: moveInGrid },
@@ -116,18 +117,20 @@ function figures(view, data) {
   const [kind, first, second = first] = view.select;
   const [row, column] = [data.genres.indexOf(first), data.genres.indexOf(second)];
   return shownRuns(view, data).map((run) => {
-    const { counts, predicted, p, precision, recall, f1, support } = run[view.level];
+    const { counts, predicted, precision, recall, f1, support } = run[view.level];
+    const { p } = promised(run[view.level], view);
+    const two = (value) => (value === null ? "–" : value.toFixed(2));
     const truth = truths(view.level, data);
     const inCell = [...truth.keys()].filter((at) => truth[at] === row && predicted[at] === column);
     const called = predicted.filter((genre) => genre === column).length;
-    const mean = inCell.reduce((total, at) => total + p[at][column] / 10000, 0) / inCell.length;
+    const mean = inCell.reduce((total, at) => total + p[at][column] / PARTS, 0) / inCell.length;
     const lines = {
-      cell: ["Cell", `${counted(inCell.length, view.level)}: ${percent(support[row] ? counts[row][column] / support[row] : null, 1)} of ${first}, `
-        + `${percent(called ? counts[row][column] / called : null, 1)} of what was called ${second}`
-        + (inCell.length ? `; mean probability of ${second} ${percent(mean, 1)}` : "")],
-      row: [`Row, ${first}`, `recall ${percent(recall[row], 1)} of ${counted(support[row], view.level)}; F1 ${f1[row].toFixed(2)}`],
+      cell: ["Cell", `${counted(inCell.length, view.level)}: ${percent(quotient(counts[row][column], support[row]), 1)} of ${first}, `
+        + `${percent(quotient(counts[row][column], called), 1)} of what was called ${second}`
+        + (inCell.length ? `; mean ${probability(run[view.level], view)} of ${second}: ${percent(mean, 1)}` : "")],
+      row: [`Row, ${first}`, `recall ${percent(recall[row], 1)} of ${counted(support[row], view.level)}; F1 ${two(f1[row])}`],
       column: [`Column, ${second}`, `precision ${percent(precision[column], 1)} of ${counted(called, view.level)} called so`
-        + `; F1 ${f1[column].toFixed(2)}`],
+        + `; F1 ${two(f1[column])}`],
     };
     const wanted = kind === "cell" ? ["cell", "row", "column"] : ["row", "column"];
     return h("dl", {}, data.runs.length === 2 && [h("dt", {}, "Run"), h("dd", {}, run.name)],

@@ -13,11 +13,15 @@ function h(tag, props = {}, ...children) {
     else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
+const PARTS = 100000; // of a probability, as levels.py counts it
+
+// What is undefined is a dash: the precision of a genre that nothing was called, say.
 const percent = (share, digits = 0) => (share === null ? "–" : `${(100 * share).toFixed(digits)} %`);
+const quotient = (part, of) => (of > 0 ? part / of : null);
 const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
 const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
@@ -27,14 +31,15 @@ const interval = (value) =>
 const CHOICES = {
   run: { a: "A", b: "B", difference: "B − A" },
   level: { segment: "segments", track: "tracks" },
+  probability: { calibrated: "calibrated", raw: "raw" },
   show: { count: "count", row: "row %", column: "column %" },
   order: { similarity: "similarity", alphabet: "alphabet" },
   diagonal: { shown: "show", hidden: "hide" },
   tab: { clips: "Clips", genre: "One genre", trust: "Reliability", runs: "Two runs" },
 };
 const DEFAULTS = {
-  run: "a", level: "segment", show: "row", order: "similarity", tab: "clips",
-  diagonal: "shown", select: null, pin: null, genre: null, threshold: 0.5,
+  run: "a", level: "segment", probability: "calibrated", show: "row", order: "similarity", tab: "clips",
+  diagonal: "shown", select: null, pin: null, genre: null, threshold: null,
 };
 const ARGUMENTS = { cell: 2, row: 1, column: 1, change: 1 }; // of a selection: genres, or who was right
 const CHANGES = {
@@ -44,6 +49,11 @@ const CHANGES = {
 
 // The chosen run, or A and B; where one must speak for both, it is the last, B.
 const shownRuns = (view, data) => (view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]]);
+
+// Calibrated or raw: the one that is wanted, if there is one.
+const promised = (level, view) => (view.probability === "calibrated" && level.calibrated) || level.raw;
+const probability = (level, view) => (level.calibrated === null ? "probability, not calibrated"
+  : `${view.probability} probability`);
 
 const sameSelection = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
@@ -55,7 +65,8 @@ function checked(asked, data) {
   for (const [name, value] of Object.entries(asked)) {
     if (!Object.hasOwn(DEFAULTS, name)) refused.push(name);
     else if (name === "threshold") {
-      if (Number(value) >= 0 && Number(value) <= 1) view.threshold = Number(value);
+      if (value === null) view.threshold = null;
+      else if (Number(value) >= 0 && Number(value) <= 1) view.threshold = Number(value);
       else refused.push(name);
     } else if (name === "genre") {
       if (value === null || data.genres.includes(value)) view.genre = value;
