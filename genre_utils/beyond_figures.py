@@ -165,11 +165,12 @@ def gains(table: pd.DataFrame, title: str, save: Path) -> Figure:
     axes.yaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=ROUND))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    tops = table["high"].fillna(accuracy)
     steps = LABEL_STEP * np.arange(len(table))
     shares = np.maximum.accumulate(seconds / axes.get_xlim()[1] - steps) + steps  # to the right of the one before
     for number, (name, share) in enumerate(zip(table.index, shares, strict=True)):
         axes.annotate(
-            f"{'+ ' if number else ''}{name}", (seconds.iloc[number], table["high"].iloc[number]), (share, 1.08),
+            f"{'+ ' if number else ''}{name}", (seconds.iloc[number], tops.iloc[number]), (share, 1.08),
             textcoords="axes fraction", rotation=35, rotation_mode="anchor", fontsize="small",
             arrowprops={"arrowstyle": "-", "color": "grey", "relpos": (0, 0)},
         )  # fmt: skip

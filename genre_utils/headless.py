@@ -302,7 +302,8 @@ def check(result: RunFolder) -> None:
     if missing or not list(result.figures.glob("*.png")):
         raise RunError(f"{result.folder} lacks {', '.join(missing) or 'figures'} after the last notebook.")
     metrics = result.metrics()
-    values = [metrics[level][name] for level in ("segment", "track") for name in ("accuracy", "low", "high")]
+    scores = [metrics[level] for level in ("segment", "track")]
+    values = [score[name] for score in scores for name in ("accuracy", "low", "high") if score[name] is not None]
     if not all(map(math.isfinite, values)) or not result.history().map(math.isfinite).all(axis=None):
         raise RunError(f"{result.folder}: metrics.json or history.csv holds a figure that is not finite.")
 

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import audio, light, listening
-from genre_utils.errors import CatalogError
+from genre_utils.errors import CatalogError, warn
 
 NAMED = 10  # of the files left out; a folder of music may hold thousands of pictures
 
@@ -156,7 +155,7 @@ def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataF
     """
     found = sources(named)
     if found.others:
-        warnings.warn(left_out(found), stacklevel=2)
+        warn(left_out(found))
     heard = itertools.chain(listening.answers(found.files, network), found.unlisted)
     table = pd.DataFrame([row for answer in heard for row in rows(answer, network)], columns=columns(network))
     return table.astype(dict.fromkeys(table.columns.difference(TEXTS), float))
