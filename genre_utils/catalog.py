@@ -130,12 +130,12 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
         raise CatalogError(f"{root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates.")
     others = [file for _, file in files if not is_audio(file)]
     for what, found in (
-        ("folders inside genre folders are not looked into", [file for file in others if file.is_dir()]),
-        ("files are not audio by their suffix and are left out", [file for file in others if not file.is_dir()]),
+        ("folders inside the genre folders are left out with all that is in them", [p for p in others if p.is_dir()]),
+        ("files are not audio by their suffix and are left out", [p for p in others if not p.is_dir()]),
     ):
         if found:
-            names = ", ".join(str(file.relative_to(root)) for file in found[:3])
-            warn(f"{root}: {len(found)} {what}: {names}{', …' if len(found) > 3 else ''}")
+            names = ", ".join(str(path.relative_to(root)) for path in found[:3])
+            warn(f"{len(found)} {what}: {names}{', …' if len(found) > 3 else ''} (under {root})")
     tracks = table(
         [
             {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": in_order(genre)}
