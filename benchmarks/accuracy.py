@@ -319,7 +319,7 @@ def scores(test: pd.DataFrame) -> dict[str, Any]:
 def said(value: dict[str, Any]) -> str:
     """One accuracy as text."""
     return (
-        f"{100 * value['accuracy']:.1f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}] "
+        f"{100 * value['accuracy']:.1f} % {uncertainty.words(value, brief=True)} "
         f"(n = {value['n']}, 95 % interval over {value['clusters']} {value['resampled_by']}s)"
     )
 
@@ -395,7 +395,7 @@ def compare(other: Path, predictions: pd.DataFrame) -> dict[str, Any]:
     test = uncertainty.mcnemar(*votes)
     print(f"\nless {other.stem} on the same clips:")
     for level, gain in gains.items():
-        print(f"{level}s {100 * gain['difference']:+.1f} % [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]")
+        print(f"{level}s {100 * gain['difference']:+.1f} % {uncertainty.words(gain, signed=True, brief=True)}")
     print(
         f"tracks right: {test['only_first']} there alone, {test['only_second']} here alone, p = {test['p_value']:.2g}"
     )

@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             row["against"] = gain | {"mcnemar": uncertainty.mcnemar(base, tested)}
         rows.append(row)
         right = row["track"]
-        said = f"{100 * right['accuracy']:.1f} % [{100 * right['low']:.1f}, {100 * right['high']:.1f}]"
+        said = f"{100 * right['accuracy']:.1f} % {uncertainty.words(right, brief=True)}"
         print(f"{count:2d} {said} {row['seconds']:7.0f} s  + {names[-1]} (alone {100 * row['alone']:.1f} %)")
     last = rows[-1]
     result = {

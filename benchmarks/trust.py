@@ -323,10 +323,10 @@ def told_apart(scores: pd.DataFrame, score: str, kind: str) -> dict[str, float]:
         areas = np.einsum("ri,ij,rj->r", rows, wins, columns) / np.einsum("ri,ij,rj->r", rows, pairs, columns)
     shares = (columns @ passed["sum"].to_numpy()) / (columns @ passed["size"].to_numpy())
     low, high = np.nanquantile(areas, [0.025, 0.975])
-    ends = uncertainty.between(shares)
+    passed_low, passed_high = np.quantile(shares, [0.025, 0.975])
     return {
         "auroc": wins.sum() / pairs.sum(), "auroc_low": low, "auroc_high": high,
-        "passed": passed["sum"].sum() / passed["size"].sum(), "passed_low": ends["low"], "passed_high": ends["high"],
+        "passed": passed["sum"].sum() / passed["size"].sum(), "passed_low": passed_low, "passed_high": passed_high,
         "sounds": len(names), "tracks": len(tracks),
     }  # fmt: skip
 
@@ -388,12 +388,13 @@ def report_calibration(found: Found) -> list[dict]:
         }
         row |= {"sure": float(table.filter(like="p_").max(axis=1).mean())}
         row |= {key: error[key] for key in ("ece", "low", "high", "resampled_by")}
+        span = uncertainty.words(error, brief=True)
         for verdict, own in (("right", table[right]), ("wrong", table[~right])):
             row[f"below half, {verdict}"] = int((own.filter(like="p_").max(axis=1) < trust.SURE_FROM).sum())
         rows.append(row)
         print(
-            f"{name:>28} {row['n']:5d} {row['right']:.3f}  {row['sure']:.3f}  {row['ece']:.3f} "
-            f"[{row['low']:.3f}, {row['high']:.3f}]  {row['surprise']:.3f}   below {trust.SURE_FROM}: "
+            f"{name:>28} {row['n']:5d} {row['right']:.3f}  {row['sure']:.3f}  {100 * row['ece']:.1f} "
+            f"{span} %  {row['surprise']:.3f}   below {trust.SURE_FROM}: "
             f"{row['below half, right']} of {right.sum()} right, {row['below half, wrong']} of {(~right).sum()} wrong"
         )
     print("temperatures, segments and tracks: " + ", ".join(f"{a:.2f} {b:.2f}" for a, b in found.temperatures))

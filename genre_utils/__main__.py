@@ -4,10 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from genre_utils import catalog
-from genre_utils.errors import GenreUtilsError
+import pandas as pd
+
+from genre_utils import catalog, disk, labels
+from genre_utils.errors import NAMED, GenreUtilsError, by_reason
 from genre_utils.params import Params
-from genre_utils.paths import RUNS
+from genre_utils.paths import CACHE, RUNS
 from genre_utils.run_folder import LATEST
 from genre_utils.terminal import plain_output
 
@@ -83,11 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif chosen.command == "explore":
             explore(chosen.run, chosen.against, chosen.single_file, chosen.out)
         else:
-            tracks = catalog.load(Params(dataset=chosen.dataset))
-            print(tracks["genre"].value_counts().sort_index().to_string())
-            print(f"{len(tracks)} tracks, {len(catalog.faults(tracks))} with a fault")
-            for row in catalog.faults(tracks).itertuples():
-                print(f"  {row.track_id}: {row.fault}")
+            fetched(catalog.load(Params(dataset=chosen.dataset)))
     except GenreUtilsError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -103,6 +101,22 @@ def known_profiles() -> str:
 
     names = sorted(path.stem for path in profiles.PROFILES.glob("*.yml"))
     return "\n".join(["profiles:", *(f"  {name}: {profiles.described(name)}" for name in names)])
+
+
+def fetched(tracks: pd.DataFrame) -> None:
+    """Say what is in a data set; a long list of faults goes into a file."""
+    print(labels.one_a_row(tracks)["genre"].value_counts().sort_index().to_string())
+    several = tracks["genre"].str.contains(labels.SEPARATOR, regex=False).sum()
+    faults, whole = catalog.faults(tracks), CACHE / "left_out.csv"
+    if len(faults) > NAMED:
+        with disk.replacing(whole) as beside:
+            faults.to_csv(beside, index=False)
+    counted = f", {several} of several genres, counted under each" if several else ""
+    print(f"{len(tracks)} tracks{counted}, {len(faults)} with a fault")
+    print(
+        "".join(f"  {line}\n" for line in by_reason(faults["track_id"], faults["fault"], whole)),
+        end="",
+    )
 
 
 def again(path: Path, out: Path | None, dask: str | None) -> int:

@@ -75,7 +75,8 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 
     -------
     pd.DataFrame [index=variant]
         ``accuracy, low, high`` of tracks; ``difference, difference_low, difference_high`` to the first variant, NaN
-        for itself; ``n`` tracks, ``resampled_by`` and ``seconds``.
+        for itself; ``no_interval`` and ``difference_no_interval``, why low and high are NaN elsewhere; ``n`` tracks,
+        ``resampled_by`` and ``seconds``.
 
     References
     ----------
@@ -86,8 +87,32 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 
     rows = {}
     for name, tracks in tested.items():
         right, gain = uncertainty.accuracy(tracks, seed), uncertainty.difference(first, tracks, seed)
-        rows[name] = {key: right[key] for key in ("accuracy", "low", "high", "n", "resampled_by")}
+        rows[name] = {key: right[key] for key in ("accuracy", "n", "resampled_by")} | uncertainty.columns(right)
         if tracks is not first:
-            rows[name]["difference"] = gain["difference"]
-            rows[name] |= {f"difference_{end}": gain[end] for end in ("low", "high")}
+            rows[name] |= {"difference": gain["difference"]} | uncertainty.columns(gain, "difference_")
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant").join(seconds)
+
+
+def proven(table: pd.DataFrame) -> str:
+    """Which variants differ from the first one by more than chance, in a sentence.
+
+    Parameters
+    ----------
+    table : pd.DataFrame [index=variant]
+        As :func:`table` returns it.
+
+    Returns
+    -------
+    str
+        Those whose interval of the difference holds no 0, of how many that have an interval, and why others have none.
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    others = table.iloc[1:]
+    low, high = others["difference_low"], others["difference_high"]
+    names = ", ".join(others.index[(low > 0) | (high < 0)])
+    missing = others.loc[low.isna(), "difference_no_interval"].value_counts()
+    parts = [f"interval without 0: {names or 'none'}, of {low.count()}; expect 1 in 20 by chance"] * bool(low.count())
+    return "\n".join([*parts, *(f"no interval for {count} of {len(others)}: {why}" for why, count in missing.items())])

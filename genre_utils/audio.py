@@ -1,6 +1,8 @@
 """From a file to float32 mono samples at one rate."""
 
+import contextlib
 import functools
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from genre_utils import containers
+from genre_utils import containers, quiet
 from genre_utils.errors import AudioError
 from genre_utils.params import Params
 
@@ -63,7 +65,7 @@ def promised(path: str | Path) -> float:
         with opened(path) as file:
             return file.frames / in_range(file.samplerate)
     except soundfile.LibsndfileError as refusal:
-        return containers.duration(path, refusal.error_string)
+        return containers.duration(path, told(refusal))
 
 
 def load(path: str | Path, params: Params, seconds: float | None = None) -> np.ndarray:
@@ -153,7 +155,7 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
     try:
         file = opened(path)
     except soundfile.LibsndfileError as refusal:
-        yield from containers.blocks(path, refusal.error_string, BLOCK_SECONDS, seconds)
+        yield from containers.blocks(path, told(refusal), BLOCK_SECONDS, seconds)
         return
     with file:
         rate_hz = file.samplerate
@@ -164,7 +166,8 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
         last = False
         while not last:
             wanted = min(left, most)
-            samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
+            with chatty(file.format == "MP3"):
+                samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
             left -= wanted
             last = left == 0 or len(samples) < wanted  # a header may promise more than there is
             scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
@@ -178,11 +181,25 @@ def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarra
 
 def opened(path: str | Path) -> soundfile.SoundFile:
     """A file by its name's own bytes: on Linux they may be no text. A pipe would be waited for, a device never end."""
-    if not stat.S_ISREG(Path(path).stat().st_mode):
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError("it is no plain file")
+    if not status.st_size:
+        raise OSError("it is empty, 0 bytes")
     if is_ircam(path):
         raise OSError("it is IRCAM, whose header can make libsndfile overwrite memory: CVE-2025-52194")
-    return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+    with chatty(Path(path).suffix.lower() == ".mp3"):
+        return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+
+
+def chatty(is_mp3: bool) -> contextlib.AbstractContextManager[None]:
+    """The context to decode in: libmpg123 writes lines to standard error that name no file."""
+    return quiet.WITHOUT_CHATTER if is_mp3 else contextlib.nullcontext()
+
+
+def told(refusal: soundfile.LibsndfileError) -> str:
+    """What libsndfile says of a file that is there: not of an MP3 without sound, that it is not."""
+    return "No MP3 in it." if refusal.error_string.startswith("File does not exist") else refusal.error_string
 
 
 def is_ircam(path: str | Path) -> bool:
@@ -205,6 +222,7 @@ def in_range(rate_hz: int) -> int:
 
 def too_short(seconds: float, params: Params) -> str:
     """The reason for a track that gives no segment."""
+    seconds = math.floor(round(100 * seconds, 6)) / 100  # 4.999 is less than 5, and is to look so
     return (
         f"holds {seconds:.2f} s; one segment needs {params.segment_seconds:.2f} s. "
         "Leave it out or lower segment_seconds."

@@ -264,7 +264,8 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
     -------
     pd.DataFrame [columns=track_id, finding, detail]
         Sorted by ``track_id``. ``finding`` is "fault" (the track is left out), "exact copy", "near-duplicate" (once
-        for each of the two), "silence", "clipping" or "length"; ``detail`` is a sentence with the figures.
+        for each of the two), "silence", "clipping", "damage" (less could be decoded than the header promises) or
+        "length"; ``detail`` is a sentence with the figures.
 
     References
     ----------
@@ -286,6 +287,11 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
             rows.append((track.track_id, "silence", f"{track.silent_share:.0%} of it is silent"))
         if track.clipped_share >= CLIPPED_SHARE:
             rows.append((track.track_id, "clipping", f"{track.clipped_share:.2%} of its samples are at full scale"))
+        wanted = params.max_segments * params.segment_seconds or np.inf
+        promised = min(track.duration_seconds, wanted)
+        if track.decoded_seconds < promised - LENGTH_TOLERANCE_SECONDS:
+            detail = f"its header promises {track.duration_seconds:.1f} s, {track.decoded_seconds:.1f} s can be decoded"
+            rows.append((track.track_id, "damage", f"{detail}: it is cut off or damaged"))
         segments = params.segments_in(track.decoded_seconds)
         if segments < params.max_segments:
             detail = f"{track.decoded_seconds:.3f} s give {segments} of {params.max_segments} segments"

@@ -1,14 +1,13 @@
 """A data set is a table of tracks: where they are, what they are, and what is wrong with them."""
 
 import itertools
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from genre_utils import audio, demo, download, gtzan
-from genre_utils.errors import AudioError, CatalogError, DownloadError
+from genre_utils.errors import AudioError, CatalogError, DownloadError, warn
 from genre_utils.labels import genres_of, in_order
 from genre_utils.params import Params
 from genre_utils.paths import CACHE, PROJECT
@@ -93,10 +92,9 @@ def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
     folder = present or download.fetch(remote, home)
     tracks = from_folder(folder, params)
     if len(tracks) != remote.tracks:
-        warnings.warn(
+        warn(
             f"{folder} holds {len(tracks)} tracks where {remote.name} has {remote.tracks}; "
             "what is there is used. Move the folder away to have the whole fetched.",
-            stacklevel=2,
         )
     return tracks
 
@@ -130,13 +128,14 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
     files = [(genre.name, file) for genre in visible(root) if genre.is_dir() for file in visible(genre)]
     if nameless := [genre for genre, _ in files if not in_order(genre)]:
         raise CatalogError(f"{root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates.")
-    others = [str(file.relative_to(root)) for _, file in files if not is_audio(file)]
-    if others:
-        warnings.warn(
-            f"{len(others)} entries under {root} are not audio by their suffix and are left out: "
-            f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}",
-            stacklevel=2,
-        )
+    others = [file for _, file in files if not is_audio(file)]
+    for what, found in (
+        ("folders inside the genre folders are left out with all that is in them", [p for p in others if p.is_dir()]),
+        ("files are not audio by their suffix and are left out", [p for p in others if not p.is_dir()]),
+    ):
+        if found:
+            names = ", ".join(str(path.relative_to(root)) for path in found[:3])
+            warn(f"{len(found)} {what}: {names}{', …' if len(found) > 3 else ''} (under {root})")
     tracks = table(
         [
             {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": in_order(genre)}
@@ -167,7 +166,7 @@ def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
         artists = gtzan.read_artists(download.fetch_list(gtzan.ARTISTS, home))
         filtered = gtzan.read_filtered([download.fetch_list(name, home) for name in gtzan.SPLIT_OF])
     except DownloadError as error:
-        warnings.warn(f"GTZAN's artists and published split stay unknown. {error}", stacklevel=2)
+        warn(f"GTZAN's artists and published split stay unknown. {error}")
         return tracks
     return gtzan.described(tracks, artists, filtered)
 

@@ -3,7 +3,6 @@
 import itertools
 import os
 import shutil
-import warnings
 from pathlib import Path
 
 import joblib
@@ -13,7 +12,7 @@ import pandas as pd
 import scipy.fft
 
 from genre_utils import audio, catalog, cluster, disk, features, store
-from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
+from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, warn
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
 from genre_utils.progress import progress
@@ -235,14 +234,14 @@ def extract(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> pd.Dat
     if not folder.exists() or disk.broken(folder):
         with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done
             if folder.exists() and (files := disk.broken(folder)):
-                warnings.warn(f"{folder}: {', '.join(files)} damaged or missing. It is made again.", stacklevel=2)
+                warn(f"{folder}: {', '.join(files)} damaged or missing. It is made again.")
                 shutil.rmtree(folder)
             if not folder.exists():
                 make(tracks, params, folder)
     faults = pd.read_parquet(folder / "faults.parquet")
     if len(faults):
         first = "; ".join(f"{track_id} {fault}" for track_id, fault in faults.head(3).to_numpy())
-        warnings.warn(f"{len(faults)} of {len(tracks)} tracks give no features: {first}", stacklevel=2)
+        warn(f"{len(faults)} of {len(tracks)} tracks give no features: {first}")
     return pd.read_parquet(folder / "features.parquet")
 
 

@@ -68,7 +68,7 @@ def expected_calibration_error(predictions: pd.DataFrame, seed: int = 0) -> dict
     columns = in_bins(predictions)
     drawn, facts = uncertainty.resampled(columns, predictions, seed)
     ece = float(mean_gap(columns.to_numpy().sum(axis=0)))
-    return {"ece": ece} | uncertainty.between(mean_gap(drawn)) | facts
+    return {"ece": ece} | uncertainty.between(mean_gap(drawn), facts) | facts
 
 
 def in_bins(predictions: pd.DataFrame) -> pd.DataFrame:

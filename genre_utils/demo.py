@@ -306,7 +306,7 @@ def render(
             for row, (genre, track) in zip(rows, itertools.product(GENRES, range(tracks_per_genre)), strict=True)
         )
         played = joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator")(jobs)
-        for _ in progress(played, total=len(rows), description="composing"):
+        for _ in progress(played, total=len(rows), description=f"composing {folder.name}"):
             pass
         with (partial / "tracks.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, fieldnames=rows[0])

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pooch
 from filelock import FileLock
 
-from genre_utils.errors import DownloadError
+from genre_utils.errors import DownloadError, warn
 from genre_utils.paths import PROJECT
 from genre_utils.progress import HEADLESS, SECONDS_BETWEEN_SIGNS, sign
 from genre_utils.unpack import unpack
@@ -178,10 +177,10 @@ def check_tracks(remote: Remote, folder: Path, home: Path) -> None:
     try:
         index = read_index(fetch_list(remote.index, home))
     except DownloadError as error:
-        warnings.warn(
+        warn(
             f"{remote.name}: the archive's own checksum holds, but its tracks were not compared one by one "
             f"with mirdata's index. {error}",
-            stacklevel=4,
+            4,
         )
         return
     if differing := verify_md5(folder, index):

@@ -8,7 +8,7 @@ import pandas as pd
 from genre_utils import evaluation, uncertainty
 from genre_utils.errors import EvaluationError
 
-DIFFERENCE = ("difference", "difference_low", "difference_high")
+DIFFERENCE = ("difference", "difference_low", "difference_high", "difference_no_interval")
 ROW = ("track_id", "segment", "seed", "split", "genre")  # what tells rows apart, and what members must agree on
 
 
@@ -143,8 +143,9 @@ def gain_per_second(rows: Sequence[tuple[str, pd.DataFrame, float]], seed: int =
     -------
     pd.DataFrame
         One row a member: ``member``; ``accuracy, low, high`` by track of the mean up to and with it; ``difference,
-        difference_low, difference_high``, paired, to the row before (NaN for the first); ``seconds``;
-        ``points_per_100_s``, the difference in percentage points for 100 s. Intervals are 95 %.
+        difference_low, difference_high``, paired, to the row before (NaN for the first); ``no_interval`` and
+        ``difference_no_interval``, why low and high are NaN elsewhere; ``seconds``; ``points_per_100_s``, the
+        difference in percentage points for 100 s. Intervals are 95 %.
 
     Raises
     ------
@@ -160,10 +161,10 @@ def gain_per_second(rows: Sequence[tuple[str, pd.DataFrame, float]], seed: int =
     lines = []
     for number, ((name, _, seconds), step) in enumerate(zip(rows, steps, strict=True)):
         right = uncertainty.accuracy(step, seed)
-        line = {"member": name} | {column: right[column] for column in ("accuracy", "low", "high")}
+        line = {"member": name, "accuracy": right["accuracy"]} | uncertainty.columns(right)
         if number:
             gain = uncertainty.difference(steps[number - 1], step, seed)
-            line |= {"difference": gain["difference"]} | {f"difference_{end}": gain[end] for end in ("low", "high")}
+            line |= {"difference": gain["difference"]} | uncertainty.columns(gain, "difference_")
         lines.append(line | {"seconds": float(seconds)})
-    table = pd.DataFrame(lines, columns=["member", "accuracy", "low", "high", *DIFFERENCE, "seconds"])
+    table = pd.DataFrame(lines, columns=["member", "accuracy", "low", "high", "no_interval", *DIFFERENCE, "seconds"])
     return table.assign(points_per_100_s=100 * table["difference"] / (table["seconds"] / 100))

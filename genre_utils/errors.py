@@ -1,6 +1,16 @@
 """What can go wrong, by name: every message says what is wrong, where, and what to do."""
 
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+
+NAMED = 10  # files of one reason, and reasons, in a list that may have thousands
+
+
+class GenreUtilsWarning(UserWarning):
+    """Something was left out or done otherwise than asked, and the work goes on; shown without a line of code."""
 
 
 class GenreUtilsError(Exception):
@@ -61,3 +71,49 @@ class AudioError(GenreUtilsError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+def warn(text: str, stacklevel: int = 2) -> None:
+    """Warn of something that a user should know; ``stacklevel`` as ``warnings.warn`` takes it."""
+    warnings.warn(text, GenreUtilsWarning, stacklevel=stacklevel + 1)
+
+
+def by_reason(names: Iterable[str], reasons: Iterable[str], whole: str | Path = "") -> list[str]:
+    """What is wrong with many files, in a few lines: one a reason, the most frequent first.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the files.
+    reasons : iterable of str
+        Of each file. Those that differ in their numbers alone are one.
+    whole : str or Path
+        Where the whole list is, to be said where not every file is named.
+
+    Returns
+    -------
+    list of str
+        ``a.mp3, b.mp3 and 3 more: holds 1.20 to 4.90 s; one segment needs 5.00 s.``; up to ``NAMED`` names and
+        ``NAMED`` reasons. Up to ``NAMED`` files are all named.
+
+    References
+    ----------
+    Notebook: 01_eda.
+    """
+    kinds = defaultdict(list)
+    for name, reason in zip(names, reasons, strict=True):
+        pieces = re.split(r"(\d+(?:\.\d+)?)", reason)  # text, number, text, number, … text
+        kinds[tuple(pieces[::2])].append((name, pieces))
+    lines, left, most = [], 0, sorted(kinds.values(), key=len, reverse=True)
+    for kind in most[:NAMED]:
+        first = ", ".join(name for name, _ in kind[:NAMED])
+        more = f" and {len(kind) - NAMED:,} more" if len(kind) > NAMED else ""
+        columns = [list(set(column)) for column in zip(*(pieces for _, pieces in kind), strict=True)]
+        reason = "".join(c[0] if len(c) == 1 else f"{min(c, key=float)} to {max(c, key=float)}" for c in columns)
+        lines.append(f"{first}{more}: {reason}")
+        left += max(0, len(kind) - NAMED)
+    if others := sum(map(len, most[NAMED:])):
+        lines.append(f"{others:,} more, for {len(most) - NAMED:,} other reasons")
+    if whole and left + others:
+        lines.append(f"All of them: {whole}")
+    return lines

@@ -230,10 +230,10 @@ def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> p
     Returns
     -------
     pd.DataFrame [index=protocol]
-        ``segment``, ``segment_low``, ``segment_high``, ``track``, … (shares right); ``sd``, the standard
-        deviation of the segments' accuracy over repeats; ``resampled_by``, ``training_tracks``, ``test_tracks``
-        (different ones), ``test_segments`` (all repeats); and for each kind of leak the share of test tracks that
-        have it in common with train, mean of the repeats.
+        ``segment``, ``segment_low``, ``segment_high``, ``track``, … (shares right), and ``segment_no_interval``, …,
+        why an interval is missing; ``sd``, the standard deviation of the segments' accuracy over repeats;
+        ``resampled_by``, ``training_tracks``, ``test_tracks`` (different ones), ``test_segments`` (all repeats); and
+        for each kind of leak the share of test tracks that have it in common with train, mean of the repeats.
 
     References
     ----------
@@ -247,8 +247,8 @@ def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> p
         reports = [trial.shared.assign(repeat=n) for n, trial in enumerate(planned) if trial.protocol == protocol]
         leaked = pd.concat(reports).query("between == 'train – test'").groupby("what")["share"].mean()
         rows[protocol] = {
-            "segment": segment["accuracy"], "segment_low": segment["low"], "segment_high": segment["high"],
-            "track": track["accuracy"], "track_low": track["low"], "track_high": track["high"],
+            "segment": segment["accuracy"], **uncertainty.columns(segment, "segment_"),
+            "track": track["accuracy"], **uncertainty.columns(track, "track_"),
             "sd": per_repeat.std(), "resampled_by": segment["resampled_by"],
             "training_tracks": next(trial.training_tracks for trial in planned if trial.protocol == protocol),
             "test_tracks": own["track_id"].nunique(), "test_segments": len(own),

@@ -13,7 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from genre_utils import audio, catalog, cluster, disk, features, journal, waveform
-from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, WorkerError
+from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, WorkerError, by_reason
 from genre_utils.journal import Block, Outcome
 from genre_utils.params import FEATURE_NAMES, SOUND_NAMES, Params
 from genre_utils.progress import progress
@@ -65,9 +65,8 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
         seconds = time.monotonic() - started
         told = explain(tracks, done)
         if not any(done[block.key].segments for block in originals):
-            raise CatalogError(
-                f"None of the {len(tracks)} tracks gives a segment. First faults: {'; '.join(told['fault'].head(3))}"
-            )
+            why = "\n".join(by_reason(told["track_id"], told["fault"]))
+            raise CatalogError(f"None of the {len(tracks)} tracks gives a segment.\n{why}")
         sound = set(catalog.usable(told)["track_id"])  # what cannot be decoded has no versions either
         versions = [block for block in blocks[len(originals) :] if block.track_id in sound]
         work(versions, partial, params, done, lines, "log-mel of versions", "processes")

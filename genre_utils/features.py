@@ -1,13 +1,12 @@
 """From samples to segments to log-mel: librosa's mathematics, for many segments at once."""
 
 import functools
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
 
-from genre_utils.errors import GenreUtilsError
+from genre_utils.errors import GenreUtilsError, warn
 from genre_utils.params import Params
 
 POWER_FLOOR = 1e-10  # librosa's amin: keeps the logarithm of silence finite
@@ -187,10 +186,9 @@ def mel_filters(params: Params) -> np.ndarray:
     filters = (np.maximum(triangles, 0).astype(np.float32) * (2 / (right - left))).astype(np.float32)
     empty = params.n_mels - np.count_nonzero(filters.any(axis=1))
     if empty:
-        warnings.warn(
+        warn(
             f"{empty} of {params.n_mels} mel bands lie between two bins of the transform and stay empty. "
             "Lower n_mels, or raise n_fft or fmin_hz.",
-            stacklevel=2,
         )
     return filters
 

@@ -1,7 +1,6 @@
 """Predict the genre of audio files and folders from Python: a tidy table of tracks and segments."""
 
 import itertools
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import light, listening
+from genre_utils.errors import warn
 
 TEXTS = ("path", "level", "predicted", "verdict", "fault")  # columns of a table; the others are numbers
 
@@ -88,7 +88,7 @@ def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataF
     """
     found = listening.sources(named)
     if found.others:
-        warnings.warn(listening.left_out(found), stacklevel=2)
+        warn(listening.left_out(found))
     heard = itertools.chain(listening.answers(found.files, network), found.unlisted)
     table = pd.DataFrame([row for answer in heard for row in rows(answer, network)], columns=columns(network))
     return table.astype(dict.fromkeys(table.columns.difference(TEXTS), float))

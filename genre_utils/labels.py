@@ -34,6 +34,46 @@ def genres_of(tracks: pd.DataFrame) -> list[str]:
     return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR)})
 
 
+def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:
+    """The same table with one genre a row: a track of several stands there for each of them.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        With ``genre``; several of one track are separated by ``|``.
+
+    Returns
+    -------
+    pd.DataFrame
+        Its genres are those of :func:`genres_of`; a track of one genre has one row, as before.
+
+    References
+    ----------
+    Notebook: 01_eda, 02_feature_extraction.
+    """
+    return tracks.assign(genre=tracks["genre"].str.split(SEPARATOR)).explode("genre", ignore_index=True)
+
+
+def chance(tracks: pd.DataFrame) -> float:
+    """How often one is right, in [0, 1], who always guesses the most frequent genre and has not listened.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        With ``genre``; of a track of several, each is right.
+
+    Returns
+    -------
+    float
+        One in as many as there are genres, where all are equally frequent and each track is of one.
+
+    References
+    ----------
+    Notebook: 01_eda, 05_honest_splits.
+    """
+    return float(one_a_row(tracks)["genre"].value_counts().max() / len(tracks))
+
+
 def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
     """Which genres a row is of, as 0 and 1: what a network with a yes or no for each genre learns.
 

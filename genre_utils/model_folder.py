@@ -4,13 +4,12 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from genre_utils.errors import GenreUtilsError, RunError
+from genre_utils.errors import GenreUtilsError, RunError, warn
 from genre_utils.params import FEATURE_NAMES, Params
 from genre_utils.run_folder import RunFolder, versions
 from genre_utils.trust import Trust
@@ -173,7 +172,7 @@ def read(folder: Path) -> Model:
         )
     if differs or changed:
         also = f"{PARAMS} was changed, which changes no answer: {told}." if changed else ""
-        warnings.warn(f"{folder}: {differs} {also}".strip(), stacklevel=3)
+        warn(f"{folder}: {differs} {also}".strip(), 3)
     return Model(folder / NETWORK, genres, params, trust, differs)
 
 

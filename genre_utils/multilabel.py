@@ -152,11 +152,11 @@ def scores(predictions: pd.DataFrame, thresholds: pd.Series, seed: int = 0) -> d
     dict
         ``mean_average_precision`` and ``macro_f1``, the means over the genres that have rows (``left_out`` names
         the others); ``micro_f1``, over all single decisions; ``label_ranking_average_precision``, the mean over
-        rows of how purely their own genres stand on top. Each is a dict of ``value, low, high`` in [0, 1]. Then
-        ``n, resampled_by, clusters`` as ``uncertainty.accuracy``. Where a resample has no row of a genre, that
-        genre is left out of its means. The intervals take network and thresholds as given. Rows drawn twice help
-        each other up a ranking: of a genre with a handful of rows, resampled average precisions are too high, and
-        so may be the interval.
+        rows of how purely their own genres stand on top. Each is a dict of ``value, low, high`` in [0, 1] (and
+        ``no_interval``). Then ``n, resampled_by, clusters`` as ``uncertainty.accuracy``. Where a resample has no row
+        of a genre, that genre is left out of its means. The intervals take network and thresholds as given. Rows drawn
+        twice help each other up a ranking: of a genre with a handful of rows, resampled average precisions are too
+        high, and so may be the interval.
 
     Raises
     ------
@@ -188,7 +188,8 @@ def scores(predictions: pd.DataFrame, thresholds: pd.Series, seed: int = 0) -> d
         "macro_f1": np.nanmean(f1, axis=1),
         "label_ranking_average_precision": weights @ ranking_precision(truth, p) / weights.sum(axis=1),
     }
-    figures = {name: {"value": float(value)} | uncertainty.between(drawn[name]) for name, value in values.items()}
+    ends = {name: uncertainty.between(resampled, facts) for name, resampled in drawn.items()}
+    figures = {name: {"value": float(value)} | ends[name] for name, value in values.items()}
     return figures | {"left_out": rows.index[rows["support"] == 0].tolist()} | facts
 
 

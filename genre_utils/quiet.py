@@ -1,9 +1,19 @@
-"""Import a library without the start-up log that it writes past Python."""
+"""What libraries write past Python, and how this package's own warnings look."""
 
 import contextlib
 import os
 import sys
+import tempfile
+import threading
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from genre_utils.errors import GenreUtilsWarning
+
+CHATTER = (b"Note: ", b"Warning: ", b"[src/libmpg123/")  # how the lines of libmpg123 begin
+RECORD: list[Path] = []  # of the warnings that a run has shown, where it has only one to be
 
 
 @contextlib.contextmanager
@@ -21,3 +31,81 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+class WithoutChatter:
+    """While a thread is in this context, what libmpg123 writes to file descriptor 2 is left out, and nothing else.
+
+    libsndfile gives no way to silence it (github.com/libsndfile/libsndfile/issues/958), and its lines name no file.
+    What they are about is known without them: a file that cannot be read has its fault, and one that breaks off gives
+    less sound than its header promises (``audit.findings``). A descriptor is the whole process's, so what others
+    write meanwhile goes into the same temporary file, and on to its place whenever a thread leaves.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+        self.kept: int | None = None  # where 2 leads otherwise
+        self.caught: BinaryIO | None = None
+        self.read = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.threads += 1
+            if self.threads == 1 and hasattr(os, "pread"):  # not on Windows
+                with contextlib.suppress(OSError):  # no descriptor 2, or no place for the file: then all is shown
+                    self.caught = tempfile.TemporaryFile()
+                    self.kept, self.read = os.dup(2), 0
+                    os.dup2(self.caught.fileno(), 2)
+
+    def __exit__(self, *_: Any) -> None:
+        with self.lock:
+            self.threads -= 1
+            if self.kept is None or self.caught is None:
+                return
+            if not self.threads:
+                os.dup2(self.kept, 2)
+            self.pass_on(self.kept, self.caught)
+            if not self.threads:
+                os.close(self.kept)
+                self.caught.close()
+                self.kept = self.caught = None
+
+    def pass_on(self, kept: int, caught: BinaryIO) -> None:
+        """Write what has come since the last time, without the lines of libmpg123; a beginning of one waits."""
+        text = os.pread(caught.fileno(), os.fstat(caught.fileno()).st_size - self.read, self.read)
+        lines = text.splitlines(keepends=True)
+        if self.threads and lines and lines[-1].startswith(CHATTER) and not lines[-1].endswith(b"\n"):
+            text = text[: -len(lines.pop())]
+        self.read += len(text)
+        others = b"".join(line for line in lines if not line.startswith(CHATTER))
+        with contextlib.suppress(OSError):  # nobody listens any more
+            os.write(kept, others)
+
+
+WITHOUT_CHATTER = WithoutChatter()
+
+
+def plain_warnings() -> None:
+    """Show this package's warnings as their text alone; all others look as they did."""
+    before = warnings.formatwarning
+
+    def formatwarning(message: Any, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
+        if not issubclass(category, GenreUtilsWarning):
+            return before(message, category, filename, lineno, line)
+        return f"{message}\n" if is_new(str(message)) else ""
+
+    warnings.formatwarning = formatwarning
+
+
+def is_new(text: str) -> bool:
+    """Whether the run has not shown this warning yet; from then on it has. Where nothing is recorded all are new."""
+    if not RECORD:
+        return True
+    line = " ".join(text.split())
+    with contextlib.suppress(OSError), RECORD[0].open("a+", encoding="utf-8", errors="backslashreplace") as file:
+        file.seek(0)
+        if f"{line}\n" in list(file):
+            return False
+        file.write(f"{line}\n")
+    return True

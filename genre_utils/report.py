@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from genre_utils import catalog, disk, evaluation, splits
+from genre_utils import catalog, disk, evaluation, splits, uncertainty
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
 
@@ -52,7 +52,7 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     Returns
     -------
     str
-        Accuracy and 95 % interval in percent, what was resampled, number, data set and protocol.
+        Accuracy and 95 % interval in percent (or why there is none), what was resampled, number, data set and protocol.
 
     References
     ----------
@@ -60,8 +60,7 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     """
     value = metrics[level]
     return (
-        f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, 95 % interval "
-        f"{100 * value['low']:.1f} to {100 * value['high']:.1f} % over {value['clusters']} {value['resampled_by']}s "
+        f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, {uncertainty.words(value)} "
         f"(data set {metrics['dataset']}, protocol {metrics['protocol']}: {splits.DESCRIPTIONS[metrics['protocol']]}, "
         f"{metrics['track']['n']} test tracks)"
     )

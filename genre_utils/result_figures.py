@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, PercentFormatter
 
-from genre_utils import evaluation
+from genre_utils import evaluation, uncertainty
 from genre_utils.errors import AudioError
 from genre_utils.figures import COUNT_MAP, finished
 from genre_utils.params import Params
@@ -156,8 +156,9 @@ def accuracies(metrics: dict[str, Any], chance: float, title: str, save: Path) -
     figure, axes = plt.subplots(figsize=(8, 2.8))
     for height, level in enumerate(("track", "segment")):
         value = metrics[level]
-        below, above = value["accuracy"] - value["low"], value["high"] - value["accuracy"]
-        axes.errorbar(value["accuracy"], height, xerr=[[below], [above]], fmt="o", capsize=6, markersize=9, linewidth=3)
+        ends = uncertainty.columns(value)
+        bars = [[value["accuracy"] - ends["low"]], [ends["high"] - value["accuracy"]]]
+        axes.errorbar(value["accuracy"], height, xerr=bars, fmt="o", capsize=6, markersize=9, linewidth=3)
     names = [f"by {level}\n(n = {metrics[level]['n']})" for level in ("track", "segment")]
     axes.axvline(evaluation.PAPER_ACCURACY, color="black", linestyle="--", label="paper: 71.35 % of GTZAN segments")
     axes.axvline(chance, color="grey", linestyle=":", label=f"chance: {chance:.0%}")

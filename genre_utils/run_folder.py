@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from genre_utils import disk
+from genre_utils import disk, quiet
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT, RUNS
+from genre_utils.progress import HEADLESS
 
 pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no formula
 
@@ -63,6 +64,8 @@ class RunFolder:
         folder = followed(PROJECT / run_dir) if run_dir else RUNS / LESSON
         with disk.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        if os.environ.get(HEADLESS):  # by hand, a notebook may be run again, and shows its warnings again
+            quiet.RECORD[:] = [folder / "warnings.txt"]
         return cls(folder)
 
     @classmethod

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import catalog, disk, journal
+from genre_utils.errors import warn
 from genre_utils.extraction import VERSION, extract, feature_params, plan, shape_of
 from genre_utils.params import SOUND_NAMES, Params
 from genre_utils.paths import CACHE
@@ -110,7 +110,7 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
     if not folder.exists() or damage(folder, tracks, params):  # a whole one needs no lock, and no right to write
         with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done
             if folder.exists() and (found := damage(folder, tracks, params)):
-                warnings.warn(f"The store {folder} is damaged and made again where it is: {found}.", stacklevel=2)
+                warn(f"The store {folder} is damaged and made again where it is: {found}.")
                 shutil.rmtree(folder.with_suffix(".partial"), ignore_errors=True)
                 folder.rename(folder.with_suffix(".partial"))
             if not folder.exists():
@@ -119,10 +119,9 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
     lost = built.versions[built.versions["fault"] != ""]
     if len(lost):
         first = lost.iloc[0]
-        warnings.warn(
+        warn(
             f"{len(lost)} of {len(built.versions)} versions of tracks gave no segment and are left out (see "
-            f"Store.versions). The first: {first['track_id']}, {first['augmentation']}: {first['fault']}",
-            stacklevel=2,
+            f"Store.versions). The first: {first['track_id']}, {first['augmentation']}: {first['fault']}"
         )
     found = built.tracks.set_index("track_id")["fault"]  # what else is known of a track may have changed since
     return dataclasses.replace(built, tracks=tracks.assign(fault=tracks["track_id"].map(found)))

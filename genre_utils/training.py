@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils import disk, distribution, fused, labels, models, pipeline, recipe
-from genre_utils.errors import DiskError, ParamsError
+from genre_utils.errors import DiskError, ParamsError, warn
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
 from genre_utils.progress import HEADLESS, sign
@@ -190,10 +189,10 @@ class State(keras.callbacks.Callback):
         self.folders = sorted(root.glob("epoch-????"))
         while self.folders and (files := disk.broken(self.folders[-1])):
             damaged = self.folders.pop()
-            warnings.warn(
+            warn(
                 f"{damaged}: {', '.join(files)} damaged or missing. The training goes on "
                 f"{f'after {self.folders[-1].name}' if self.folders else 'from its beginning'}.",
-                stacklevel=3,
+                3,
             )
             if chief:
                 shutil.rmtree(damaged)

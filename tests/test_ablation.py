@@ -43,13 +43,33 @@ def test_the_table_compares_each_with_the_first_on_test_tracks_alone(predictions
     better = predictions.assign(predicted=predictions["genre"])
     for genre in evaluation.genres_of(predictions):
         better[f"p_{genre}"] = (better["genre"] == genre).astype(float)
-    tables = {"nothing": predictions, "same": predictions.sample(frac=1, random_state=0), "perfect": better}
-    seconds = pd.Series({"nothing": 1.0, "same": 2.0, "perfect": 3.0}, name="seconds")
+    worse = better.assign(**{f"p_{genre}": 1 - better[f"p_{genre}"] for genre in evaluation.genres_of(predictions)})
+    same = predictions.sample(frac=1, random_state=0)
+    tables = {"nothing": predictions, "same": same, "perfect": better, "worse": worse}
+    seconds = pd.Series({"nothing": 1.0, "same": 2.0, "perfect": 3.0, "worse": 4.0}, name="seconds")
     table = ablation.table(tables, seconds, seed=1)
     tested = evaluation.by_track(predictions.query("split == 'test'"))
     assert table.loc["nothing", "accuracy"] == uncertainty.accuracy(tested, 1)["accuracy"]
-    assert (table["n"] == 32).all() and table["seconds"].tolist() == [1, 2, 3]
+    assert (table["n"] == 32).all() and table["seconds"].tolist() == [1, 2, 3, 4]
     assert table.loc["nothing", ["difference", "difference_low", "difference_high"]].isna().all()
-    assert (table.loc["same", ["difference", "difference_low", "difference_high"]] == 0).all()
+    assert table.loc["same", "difference"] == 0  # on each track, so that resampling shows nothing
+    assert table.loc["same", "difference_no_interval"] == "all 32 tracks come out alike"
+    assert table.loc["same", ["difference_low", "difference_high"]].isna().all()
     assert table.loc["perfect", "difference"] == pytest.approx(1 - table.loc["nothing", "accuracy"])
     assert table.loc["perfect", "difference_high"] > 0
+    assert table.loc["perfect", "difference_no_interval"] == ""
+    assert ablation.proven(table) == (
+        f"interval without 0: {'perfect, ' if table.loc['perfect', 'difference_low'] > 0 else ''}worse, of 2; "
+        "expect 1 in 20 by chance\nno interval for 1 of 3: all 32 tracks come out alike"
+    )
+
+
+def test_of_a_handful_of_tracks_nothing_is_proven_however_far_apart(predictions):
+    few = predictions[predictions["track_id"].isin(predictions["track_id"].unique()[:3])]
+    wrong = few.assign(predicted="rock", p_rock=2.0).query("genre != 'rock'")
+    right = wrong.assign(
+        predicted=wrong["genre"], **{f"p_{genre}": wrong["genre"] == genre for genre in evaluation.genres_of(wrong)}
+    )
+    table = ablation.table({"wrong": wrong, "right": right}, pd.Series({"wrong": 1.0, "right": 1.0}, name="seconds"))
+    assert table.loc["right", "difference"] == 1
+    assert ablation.proven(table) == "no interval for 1 of 1: 3 tracks are too few, 10 are needed"

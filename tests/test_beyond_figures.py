@@ -111,3 +111,12 @@ def test_each_member_is_named_at_its_point_even_if_it_cost_nothing(save):
     assert np.diff(labels).min() > 0.049  # side by side, although three points are nearly one
     np.testing.assert_allclose(labels[:2], table["seconds"].iloc[:2] / axes.get_xlim()[1])  # above its point
     assert axes.get_xlim()[0] == 0
+
+
+def test_of_too_few_tracks_there_are_dots_without_bars(variants, save):
+    ends = ["low", "high", "difference_low", "difference_high"]
+    none = variants.assign(**dict.fromkeys(ends, np.nan))
+    left = beyond_figures.ablation(none, "title", save).axes[0]
+    np.testing.assert_allclose(left.containers[0].lines[0].get_xdata().astype(float), variants["accuracy"])
+    axes = beyond_figures.gains(none, "title", save).axes[0]
+    np.testing.assert_allclose([text.xy[1] for text in axes.texts], variants["accuracy"])  # where the line points

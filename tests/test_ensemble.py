@@ -114,8 +114,9 @@ def test_gain_per_second_tells_what_each_member_adds(members):
         gain = uncertainty.difference(steps[index - 1], steps[index])
         right = uncertainty.accuracy(steps[index])
         for name in ("low", "high"):
-            assert table[f"difference_{name}"][index] == gain[name]
+            assert table[f"difference_{name}"][index] == pytest.approx(gain[name] or np.nan, nan_ok=True)
             assert table[name][index] == right[name]
+        assert table["difference_no_interval"][index] == gain.get("no_interval", "")
         assert table["difference"][index] == pytest.approx(table["accuracy"][index] - table["accuracy"][index - 1])
     assert table["points_per_100_s"][1] == pytest.approx(100 * table["difference"][1] / 2)
     assert table.loc[0, [*ensemble.DIFFERENCE, "points_per_100_s"]].isna().all()
@@ -123,4 +124,6 @@ def test_gain_per_second_tells_what_each_member_adds(members):
 
 def test_a_copy_of_the_first_member_adds_nothing(members):
     table = ensemble.gain_per_second([("a", members[0], 5), ("again", members[0], 5)])
-    assert table.loc[1, [*ensemble.DIFFERENCE, "points_per_100_s"]].tolist() == [0, 0, 0, 0]
+    assert table.loc[1, ["difference", "points_per_100_s"]].tolist() == [0, 0]
+    assert table.loc[1, ["difference_low", "difference_high"]].isna().all()
+    assert table.loc[1, "difference_no_interval"].endswith("come out alike")

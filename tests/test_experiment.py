@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import tiny  # noqa: F401  (registers the network that is trained here)
 
-from genre_utils import experiment, leaks
+from genre_utils import experiment, leaks, uncertainty
 from genre_utils.errors import SplitError
 from genre_utils.params import SPLITS, Params
 
@@ -105,11 +105,17 @@ def test_the_summary_says_accuracy_interval_and_leak_of_each_protocol(tracks, rn
     for protocol, row in table.iterrows():
         own = predictions[predictions["protocol"] == protocol]
         assert row["segment"] == pytest.approx((own["genre"] == own["predicted"]).mean())
-        assert row["segment_low"] < row["segment"] < row["segment_high"]
+        artists = own["artist"].nunique()
+        if artists < uncertainty.FEWEST:
+            assert row["segment_no_interval"] == f"{artists} artists are too few, 10 are needed"
+            assert np.isnan(row["segment_low"]) and np.isnan(row["track_high"])
+        else:
+            assert row["segment_low"] < row["segment"] < row["segment_high"]
         assert row["resampled_by"] == "artist"
         assert row["training_tracks"] == 24
         per_seed = [(one["genre"] == one["predicted"]).mean() for _, one in own.groupby("seed")]
         assert row["sd"] == pytest.approx(np.std(per_seed, ddof=1))
+    assert set(table["segment_no_interval"] == "") == {True, False}
     assert table["file"].tolist() == [1.0, 0.0, 0.0, 0.0]
     other = [
         dataclasses.replace(

@@ -91,6 +91,9 @@ def test_the_figures_of_the_evaluation_are_drawn(predictions, save):
     metrics = evaluation.metrics(predictions, {})
     axes = result_figures.accuracies(metrics, 0.25, "title", save).axes[0]
     assert "71.35" in axes.get_legend().texts[0].get_text()
+    few = evaluation.metrics(predictions[predictions["track_id"].isin(predictions["track_id"].unique()[:3])], {})
+    assert few["track"]["low"] is None
+    result_figures.accuracies(few, 0.25, "title", save)  # a dot without a bar
     result_figures.beside_the_paper(evaluation.table_one(predictions), "title", save)
     bars = result_figures.confused_pairs(evaluation.confused_pairs(predictions), "title", save).axes[0]
     assert len(bars.get_yticklabels()) == 6

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from genre_utils import __main__, evaluation, execution, headless, leaks, profiles, provenance, report
+from genre_utils import __main__, evaluation, execution, headless, leaks, profiles, provenance, report, uncertainty
 from genre_utils.errors import CatalogError, DiskError, ParamsError, RunError, SplitError
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
@@ -371,6 +371,14 @@ def test_a_figure_that_is_not_finite_fails_the_check(finished):
         finished.write_metrics(metrics)
 
 
+def test_a_figure_without_an_interval_passes_the_check_and_says_why(finished, predictions):
+    few = predictions[predictions["track_id"].isin(predictions["track_id"].unique()[:3])]
+    finished.write_metrics(finished.metrics() | {"track": uncertainty.accuracy(evaluation.by_track(few))})
+    headless.check(finished, 4)
+    page = report.write(finished, MADE).read_text()
+    assert "% of 3 test tracks right, no interval: 3 tracks are too few, 10 are needed (data set demo" in page
+
+
 def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     page = report.write(finished, MADE).read_text()
     metrics = finished.metrics()
@@ -424,10 +432,14 @@ def test_params_survive_the_run_folder(tmp_path):
     assert json.loads(json.dumps(run.params.to_mapping()))["learning_rate"] == 1e-5
 
 
-def test_fetch_prints_what_is_there(genre_folder, capsys):
+def test_fetch_prints_what_is_there(genre_folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(__main__, "CACHE", tmp_path)
     assert __main__.main(["fetch", str(genre_folder)]) == 0
-    printed = capsys.readouterr().out
-    assert "24 tracks, 24 with a fault" in printed  # 2.2 s are too short for the paper's segments
-    assert "bass/bass.00000.wav: holds 2.20 s" in printed
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4] == "24 tracks, 24 with a fault"  # 2.2 s are too short for the paper's segments
+    assert lines[5].startswith("  bass/bass.00000.wav, bass/bass.00001.wav, ")
+    assert " and 14 more: holds 2.20 s" in lines[5]
+    assert lines[6:] == [f"  All of them: {tmp_path / 'left_out.csv'}"]
+    assert len(pd.read_csv(tmp_path / "left_out.csv")) == 24
     assert __main__.main(["fetch", "gtzam"]) == 1
     assert "No data set 'gtzam'" in capsys.readouterr().err

@@ -61,9 +61,63 @@ def test_the_order_of_the_rows_changes_nothing(predictions):
     assert uncertainty.accuracy(mixed) == uncertainty.accuracy(predictions)
 
 
-def test_where_all_is_right_there_is_no_width_however_unequal_the_artists():
-    result = uncertainty.accuracy(table_of([1] * 12, ["a"] * 9 + ["b", "b", "c"]))
-    assert result["low"] == result["accuracy"] == result["high"] == 1
+def coverage(clusters, share, rng, tables=1_000):
+    """How many intervals hold the truth, of tables whose tracks of six segments differ (intraclass correlation 0.5)."""
+    chance = rng.beta(share, 1 - share, (tables, clusters))  # of each track's segments
+    right = rng.binomial(6, chance) / 6
+    weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), uncertainty.RESAMPLES)
+    ends = [np.quantile(weights @ own / clusters, [0.025, 0.975]) for own in right]
+    return np.mean([low <= share + 1e-9 and high >= share - 1e-9 for low, high in ends])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_so_few_clusters_as_are_refused_miss_the_truth_far_more_often_than_they_say(share, rng):
+    found = {clusters: coverage(clusters, share, rng) for clusters in (3, uncertainty.FEWEST, 30)}
+    error = 3 * np.sqrt(0.1 * 0.9 / 1_000)  # three standard deviations of a share near 0.9
+    assert found[3] < 0.8 + error
+    assert found[uncertainty.FEWEST] > 0.9 - error
+    assert found[30] > 0.93 - error
+
+
+def test_the_intervals_whose_coverage_is_measured_are_those_that_are_given(rng):
+    right = rng.random(uncertainty.FEWEST) < 0.6
+    weights = rng.multinomial(len(right), np.full(len(right), 1 / len(right)), uncertainty.RESAMPLES)
+    result = uncertainty.accuracy(table_of(right))
+    # both in steps of a tenth, by other draws
+    assert np.abs(np.quantile(weights @ right / 10, [0.025, 0.975]) - [result["low"], result["high"]]).max() < 0.11
+
+
+def test_fewer_clusters_than_bear_it_have_no_interval_and_say_so():
+    few, enough = (uncertainty.accuracy(table_of(np.arange(n) % 2)) for n in (9, 10))
+    assert (few["accuracy"], few["low"], few["high"]) == (4 / 9, None, None)
+    assert few["no_interval"] == "9 tracks are too few, 10 are needed"
+    assert "no_interval" not in enough and enough["low"] < 0.5 < enough["high"]
+    many_tracks = uncertainty.accuracy(table_of(np.arange(40) % 2, ["a"] * 20 + ["b"] * 20))
+    assert many_tracks["no_interval"] == "2 artists are too few, 10 are needed"
+    assert uncertainty.accuracy(table_of([1]))["no_interval"] == "1 track is too few, 10 are needed"
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_where_all_come_out_alike_there_is_no_interval_however_unequal_the_artists(right):
+    artists = np.repeat([f"artist {n}" for n in range(12)], [9, 2, *[1] * 10])
+    result = uncertainty.accuracy(table_of([right] * len(artists), artists))
+    assert result["accuracy"] == right
+    assert (result["low"], result["high"], result["no_interval"]) == (None, None, "all 12 artists come out alike")
+
+
+def test_words_of_an_interval_and_of_none():
+    wide = {"low": -0.0123, "high": 0.5, "clusters": 1_200, "resampled_by": "artist"}
+    none = {"low": None, "high": None, "clusters": 3, "resampled_by": "track", "no_interval": "3 tracks are too few"}
+    assert uncertainty.words(wide) == "95 % interval -1.2 to 50.0 % over 1,200 artists"
+    assert uncertainty.words(wide, signed=True) == "95 % interval -1.2 to +50.0 % over 1,200 artists"
+    assert uncertainty.words(wide, signed=True, brief=True) == "[-1.2, +50.0]"
+    assert uncertainty.words(none, signed=True) == "no interval: 3 tracks are too few"
+    assert uncertainty.words(none, brief=True) == "[no interval: 3 tracks are too few]"
+    assert uncertainty.columns(wide, "x_") == {"x_low": -0.0123, "x_high": 0.5, "x_no_interval": ""}
+    cells = pd.DataFrame([uncertainty.columns(none)])
+    assert cells[["low", "high"]].isna().all(axis=None)
+    assert cells.dtypes[["low", "high"]].map(str).tolist() == ["float64", "float64"]
+    assert cells["no_interval"].tolist() == ["3 tracks are too few"]
 
 
 def test_nothing_is_not_zero(predictions):
@@ -86,7 +140,7 @@ def test_a_paired_difference_is_sharper_than_two_intervals(rng):
 
 
 def test_a_model_does_not_differ_from_itself(predictions):
-    assert uncertainty.difference(predictions, predictions)["high"] == 0
+    assert uncertainty.difference(predictions, predictions)["no_interval"] == "all 40 tracks come out alike"
     tracks = evaluation.by_track(predictions)
     assert uncertainty.mcnemar(tracks, tracks) == {"only_first": 0, "only_second": 0, "p_value": 1.0}
 
@@ -98,6 +152,19 @@ def test_mcnemar_is_a_fair_coin_over_the_tracks_that_differ(b, c):
     tail = 2 * binom(b + c, 0.5).cdf(min(b, c))  # the exact two-sided test, by hand
     assert (result["only_first"], result["only_second"]) == (b, c)
     assert result["p_value"] == pytest.approx(min(tail, 1))
+
+
+def test_of_five_tracks_that_differ_or_fewer_it_is_said_that_they_prove_nothing():
+    for differ in range(9):
+        least = min(
+            uncertainty.mcnemar(
+                table_of([1] * n + [0] * (differ - n) + [1]), table_of([0] * n + [1] * (differ - n) + [1])
+            )["p_value"]
+            for n in range(differ + 1)
+        )
+        said = uncertainty.significance({"only_first": differ, "only_second": 0, "p_value": least})
+        assert said.startswith(f"p = {least:.3f}")
+        assert said.endswith(f"cannot give less than {least:.3f})") == (least >= 0.05) == (differ <= 5)
 
 
 def test_other_rows_or_segments_are_refused(predictions):

@@ -147,7 +147,7 @@ async function start(root, source) {
     const title = run[view.level].calibrated === null ? "Not calibrated"
       : { raw: "Before: the network's own, raw", calibrated: "After: calibrated" }[kind];
     return h("section", { "aria-label": title }, h("h4", {}, title), reliabilityChart(bins, view.level),
-      h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, 95 % interval ${interval(ece)} `,
+      h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, ${interval(ece)} `,
         `(${counted(ece.n, view.level)}; few rows make it larger than it is).`),
       h("details", {}, h("summary", {}, "The figures"), h("div", { class: "gx-wide", tabindex: 0 }, h("table", { class: "gx-table" },
         h("thead", {}, h("tr", {}, ["probability", `${view.level}s`, "mean probability", "right"].map((text) => h("th", { scope: "col" }, text)))),
@@ -165,8 +165,7 @@ async function start(root, source) {
     const test = data.paired.mcnemar;
     return [h("h3", {}, "Which clips changed"),
       h("p", {}, h("strong", {}, "A"), ` ${data.runs[0].name}; `, h("strong", {}, "B"), ` ${data.runs[1].name}.`),
-      h("p", {}, `B less A: ${signed(gain.difference)} of ${counted(gain.n, view.level)} right, 95 % interval `,
-        `[${signed(gain.low)}, ${signed(gain.high)}], pairs resampled over ${counted(gain.clusters, gain.resampled_by)}. `,
+      h("p", {}, `B less A: ${signed(gain.difference)} of ${counted(gain.n, view.level)} right, ${interval(gain, signed)}. `,
         view.level === "track" && `McNemar's exact test: ${test.only_second} tracks right in B alone, ${test.only_first} in A alone, `
           + `p = ${test.p_value < 0.001 ? test.p_value.toExponential(1) : test.p_value.toFixed(3)}.`),
       h("ul", { class: "gx-changes" }, Object.entries(CHANGES).map(([kind, text]) =>

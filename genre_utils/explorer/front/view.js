@@ -25,8 +25,9 @@ const quotient = (part, of) => (of > 0 ? part / of : null);
 const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
 const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-const interval = (value) =>
-  `[${percent(value.low, 1)}, ${percent(value.high, 1)}], over ${counted(value.clusters, value.resampled_by)}`;
+const interval = (value, text = (share) => percent(share, 1)) => (value.no_interval
+  ? `no interval: ${value.no_interval}`
+  : `95 % interval [${text(value.low)}, ${text(value.high)}], over ${counted(value.clusters, value.resampled_by)}`);
 
 const CHOICES = {
   run: { a: "A", b: "B", difference: "B − A" },
