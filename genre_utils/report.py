@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from genre_utils import catalog, disk, evaluation, splits, uncertainty
+from genre_utils.errors import by_reason
 from genre_utils.params import Params
 from genre_utils.run_folder import RunFolder
 
@@ -110,6 +112,7 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
     params = run.params if "params.yml" in there else None
     metrics = {"commit": "", "data_fingerprint": "unknown"} | run.metrics() if "metrics.json" in there else None
     history = run.history() if "history.csv" in there else None
+    faults = catalog.faults(run.tracks() if "tracks.parquet" in there else pd.DataFrame(columns=catalog.COLUMNS))
     test = run.predictions().query("split == 'test'") if metrics else None
     dataset, protocol = ((metrics or made["values"]).get(name, "") for name in ("dataset", "protocol"))
     page = environment.get_template("report.html.j2").render(
@@ -135,7 +138,7 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
         ),
         table=evaluation.table_one(test).reset_index().to_dict("records") if metrics else [],
         paper=evaluation.PAPER_TABLE.to_dict("index"),
-        left_out=catalog.faults(run.tracks()).to_dict("records") if "tracks.parquet" in there else [],
+        left_out=by_reason(faults["track_id"] + " (" + faults["genre"] + ")", faults["fault"], "tracks.parquet"),
         best_epoch=None if history is None else int(history.loc[history["val_accuracy"].idxmax(), "epoch"]),
     )
     path = run.folder / "index.html"

@@ -5,7 +5,7 @@ import pytest
 
 from genre_utils import paths, run_folder
 from genre_utils.errors import RunError
-from genre_utils.headless import notebooks, parameters_of
+from genre_utils.profiles import notebooks, parameters_of
 from genre_utils.run_folder import LATEST, WRITTEN, RunFolder
 
 LEFT = [name for names in WRITTEN.values() for name in names]
