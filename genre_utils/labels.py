@@ -29,7 +29,7 @@ def genres_of(tracks: pd.DataFrame) -> list[str]:
 
     References
     ----------
-    Notebook: 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 01_eda, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
     """
     return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR)})
 
