@@ -291,7 +291,7 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
         promised = min(track.duration_seconds, wanted)
         if track.decoded_seconds < promised - LENGTH_TOLERANCE_SECONDS:
             detail = f"its header promises {track.duration_seconds:.1f} s, {track.decoded_seconds:.1f} s can be decoded"
-            rows.append((track.track_id, "damage", f"{detail}: it is cut off or damaged"))
+            rows.append((track.track_id, "damage", f"{detail}: it is cut off or damaged, or its header is wrong"))
         segments = params.segments_in(track.decoded_seconds)
         if segments < params.max_segments:
             detail = f"{track.decoded_seconds:.3f} s give {segments} of {params.max_segments} segments"

@@ -129,13 +129,13 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
     if nameless := [genre for genre, _ in files if not in_order(genre)]:
         raise CatalogError(f"{root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates.")
     others = [file for _, file in files if not is_audio(file)]
-    for what, found in (
-        ("folders inside the genre folders are left out with all that is in them", [p for p in others if p.is_dir()]),
-        ("files are not audio by their suffix and are left out", [p for p in others if not p.is_dir()]),
+    for why, found in (
+        ("folders inside a genre's", [path for path in others if path.is_dir()]),
+        ("not audio by their suffix", [path for path in others if not path.is_dir()]),
     ):
         if found:
             names = ", ".join(str(path.relative_to(root)) for path in found[:3])
-            warn(f"{len(found)} {what}: {names}{', …' if len(found) > 3 else ''} (under {root})")
+            warn(f"{len(found)} left out under {root}, {why}: {names}{', …' if len(found) > 3 else ''}")
     tracks = table(
         [
             {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": in_order(genre)}
