@@ -7,6 +7,7 @@ disk that holds the temporary folder (TMPDIR chooses another). Two minutes; Linu
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
@@ -32,8 +33,8 @@ GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "
 BATCH = 32
 CLIP_SECONDS, CLIPS, STORES = 30, 40, 2
 MATRIX = (65_536, 512)  # the paper network's largest: 134 MB
+BUSY_SECONDS = 15  # more than that reason takes
 COMPARED = 56  # fingerprints, the most that are compared at once
-HEARD = 5  # clips
 VALIDATIONS = (10, 20, 30, 40, 50)  # batches
 STORE_GB, COLD_BATCHES = 1.5, 3
 IMAGES = (8, 256, 256, 32)  # the outputs of the paper network's first convolution, for a quarter of a batch
@@ -168,6 +169,25 @@ def features_bands(_: Path) -> Pair:
     return Pair(under(patch.object(features, "mel_blocks", lambda _: whole), chosen), chosen)
 
 
+def features_threads(_: Path) -> Pair:
+    """The same, where BLAS may start a thread a core."""
+    from threadpoolctl import threadpool_limits
+
+    from genre_utils import features
+
+    threadpool_limits(os.cpu_count() or 1, "blas")
+    pair = features_bands(Path())
+    return Pair(under(patch.object(features, "ONE_THREAD", 2**62), pair.plain), pair.chosen)
+
+
+def features_busy(_: Path) -> Pair:
+    """The same, on a machine that has something else to do on every core."""
+    loop = f"import time\nend = time.monotonic() + {BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
+    for _ in range(os.cpu_count() or 1):
+        subprocess.Popen([sys.executable, "-c", loop])
+    return features_threads(Path())
+
+
 def features_filters(_: Path) -> Pair:
     """The mel filters, in a process that has what any log-mel needs."""
     from genre_utils import features
@@ -228,20 +248,18 @@ def matrix(folder: Path) -> Path:
 
 def light_threads(folder: Path) -> Pair:
     """The products of the segments of ten clips."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import ThreadpoolController, threadpool_limits
 
     from genre_utils import light
 
     product, values = light.product(matrix(folder)), np.random.default_rng(0).normal(0, 1, (6, MATRIX[0]))
 
-    def chosen() -> np.ndarray:  # a process of a reason has one thread
+    def chosen() -> np.ndarray:
         return np.stack([product(values.astype(np.float32)) for _ in range(10)])
 
-    def plain() -> np.ndarray:
-        with threadpool_limits(os.cpu_count() or 1, "blas"):
-            return chosen()
-
-    return Pair(plain, chosen)
+    threadpool_limits(os.cpu_count() or 1, "blas")  # a process of a reason has one thread
+    unlimited = patch.object(ThreadpoolController, "limit", lambda *_, **__: contextlib.nullcontext())
+    return Pair(under(unlimited, chosen), chosen)
 
 
 def light_rows(folder: Path) -> Pair:
@@ -303,22 +321,6 @@ def found(fingerprints: dict[str, np.ndarray]) -> np.ndarray:
     from genre_utils import audit
 
     return audit.near_duplicates(fingerprints)[["track_a", "track_b"]].to_numpy().astype(int)
-
-
-def listening_blas(folder: Path) -> Pair:
-    """Some clips through the paper's network."""
-    from threadpoolctl import threadpool_limits
-
-    from genre_utils import listening, models, predict
-
-    network = predict.compiled(models.build(PARAMS, len(GENRES)), GENRES, PARAMS)
-    clips = [clip(folder, number) for number in range(HEARD)]
-
-    def chosen() -> np.ndarray:
-        return np.stack([answer.track for answer in listening.answers(clips, network)])
-
-    all_cores = patch.object(listening, "threadpool_limits", lambda _, of: threadpool_limits(os.cpu_count() or 1, of))
-    return Pair(under(all_cores, chosen), chosen)
 
 
 def audit_bands(_: Path) -> Pair:
@@ -453,6 +455,8 @@ REASONS = {
         Reason("augment.shift", "take_along_axis", ("cpu_ms",), augment_shift),
         Reason("augment.mix", "the whole batch at once", ("cpu_ms",), augment_mix, tolerance=1e-4),
         Reason("features.BANDS_AT_ONCE", "all bands", ("cpu_ms",), features_bands, tolerance=1e-3),
+        Reason("features.ONE_THREAD", "one product", ("ms", "cpu_ms"), features_threads, tolerance=1e-3),
+        Reason("the same, busy cores", "one product", ("ms", "cpu_ms"), features_busy, tolerance=1e-3),
         Reason("features.mel_filters", "librosa.filters.mel", ("ms",), features_filters, True, 1e-7),
         Reason("extraction.extract, threads", "processes", ("ms",), extraction_threads),
         Reason("extraction.keep_freed_memory", "nothing", ("page_faults", "cpu_ms"), extraction_memory, True),
@@ -460,7 +464,6 @@ REASONS = {
         Reason("light.ROWS", "all at once", ("peak_mb",), light_rows, True, 1e-3),
         Reason("light.product", "LiteRT's own", ("peak_mb", "cpu_ms"), light_matrix, True, 1e-4),
         Reason("listening.THREADS = 2", "10", ("grown_mb",), listening_threads, True),
-        Reason("listening.answers, one BLAS thread", "one a core", ("ms",), listening_blas, tolerance=1e-4),
         Reason("audit.BANDS = 32", "64", ("cpu_ms",), audit_bands),
         Reason("audit.TILE_VALUES", "a sixteenth", ("grown_mb",), audit_tiles, True),
         Reason("pipeline.OPTIONS", "autotuned", ("ms",), pipeline_options),

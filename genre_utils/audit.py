@@ -28,6 +28,7 @@ STEADY_DB = 0.5  # RMS of a fingerprint that holds hardly more than rounding; mu
 # synthesised from the same sounds, and 0.18 where they are real. benchmarks/audit.py prints these margins.
 NEAR_DUPLICATE = 0.65
 TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all that they need
+ONE_THREAD = features.ONE_THREAD // 8  # the same for complex numbers
 
 # The findings.
 SILENT_SHARE = 0.1  # 3 s of 30: more than a fade or a pause
@@ -134,10 +135,12 @@ def best_match(these: list[np.ndarray], others: list[np.ndarray], hop_seconds: f
     least = min(needed.min(), a.shape[2], b.shape[2])
     lags = np.arange(least - b.shape[2], a.shape[2] - least + 1, dtype=np.int32)  # (lag,)
 
-    # One small matrix product a frequency sums over the bands before the way back to lags.
+    # Small matrix products sum over the bands, frequency by frequency, before the way back to lags.
     size = scipy.fft.next_fast_len(int(a.shape[2] + b.shape[2] - least), real=True)
     bins_a, bins_b = scipy.fft.rfft(a, size).transpose(2, 0, 1), scipy.fft.rfft(b, size).transpose(2, 1, 0)
-    product = scipy.fft.irfft((bins_a @ bins_b.conj()).transpose(1, 2, 0), size)[..., lags]  # (n, m, lag)
+    pieces = np.array_split(bins_b.conj(), 1 + len(a) * len(b) * a.shape[1] // ONE_THREAD, axis=2)
+    summed = np.concatenate([bins_a @ piece for piece in pieces], axis=2)  # (frequency, n, m)
+    product = scipy.fft.irfft(summed.transpose(1, 2, 0), size)[..., lags]  # (n, m, lag)
 
     # At a lag, frames [start, end) of a lie on frames [start - lag, end - lag) of b.
     start, end = np.maximum(lags, 0), np.minimum(frames_a, frames_b + lags)

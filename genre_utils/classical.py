@@ -69,7 +69,7 @@ def of_audio(samples: np.ndarray, params: Params) -> tuple[list[str], np.ndarray
         )
     rate_hz, hop = params.sample_rate_hz, params.hop_length
     power = features.stft_power(features.segments(samples, params), params)  # (n, frame, bin)
-    mel = (power @ features.mel_filters(params).T).transpose(0, 2, 1)  # (n, mel, frame)
+    mel = np.array([features.in_bands(one, params) for one in power]).transpose(0, 2, 1)  # (n, mel, frame)
     power = power.transpose(0, 2, 1)  # (n, bin, frame)
     octaves = int(np.clip(np.ceil(np.log2(rate_hz / 2 / CONTRAST_FMIN_HZ)), 1, 6))
 

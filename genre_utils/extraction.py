@@ -10,7 +10,6 @@ from typing import TextIO
 import joblib
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from genre_utils import audio, catalog, cluster, disk, features, journal, waveform
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, WorkerError, by_reason
@@ -152,8 +151,7 @@ def work(
         return
     jobs = [joblib.delayed(extract_track)(block, partial / journal.ROWS, params) for block in missing]
     n_jobs = min(joblib.cpu_count(), len(jobs))  # of this machine; a cluster has its own number
-    # Threads of threads would wait for each other; joblib sees to processes.
-    with cluster.spread() as timeout, threadpool_limits(1, "blas"):
+    with cluster.spread() as timeout:
         # A block at a time: joblib would send quick ones several together, and a process that dies would lose them all.
         workers = joblib.Parallel(n_jobs, prefer=prefer, return_as="generator_unordered", timeout=timeout, batch_size=1)
         try:

@@ -14,6 +14,7 @@ if __name__ == "__main__":  # read when NumPy is imported: in products this thin
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from genre_utils import features, listening
 from genre_utils.errors import GenreUtilsError, RunError
@@ -109,13 +110,15 @@ def product(file: Path) -> Stage:
     would be, and the first answer takes a third less of the processor.
     """
     inputs = len(np.load(file, mmap_mode="r", allow_pickle=False))
+    blas = ThreadpoolController().select(user_api="blas")
 
     def run(values: np.ndarray) -> np.ndarray:
         total = np.float32(0)
         for start in range(0, inputs, ROWS):
             # Mapped anew each time: what was read leaves this process' memory with the old map.
             matrix = np.load(file, mmap_mode="r", allow_pickle=False)
-            total = total + values[:, start : start + ROWS] @ matrix[start : start + ROWS]
+            with blas.limit(limits=1):  # several would wait for each other and for the memory
+                total = total + values[:, start : start + ROWS] @ matrix[start : start + ROWS]
         return np.asarray(total)
 
     return run

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from genre_utils import audio, features
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
@@ -165,9 +164,6 @@ def answers(paths: Iterable[str | Path], network: Network, threads: int = THREAD
     coming = ((path, log_mels(path, params)) for path in paths)
     waiting: collections.deque = collections.deque()
     pool = ThreadPoolExecutor(threads)
-    # After a log-mel's thin products a second thread spins while the network computes: the paper's would take 1.3 times
-    # as long for a file.
-    blas = threadpool_limits(1, "blas")
 
     def begin(count: int) -> None:
         for path, chunks in itertools.islice(coming, count):
@@ -190,7 +186,6 @@ def answers(paths: Iterable[str | Path], network: Network, threads: int = THREAD
             yield answer_of(str(path), np.concatenate(heard), fault, strange, network)
     finally:
         pool.shutdown(cancel_futures=True)
-        blas.restore_original_limits()
 
 
 def answer_of(path: str, raw: np.ndarray, fault: str, strange: list[float], network: Network) -> Answer:

@@ -6,7 +6,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from genre_utils import audio, audit, catalog, cluster, features
 from genre_utils.errors import AudioError
@@ -52,8 +51,7 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
     usable = catalog.usable(tracks)
     pairs = zip(usable["track_id"], usable["path"], strict=True)
     jobs = [joblib.delayed(survey_track)(track_id, path, params) for track_id, path in pairs]
-    # Threads, and no more of them in BLAS: extraction.work says why.
-    with cluster.spread() as timeout, threadpool_limits(1, "blas"):
+    with cluster.spread() as timeout:
         n_jobs = min(joblib.cpu_count(), len(jobs) or 1)
         workers = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator", timeout=timeout)
         rows = list(progress(workers(jobs), len(jobs), "decoding"))

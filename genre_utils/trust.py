@@ -310,11 +310,12 @@ def nearest(points: np.ndarray, others: np.ndarray, group: np.ndarray | None = N
     np.ndarray [shape=(n,)]
         Root mean square over the axes.
     """
-    points, others = np.asarray(points, float), np.asarray(others, float)
+    points, others = np.asarray(points, float), np.ascontiguousarray(np.transpose(others), float)  # (axis, m)
     found = [np.empty(0)]
     for start in range(0, len(points), AT_ONCE):
         some = points[start : start + AT_ONCE]
-        squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * some @ others.T  # (point, m)
+        products = np.einsum("pa,am->pm", some, others)  # not by BLAS, whose threads would wait for each other
+        squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=0) - 2 * products  # (point, m)
         if group is not None:
             squares[group[start : start + AT_ONCE, None] == group] = np.inf
         found.append(np.sqrt(np.maximum(squares.min(axis=1), 0) / points.shape[1]))

@@ -574,8 +574,10 @@ def few_reasons(monkeypatch):
 
 @linux
 @pytest.mark.usefixtures("few_reasons")
-# Two need other processes or an export: their results are held by tests of extraction and of exporting.
-@pytest.mark.parametrize("name", sorted(reasons.REASONS.keys() - {"extraction_threads", "light_matrix"}))
+# Two need other processes or an export: their results are held by tests of extraction and of exporting. One is busy.
+@pytest.mark.parametrize(
+    "name", sorted(reasons.REASONS.keys() - {"extraction_threads", "features_busy", "light_matrix"})
+)
 def test_an_optimisation_gives_the_plain_result(name, tmp_path):
     (taken,) = reasons.job(name, reasons.BOTH, 1, tmp_path)
     for figure in reasons.REASONS[name].figures:

@@ -1,6 +1,8 @@
 import dataclasses
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -102,6 +104,63 @@ print(*{"librosa.filters", "numba", "scipy.signal", "sklearn", "matplotlib", "ke
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not found, f"Every process that extracts features now waits for {', '.join(found)}."
+
+
+WOKEN = """
+import os, sys, time
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from genre_utils import audit, features, light, trust
+from genre_utils.params import Params
+rng, paper = np.random.default_rng(0), Params()
+
+def about(what):  # each thread but this one
+    threads = [path for path in Path("/proc/self/task").iterdir() if path.name != str(os.getpid())]
+    return {path.name: [line for line in (path / "status").open() if what in line] for path in threads}
+
+def log_mel(**settings):
+    params = replace(paper, **settings)
+    features.log_mel(rng.normal(size=(2, params.samples_per_segment)), params)
+
+def compared(tracks, frames):
+    prints = list(rng.normal(size=(tracks, audit.BANDS, frames)).astype(np.float32))
+    audit.best_match(prints, prints, audit.HOP_SECONDS)
+
+product = rng.normal(size=(500, 500))
+np.save(sys.argv[1], rng.normal(size=(4_096, 512)).astype(np.float32))
+dense = light.product(Path(sys.argv[1]))
+thin = {
+    "log_mel": log_mel,
+    "log_mel, 30 s": lambda: log_mel(segment_seconds=30.0),
+    "log_mel, 1 band": lambda: log_mel(n_mels=1),
+    "log_mel, 33 bands": lambda: log_mel(n_mels=33),
+    "log_mel, 10 wide bands": lambda: log_mel(n_mels=10, n_fft=8_192),
+    "fingerprint": lambda: audit.fingerprint(rng.normal(size=660_000), 22_050),
+    "best_match": lambda: compared(57, 600),
+    "best_match, short": lambda: compared(120, 60),
+    "nearest": lambda: trust.nearest(rng.normal(size=(6, 16)), rng.normal(size=(5_000, 16))),
+    "exported network": lambda: dense(rng.normal(size=(6, 4_096))),
+    "product": lambda: product @ product,
+}
+while not all("sleeping" in line for lines in about("State").values() for line in lines):
+    time.sleep(0.1)
+before = about("ctxt_switches")  # a thread that is not woken is never switched to
+for name, way in thin.items():
+    way()
+    after = about("ctxt_switches")
+    if any(after[thread] != before[thread] for thread in before):
+        print(name)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells which threads were woken")
+def test_thin_products_wake_no_second_thread(tmp_path):
+    """On a busy machine each product would wait for the slowest thread."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "4"}  # as on four cores
+    command = [sys.executable, "-c", WOKEN, str(tmp_path / "matrix.npy")]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == ["product"]  # which is not thin
 
 
 def test_batching_changes_nothing(rng):

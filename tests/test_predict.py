@@ -4,7 +4,6 @@ import itertools
 import numpy as np
 import pytest
 import soundfile
-import threadpoolctl
 import tiny  # noqa: F401  (a network for models.build)
 from conftest import tone
 
@@ -98,26 +97,6 @@ def test_files_are_drawn_as_they_are_needed_and_one_may_stop_any_time(files, net
     assert [answer.path for answer in itertools.islice(answers, 6)] == [str(files[n % 4]) for n in range(6)]
     answers.close()
     assert next(drawn) <= 6 + 3
-
-
-def blas_threads():
-    return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
-
-
-def test_no_blas_thread_spins_beside_the_network_and_the_caller_gets_its_own_back(files, network):
-    seen = []
-
-    def watching(decibels):
-        seen.append(blas_threads())
-        return network.run(decibels)
-
-    with threadpoolctl.threadpool_limits(4, "blas"):  # as on four cores
-        watched = listening.answers(files, dataclasses.replace(network, run=watching))
-        assert blas_threads() == {4}, "Nothing has been asked yet."
-        next(watched)
-        watched.close()
-        assert blas_threads() == {4}
-    assert seen and set.union(*seen) == {1}
 
 
 def test_the_network_is_not_trained_by_being_asked(files, model, network):
