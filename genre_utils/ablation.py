@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 
 from genre_utils import evaluation, experiment, uncertainty
 from genre_utils.paths import CACHE
-from genre_utils.progress import progress
 from genre_utils.store import Store
 
 
@@ -43,19 +43,22 @@ def variants(
     predictions : dict of str to pd.DataFrame
         As ``evaluation.predict`` returns them: validation and test segments.
     seconds : pd.Series [index=variant]
-        Of training.
+        Of training, beside another one where ``experiment.side_by_side`` trains two at once.
 
     References
     ----------
     Paper, IV. Notebook: 06_beyond_the_paper.
     """
-    predictions, seconds = {}, {}
-    for name, change in progress(changes.items(), len(changes), "training"):
+    jobs, models = [], set()
+    for name, change in changes.items():
         own = dataclasses.replace(trial, params=dataclasses.replace(trial.params, **change))
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
-        found = experiment.trained(own, store.with_versions(own.params), genres, place, cache)
-        predictions[name], seconds[name] = found
+        jobs.append(joblib.delayed(experiment.trained)(own, store.with_versions(own.params), genres, place, cache))
+        models.add(own.params.model)
+    found = dict(zip(changes, experiment.side_by_side(jobs, models), strict=True))
+    predictions = {name: table for name, (table, _) in found.items()}
+    seconds = {name: seconds for name, (_, seconds) in found.items()}
     return predictions, pd.Series(seconds, name="seconds").rename_axis("variant")
 
 

@@ -47,7 +47,7 @@ def load(params: Params) -> pd.DataFrame:
     06_beyond_the_paper.
     """
     if params.dataset in DEMOS:
-        folder = demo.render(CACHE / params.dataset, mixed=params.dataset == DEMOS[1])
+        folder = demo.render(CACHE / params.dataset, *demo.SIZES[params.dataset], mixed=params.dataset == DEMOS[1])
         tracks = from_csv(folder / "tracks.csv", params)
     elif params.dataset in download.REMOTES:
         tracks = from_remote(download.REMOTES[params.dataset], params)

@@ -37,10 +37,11 @@ from genre_utils.progress import progress
 from genre_utils.synth import SAMPLE_RATE_HZ, SAMPLES, Persona, chord_tones, drum_kit, master, persona, strike
 
 LABEL = "demo.json"  # what made the set
-VERSION = 2  # to be raised whenever a sample changes: older sets are then rendered again
+VERSION = 3  # to be raised whenever a sample changes: older sets are then rendered again
 # For each part (drums, bass, ...) the chance that an artist takes it from a neighbouring genre, and then again that
 # a track does: enough to leave mistakes worth exploring, few enough to leave something to learn.
 BORROW = 0.12
+SIZES = {"demo": (30, 10), "demo-mixed": (20, 10)}  # tracks and artists a genre: of demo some 40 artists are tested
 
 
 def arrange(genre: str, artist: int, track: int, seed: int, mixed: bool = False) -> Style:
@@ -120,7 +121,7 @@ class Take:
         swung = step // 4 * 4 + np.interp(step % 4, (0, 2, 4), (0, 2 + self.style.feel.swing, 4))
         human = max(self.rng.normal(0, 0.004), -0.01)  # nobody plays exactly on the grid
         start = max(0, round(((bar + swung / 16) * self.bar_seconds + human) * SAMPLE_RATE_HZ))
-        self.mix[start : start + len(wave)] += level * self.rng.uniform(0.8, 1) * wave
+        self.mix[start : start + len(wave)] += np.float32(level * self.rng.uniform(0.8, 1)) * wave
 
     def note(self, voice: str, semitones: int) -> int:
         """The MIDI note, in the voice's lowest octave, that is so far above C in the track's key."""
@@ -217,8 +218,9 @@ def write_track(folder: Path, row: dict[str, str], genre: str, artist: int, trac
 
 
 def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int, mixed: bool = False) -> list[dict[str, str]]:
-    """The rows of ``tracks.csv``; no name is used twice, and each genre's last artists are not for training."""
-    sides = {1: "test", 2: "validation"} if artists_per_genre >= len(SPLITS) else {}
+    """The rows of ``tracks.csv``; no name is used twice, and of each genre's artists the last fifths are held out."""
+    fifth = max(1, artists_per_genre // 5) if artists_per_genre >= len(SPLITS) else 0
+    sides = ["train"] * (artists_per_genre - 2 * fifth) + ["validation"] * fifth + ["test"] * fifth
     rng = np.random.default_rng([seed, 3])
     artists = rng.permutation([f"{first} {last}" for first in FIRST.split() for last in LAST.split()])
     titles = rng.permutation([f"{mood} {thing}" for mood in MOOD.split() for thing in THING.split()])
@@ -233,22 +235,21 @@ def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int, mixed: 
                     "genre": "|".join(labels),
                     "artist": str(artists[place * artists_per_genre + artist]),
                     "title": str(titles[(place * tracks_per_genre + track) % len(titles)]),
-                    "published_split": sides.get(artists_per_genre - artist, "train"),
+                    "published_split": sides[artist],
                 }
             )
     return rows
 
 
 def render(
-    folder: Path, tracks_per_genre: int = 8, artists_per_genre: int = 4, seed: int = 0, mixed: bool = False
+    folder: Path, tracks_per_genre: int = 30, artists_per_genre: int = 10, seed: int = 0, mixed: bool = False
 ) -> Path:
     """Fill a folder with a demo data set; one that already holds it is left as it is.
 
     Parameters
     ----------
     folder : Path
-        Will hold ``<genre>/<genre>.00000.wav`` ..., ``tracks.csv`` (path, genre, artist, title,
-        published_split) and ``demo.json`` (what made it).
+        Will hold ``<genre>/<genre>.00000.wav`` ..., their ``tracks.csv``, and ``demo.json``: what made it.
     tracks_per_genre : int
         30 s tracks in each of the ten genres.
     artists_per_genre : int
@@ -305,8 +306,8 @@ def render(
             joblib.delayed(write_track)(partial, row, genre, track % artists_per_genre, track, seed)
             for row, (genre, track) in zip(rows, itertools.product(GENRES, range(tracks_per_genre)), strict=True)
         )
-        played = joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator")(jobs)
-        for _ in progress(played, total=len(rows), description=f"composing {folder.name}"):
+        played = joblib.Parallel(os.cpu_count(), return_as="generator")(jobs)
+        for _ in progress(played, len(rows), f"composing {folder.name}"):
             pass
         with (partial / "tracks.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, fieldnames=rows[0])

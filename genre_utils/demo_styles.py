@@ -234,5 +234,7 @@ SECTIONS = {  # levels of drums, bass, comp and lead
 }
 FIRST = "Amber Baron Cleo Dusty Ezra Fable Goldie Hazel Indigo Juno Kit Lark Milo Nova Otis Pearl"
 LAST = "Ashdown Birdwhistle Crane Dunmore Fenn Galloway Hollow Ivory Juniper Kestrel Lowe Marrow"
-MOOD = "Amber Broken Crooked Distant Electric Faded Golden Hidden Idle Last Midnight Paper Quiet Silver"
-THING = "Avenue Bridge Candle Dancer Echo Harbour Island Kettle Lantern Mirror Orchard River Signal"
+MOOD = "Amber Broken Crooked Distant Electric Faded Golden Hidden Idle Last Midnight Northern Open Paper Quiet Silver"
+MOOD += " Restless Tender"
+THING = "Avenue Bridge Candle Dancer Echo Feather Garden Harbour Island Kettle Lantern Mirror Orchard Postcard River"
+THING += " Signal Tower"

@@ -2,18 +2,23 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
+from typing import Any
 
+import joblib
 import pandas as pd
 
-from genre_utils import evaluation, leaks, splits, uncertainty
-from genre_utils.errors import SplitError
+from genre_utils import cluster, evaluation, leaks, splits, uncertainty
+from genre_utils.errors import SplitError, WorkerError
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
 from genre_utils.progress import progress
 from genre_utils.store import Store
 
 ORDER = ("leaky", "paper", "artist", "filtered")  # as they are taught: from the worst to the best
+AT_ONCE = 2  # trainings without a GPU, each with its share of the cores: a small network makes little use of several
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Trial:
 
 
 def trials(
-    tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None
+    tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None, most: int = 0
 ) -> tuple[list[Trial], dict[str, str]]:
     """Plan every protocol ``repeats`` times, all with the same number of training tracks.
 
@@ -63,6 +68,8 @@ def trials(
         Trainings a protocol.
     pairs : pd.DataFrame, optional
         Near-duplicates, as ``audit.duplicates`` returns them.
+    most : int
+        No more training tracks than this; 0: as many as the smallest split has.
 
     Returns
     -------
@@ -93,12 +100,12 @@ def trials(
             refused[protocol] = str(error)
     if not planned:
         raise SplitError(f"No protocol fits this catalog. {' '.join(refused.values())}")
-    count = min(trial.training_tracks for trial in planned)
+    count = min([trial.training_tracks for trial in planned] + [most] * (most > 0))
     return [thinned(trial, tracks, count, pairs) for trial in planned], refused
 
 
 def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame | None = None) -> Trial:
-    """The same trial with fewer training tracks, each genre in its share.
+    """The same trial with fewer training tracks, if it has more, each genre in its share.
 
     A training track that is not drawn leaves the trial with all its segments. Under leaky, where the same
     tracks are trained and tested on, the test shrinks with them; elsewhere it stays whole.
@@ -106,7 +113,7 @@ def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame 
     Parameters
     ----------
     trial : Trial
-        With at least ``count`` training tracks.
+        The whole of it.
     tracks : pd.DataFrame
         The catalog.
     count : int
@@ -117,8 +124,12 @@ def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame 
     Returns
     -------
     Trial
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
     """
-    if trial.training_tracks == count:
+    if trial.training_tracks <= count:
         return trial
     training = trial.assignment.loc[trial.assignment["split"] == "train", "track_id"]
     order = tracks[tracks["track_id"].isin(training)].sample(frac=1, random_state=trial.params.seed)
@@ -153,11 +164,63 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: Path = CAC
     ----------
     Notebook: 05_honest_splits.
     """
-    tables = (tested(trial, store, genres, cache) for trial in planned)
-    predictions = pd.concat(list(progress(tables, len(planned), "training")), keys=range(len(planned)), names=["trial"])
+    jobs = [joblib.delayed(tested)(trial, store, genres, cache) for trial in planned]
+    tables = list(side_by_side(jobs, {trial.params.model for trial in planned}))
+    predictions = pd.concat(tables, keys=range(len(planned)), names=["trial"])
     predictions = predictions.reset_index(level="trial").reset_index(drop=True)
     predictions["seed"] = predictions.groupby("protocol")["trial"].rank(method="dense").astype(int) - 1
     return predictions.drop(columns="trial")
+
+
+def side_by_side(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
+    """What trainings return, in their order, ``AT_ONCE`` of them at a time.
+
+    Each runs in a process of its own with its share of the cores; one after the other and in this process on a GPU or
+    in a cluster, which they could not share.
+
+    Parameters
+    ----------
+    jobs : list of tuple
+        As ``joblib.delayed`` makes them.
+    models : set of str
+        Names of the networks.
+
+    Yields
+    ------
+    Any
+        What each returns.
+
+    Raises
+    ------
+    WorkerError
+        If the memory does not suffice.
+    """
+    from genre_utils import distribution, networks, pipeline  # TensorFlow
+
+    at_once = min(AT_ONCE, len(jobs), joblib.cpu_count())
+    if at_once == 1 or distribution.task() or pipeline.gpus():
+        results = (function(*given) for function, given, _ in jobs)
+    else:
+        known = {name: networks.MODELS[name] for name in models & networks.MODELS.keys()}
+        threads = joblib.cpu_count() // at_once
+        results = joblib.Parallel(at_once, return_as="generator")(
+            joblib.delayed(with_threads)(threads, known, *job[:2]) for job in jobs
+        )
+    try:
+        yield from progress(results, len(jobs), "training")
+    except BrokenExecutor as error:
+        raise WorkerError(f"A training was killed, as happens when memory runs out: {cluster.FEWER}.") from error
+
+
+def with_threads(threads: int, known: dict[str, Callable], function: Callable, given: tuple) -> Any:
+    """Call a function in a worker process, with so many threads and the networks that its parent knows."""
+    cluster.leave_with_parent()
+    from genre_utils import networks, pipeline
+
+    networks.MODELS.update(known)
+    if pipeline.tf.config.threading.get_intra_op_parallelism_threads() != threads:  # its first call alone may say so
+        pipeline.tf.config.threading.set_intra_op_parallelism_threads(threads)
+    return function(*given)
 
 
 def tested(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:

@@ -26,6 +26,7 @@ def test_variants_are_trained_on_one_split_and_each_on_its_own_sounds(built, tri
         return trained(own, sounds, *rest)
 
     monkeypatch.setattr(experiment, "trained", noted)
+    monkeypatch.setattr(experiment, "AT_ONCE", 1)  # in this process, where the patch holds
     changes = {"nothing": {}, "noise": {"noise_snr_db": 20.0}}
     predictions, seconds = ablation.variants(changes, trial, wide, GENRES, tmp_path / "beyond", tmp_path)
     assert heard == {0.0: [""], 20.0: ["", "noise 20 dB"]}

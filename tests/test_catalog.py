@@ -160,7 +160,7 @@ def test_what_is_not_there_is_fetched(genre_folder, params, tmp_path, monkeypatc
 def test_a_demo_comes_with_its_artists(params, tmp_path, monkeypatch, dataset, genres):
     import dataclasses
 
-    def render(folder, mixed):
+    def render(folder, *_, mixed):
         folder.mkdir(parents=True)
         names = ("a|b", "b") if mixed else ("a", "b")
         rows = [{"path": f"{g[0]}.wav", "genre": g, "artist": f"The {g[0]}", "title": "One"} for g in names]

@@ -274,11 +274,21 @@ def test_a_file_holds_what_was_composed(folder, pieces):
 
 
 def test_artists_have_one_genre_and_names_of_their_own():
-    tracks = pd.DataFrame(demo.track_list(8, 4, seed=0))
-    assert (tracks.groupby("genre").artist.nunique() == 4).all()
+    tracks = pd.DataFrame(demo.track_list(*demo.SIZES["demo"], seed=0))
+    assert (tracks.groupby("genre").artist.nunique() == 10).all()
     assert tracks[["artist", "genre"]].drop_duplicates().artist.is_unique
-    assert (tracks.groupby("artist").size() == 2).all()
+    assert (tracks.groupby("artist").size() == 3).all()
     assert tracks.title.is_unique
+
+
+@pytest.mark.parametrize(("artists", "held_out"), [(2, 0), (3, 1), (4, 1), (9, 1), (10, 2)])
+def test_a_fifth_of_each_genres_artists_is_tested_and_another_validates(artists, held_out):
+    tracks = pd.DataFrame(demo.track_list(2 * artists, artists, seed=0))
+    of_artist = tracks[["artist", "genre", "published_split"]].drop_duplicates()
+    assert of_artist.artist.is_unique
+    wanted = {"train": artists - 2 * held_out, "validation": held_out, "test": held_out}
+    for _, sides in of_artist.groupby("genre").published_split:
+        assert sides.value_counts().to_dict() == {split: count for split, count in wanted.items() if count}
 
 
 def test_half_of_the_mixed_tracks_have_two_genres_and_the_rest_is_as_it_was():
@@ -310,7 +320,7 @@ def test_a_second_render_does_nothing(folder):
 
 @pytest.mark.usefixtures("quick")
 def test_a_killed_render_is_not_taken_for_whole(tmp_path, monkeypatch):
-    def killed(iterable, **_):
+    def killed(iterable, *_):
         yield from itertools.islice(iterable, 5)
         raise KeyboardInterrupt
 

@@ -1,12 +1,14 @@
 import dataclasses
+import os
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import tiny  # noqa: F401  (registers the network that is trained here)
 
 from genre_utils import experiment, leaks, uncertainty
-from genre_utils.errors import SplitError
+from genre_utils.errors import SplitError, WorkerError
 from genre_utils.params import SPLITS, Params
 
 
@@ -48,6 +50,13 @@ def test_any_number_of_tracks_can_be_kept_each_genre_in_its_share(tracks, count)
     assert len(train) == min(count, paper.training_tracks)
     shares = train["genre"].value_counts()
     assert shares.max() - shares.min() <= 1
+
+
+def test_no_training_gets_more_tracks_than_asked_for(tracks):
+    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=1, most=12)
+    assert {trial.training_tracks for trial in planned} == {12}
+    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=1, most=999)
+    assert {trial.training_tracks for trial in planned} == {24}
 
 
 def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
@@ -163,3 +172,36 @@ def test_without_any_honest_split_each_says_why(tracks):
     few = tracks.assign(published_split="").groupby("genre").head(2)
     with pytest.raises(SplitError, match=r"No honest protocol fits this catalog.*published.*artist.*Every genre needs"):
         experiment.most_honest(few, Params(folds=4))
+
+
+def test_trainings_side_by_side_give_what_they_give_one_after_the_other(built, params, tmp_path, monkeypatch):
+    tiny_params = dataclasses.replace(params, model="tiny_cnn", max_epochs=1)
+    planned, _ = experiment.trials(built.tracks, tiny_params, repeats=1)
+    tables = []
+    for name, at_once in (("alone", 1), ("beside", 2)):
+        monkeypatch.setattr(experiment, "AT_ONCE", at_once)
+        tables.append(experiment.run(planned[:2], built, ["bass", "noise", "treble"], tmp_path / name))
+    assert list(tables[0]["protocol"].unique()) == ["leaky", "paper"]
+    # Sums of float32 may be taken in another order with other threads.
+    pd.testing.assert_frame_equal(*tables, check_exact=False, atol=1e-4)
+
+
+def elsewhere(parent):
+    return os.getpid() != parent
+
+
+def killed():
+    os._exit(9)  # as the system ends a process that wants too much memory
+
+
+@pytest.mark.parametrize(("cores", "apart"), [(1, False), (2, True)])
+def test_trainings_have_processes_of_their_own_where_there_are_cores_for_them(monkeypatch, cores, apart):
+    monkeypatch.setattr(experiment.joblib, "cpu_count", lambda: cores)
+    jobs = [joblib.delayed(elsewhere)(os.getpid()) for _ in range(3)]
+    assert list(experiment.side_by_side(jobs, set())) == [apart] * 3
+
+
+def test_a_training_that_is_killed_is_told_with_the_way_out(monkeypatch):
+    monkeypatch.setattr(experiment.joblib, "cpu_count", lambda: 2)
+    with pytest.raises(WorkerError, match="LOKY_MAX_CPU_COUNT=1"):
+        list(experiment.side_by_side([joblib.delayed(killed)() for _ in range(2)], set()))
