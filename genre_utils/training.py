@@ -253,7 +253,7 @@ class SignOfLife(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Say which epoch it was."""
         if os.environ.get(HEADLESS):
-            sign(f"epoch: {epoch + 1}/{self.params['epochs']}", last=epoch + 1 == self.params["epochs"])
+            sign(f"epoch: {epoch + 1}/{self.params['epochs']}")
 
 
 def everything(model: keras.Model) -> list[keras.Variable]:
