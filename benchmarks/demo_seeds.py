@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_utils import catalog, demo_styles, evaluation, headless, labels, splits, store, uncertainty
+from genre_utils import catalog, demo_styles, evaluation, labels, profiles, splits, store, uncertainty
 from genre_utils.params import Params
 from genre_utils.run_folder import machine
 
@@ -32,7 +32,7 @@ SHOWN = 5  # of the most confused pairs
 def params_of(seed: int) -> Params:
     """The profile demo with another seed."""
     names = {field.name for field in dataclasses.fields(Params)}
-    profile = {name: value for name, value in headless.read_profile("demo").items() if name in names}
+    profile = {name: value for name, value in profiles.read_profile("demo").items() if name in names}
     return Params.from_mapping(profile | {"seed": seed})
 
 
@@ -118,7 +118,7 @@ def main() -> int:
     if options.child is not None:
         child(options.child)
         return 0
-    about = machine(("tensorflow", "keras", "numpy")) | headless.read_profile("demo")
+    about = machine(("tensorflow", "keras", "numpy")) | profiles.read_profile("demo")
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     params = params_of(0)
     store.build(catalog.load(params), params)  # once for all
