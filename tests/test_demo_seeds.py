@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_utils import demo_styles, headless
+from genre_utils import demo_styles, profiles
 from genre_utils.paths import PROJECT
 
 spec = importlib.util.spec_from_file_location("demo_seeds", PROJECT / "benchmarks" / "demo_seeds.py")
@@ -69,6 +69,6 @@ def test_a_child_is_held_to_the_instructions_asked_for():
 
 
 def test_what_is_trained_is_the_demo_profile():
-    params, profile = demo_seeds.params_of(3), headless.read_profile("demo")
+    params, profile = demo_seeds.params_of(3), profiles.read_profile("demo")
     assert params.seed == 3 and params.protocol == "paper" and params.model == "paper_cnn"
     assert (params.image_height, params.max_epochs) == (profile["image_height"], profile["max_epochs"])
