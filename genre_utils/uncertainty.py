@@ -259,7 +259,7 @@ def words(value: Mapping[str, Any], signed: bool = False, brief: bool = False) -
 
     References
     ----------
-    Notebook: 05_honest_splits.
+    Notebook: 04_evaluation, 05_honest_splits.
     """
     if value.get("no_interval"):
         text = f"no interval: {value['no_interval']}"
