@@ -14,8 +14,8 @@ from genre_utils.run_folder import RunFolder
 
 MAIN_FIGURES = {
     "confusion_segments.png": "Counts and row percent of true against predicted genre, by segment",
-    "accuracies.png": "Accuracy by segment and by track with 95 % intervals, the paper's figure and chance",
     "beside_the_paper.png": "F1 by genre here and in the paper's Table I",
+    "accuracies.png": "Accuracy by segment and by track with 95 % intervals, the paper's figure and chance",
     "confused_pairs.png": "The pairs of genres that are most taken for each other",
     "ensemble.png": "What each further member of an ensemble adds, and the seconds that all of them cost",
     "reliability.png": "How often a call is right by its probability: the network's own, and calibrated",

@@ -253,7 +253,7 @@ def reliability(curves: dict[str, pd.DataFrame], title: str, save: Path) -> Figu
             axis.set_major_formatter(PercentFormatter(1))
     axes[0, 0].set_ylabel("share right")
     axes[1, 0].set_ylabel("rows in a bin")
-    axes[0, -1].legend(loc="upper left", fontsize="small")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     sns.despine(figure)
     return finished(figure, save)
 

@@ -110,9 +110,26 @@ def test_the_star_marks_the_epoch_that_is_kept(save):
             "learning_rate": 0.001,
         }
     )
-    (_, accuracy, _) = result_figures.curves(history, "protocol", save).axes
+    figure = result_figures.curves(history, "protocol", save)
+    assert not [axes for axes in figure.axes if axes.get_legend()]  # the figure's own legend lies on no point
+    (_, accuracy, rate) = figure.axes
+    assert rate.get_ylim()[0] == 0 and 0.001 < rate.get_ylim()[1] < 0.0012  # of a flat line, and no decade around it
     star = next(line for line in accuracy.lines if line.get_marker() == "*")
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 0.6)
+
+
+def test_a_songs_colours_reach_from_0_to_its_highest_probability(params, save):
+    """Ten genres that are nearly alike are told apart, and said to be calibrated."""
+    shares = np.linspace(0.08, 0.12, 10)
+    rows = [{"level": level, "path": "song.wav", "fault": "", "verdict": "not sure", "start_seconds": 0.5 * segment}
+            | {f"p_{genre}": share for genre, share in enumerate(shares)}
+            for level, segment in (("track", 0), ("segment", 0), ("segment", 1))]  # fmt: skip
+    figure = result_figures.timeline(pd.DataFrame(rows), params, save)
+    image = figure.axes[0].images[0]
+    assert image.get_clim() == (0, pytest.approx(0.2))
+    np.testing.assert_allclose(image.get_array(), np.column_stack([shares[::-1]] * 2))
+    assert "calibrated probability 12%" in figure.axes[0].get_title()
+    assert figure.axes[1].get_ylabel() == "calibrated probability in a segment"
 
 
 def planned_trials(assignment, params):

@@ -4,6 +4,7 @@ import io
 import re
 import urllib.parse
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from guess import run_folder
 from playwright.sync_api import expect
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
-from genre_utils import catalog, evaluation
+from genre_utils import calibration, catalog, evaluation, figures, model_folder, report
 from genre_utils.explorer import data
 from genre_utils.explorer import page as explorer_page
 from genre_utils.params import Params
@@ -37,6 +38,18 @@ def one(runs):
 
 
 @pytest.fixture(scope="module")
+def tables(runs, one):
+    """The first run's test by level and kind of probability."""
+    trust = model_folder.read(runs[0].folder / "model").trust
+    return {
+        ("segments", "raw"): one.rows,
+        ("segments", "calibrated"): calibration.calibrated(one.rows, trust, "softmax"),
+        ("tracks", "raw"): evaluation.by_track(one.rows),
+        ("tracks", "calibrated"): calibration.by_track(one.rows, trust, "softmax"),
+    }
+
+
+@pytest.fixture(scope="module")
 def two(runs):
     return data.of_run(*runs)
 
@@ -49,6 +62,11 @@ def address(one, tmp_path_factory):
 @pytest.fixture(scope="module")
 def address_of_two(two, tmp_path_factory):
     return explorer_page.write(two, tmp_path_factory.mktemp("two")).as_uri()
+
+
+def choose(page, text):
+    """One of the buttons above the matrix."""
+    page.locator(".gx-controls").get_by_text(text, exact=True).click()
 
 
 def cell(page, true, called):
@@ -86,16 +104,23 @@ def test_counts_are_scikit_learns_at_both_levels(page, address, one):
                     assert abs(float(text.strip("%")) - value) <= 0.5
 
 
-def test_the_cell_its_row_and_its_column_in_figures(page, address, one):
+def test_the_cell_its_row_and_its_column_in_figures(page, address, one, tables):
     page.goto(address)
     cell(page, "noise", "treble").click()
     truth, called = one.rows["genre"], one.rows["predicted"]
     hits = one.rows[(truth == "noise") & (called == "treble")]
+    honest = lambda kind: 100 * tables["segments", kind].loc[hits.index, "p_treble"].mean()  # noqa: E731
     lines = page.locator(".gx-figures dd").all_inner_texts()
     assert lines[0] == (
         f"{len(hits)} segments: {100 * len(hits) / (truth == 'noise').sum():.1f} % of noise, "
         f"{100 * len(hits) / (called == 'treble').sum():.1f} % of what was called treble; "
-        f"mean probability of treble {100 * hits['p_treble'].mean():.1f} %"
+        f"mean calibrated probability of treble: {honest('calibrated'):.1f} %"
+    )
+    choose(page, "raw")
+    assert (
+        page.locator(".gx-figures dd")
+        .first.inner_text()
+        .endswith(f"mean raw probability of treble: {honest('raw'):.1f} %")
     )
     table = evaluation.table_one(one.rows)
     assert lines[1].startswith(f"recall {100 * table.loc['noise', 'recall']:.1f} % of 32 segments; F1 ")
@@ -116,9 +141,12 @@ def test_genres_stand_by_similarity_or_by_alphabet(page, address, one):
     assert heads() == sorted(similar)
 
 
-def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, address, one):
+@pytest.mark.parametrize("kind", ["calibrated", "raw"])
+def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, address, tables, kind):
     page.goto(address)
-    wrong = one.rows[(one.rows["genre"] == "noise") & (one.rows["predicted"] == "bass")]
+    choose(page, kind)
+    table = tables["segments", kind]
+    wrong = table[(table["genre"] == "noise") & (table["predicted"] == "bass")]
     cell(page, "noise", "bass").click()
     page.wait_for_selector(".gx-clip")
     assert page.get_by_role("heading", name="noise, called bass").is_visible()
@@ -126,7 +154,7 @@ def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, addres
     expected = wrong.sort_values("p_bass", ascending=False)["track_id"]
     assert [text.split(" 0:")[0] for text in headings.all_text_contents()] == expected.head(20).tolist()
     first = page.locator(".gx-clip").first
-    assert "true noise, called bass ✗ wrong" in first.inner_text()
+    assert f"true noise, called bass ✗ wrong\n\n{kind} probability" in first.inner_text()
     best = wrong.loc[expected.index[0]]
     sure = best[["p_bass", "p_noise", "p_treble"]].astype(float).sort_values(ascending=False)
     assert [text.split() for text in first.locator(".gx-top li").all_inner_texts()] == [
@@ -136,11 +164,11 @@ def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, addres
     assert len(first.locator(".gx-timeline button").all()) == 4  # what each segment of the track was called
 
 
-def test_of_a_genre_the_wrong_come_first_and_the_least_sure_right_ones_next(page, address, one):
+def test_of_a_genre_the_wrong_come_first_and_the_least_sure_right_ones_next(page, address, one, tables):
     page.goto(address)
     page.get_by_role("button", name="all noise", exact=True).click()
     page.get_by_role("button", name="Show 12 more of 12").click()
-    rows = one.rows[one.rows["genre"] == "noise"]
+    rows = tables["segments", "calibrated"].query("genre == 'noise'")
     sure = rows[[f"p_{genre}" for genre in one.facts["genres"]]].max(axis=1)
     right = rows["genre"] == rows["predicted"]
     order = sure.where(~right, -sure).sort_values(ascending=False).index
@@ -157,7 +185,11 @@ def test_on_a_narrow_screen_a_click_brings_its_clips_into_view(page, address):
         for part in (panel.get_by_role("heading", level=3), panel.locator("p").first):
             box = part.bounding_box()
             assert box["y"] >= 0 and box["y"] + box["height"] <= 844
-        panel.get_by_role("button", name="Pin beside").click()  # the second one lies below it
+        panel.get_by_role("button", name="Pin beside").click()
+    cell(page, "noise", "bass").click()
+    selected, pinned = (page.locator(".gx-panel").nth(place).bounding_box() for place in (0, 1))
+    assert pinned["y"] == selected["y"] and selected["x"] + selected["width"] <= pinned["x"] < 390  # beside, in sight
+    assert page.evaluate("document.scrollingElement.scrollWidth") == 390
 
 
 def test_play_is_heard_from_the_segments_start_to_its_end(page, address, one):
@@ -287,26 +319,34 @@ def test_arrows_step_over_a_hidden_diagonal(page, address):
     assert page.locator("td.gx-hidden").count() == 3
 
 
-def saved(page, panel):
+def saved(page, panel, name):
     with page.expect_download() as download:
         panel.get_by_role("button", name="Save as CSV").click()
+    assert download.value.suggested_filename == name
     return pd.read_csv(io.StringIO(download.value.path().read_text(encoding="utf-8")), keep_default_na=False)
 
 
-def test_the_selection_is_saved_as_it_stands_in_the_predictions(page, address, one):
+def test_the_selection_is_saved_as_it_stands_in_the_predictions(page, address, tables):
     page.goto(address)
     cell(page, "bass", "treble").click()
-    table = saved(page, page.locator(".gx-panel")).sort_values(["track_id", "segment"], ignore_index=True)
-    expected = one.rows.query("genre == 'bass' and predicted == 'treble'").reset_index(drop=True)
     columns = ["track_id", "segment", "start_seconds", "genre", "predicted", "artist"]
-    pd.testing.assert_frame_equal(table[columns], expected[columns])
-    assert np.abs(table["p_noise"] - expected["p_noise"]).max() <= 0.5e-4
+    for kind in ("calibrated", "raw"):
+        choose(page, kind)
+        table = saved(page, page.locator(".gx-panel"), "bass-called-treble-segments.csv")
+        table = table.sort_values(["track_id", "segment"], ignore_index=True)
+        expected = tables["segments", kind].query("genre == 'bass' and predicted == 'treble'").reset_index(drop=True)
+        pd.testing.assert_frame_equal(table[columns], expected[columns])
+        assert (table["probabilities"] == kind).all()
+        assert np.abs(table["p_noise"] - expected["p_noise"]).max() < 1.1e-5
+    choose(page, "tracks")
+    page.get_by_role("button", name="all bass", exact=True).click()
+    assert len(saved(page, page.locator(".gx-panel"), "all-bass-tracks.csv")) == 8
 
 
 def test_a_link_restores_the_view(page, address):
     page.goto(address)
-    for choice in ("tracks", "column %", "alphabet", "hide"):
-        page.get_by_text(choice, exact=True).click()
+    for choice in ("tracks", "raw", "column %", "alphabet", "hide"):
+        choose(page, choice)
     page.get_by_role("button", name="all noise", exact=True).click()
     page.get_by_role("button", name="Pin beside").click()
     cell(page, "bass", "noise").click()
@@ -341,29 +381,102 @@ def test_a_link_to_what_is_not_there_says_so(page, address):
     assert page.locator("table[role=grid] th[scope=col]").all_inner_texts() == ["bass", "noise", "treble"]
 
 
-def test_one_genre_against_the_rest_reads_as_scikit_learn(page, address, one):
-    page.goto(f"{address}#tab=genre&genre=noise&threshold=0.35")
-    called, truth = one.rows["p_noise"] >= 0.35, one.rows["genre"] == "noise"
+@pytest.mark.parametrize("kind", ["calibrated", "raw"])
+def test_one_genre_against_the_rest_reads_as_scikit_learn(page, address, tables, kind):
+    page.goto(f"{address}#tab=genre&genre=noise&threshold=0.35&probability={kind}")
+    p, truth = tables["segments", kind]["p_noise"].to_numpy(float), tables["segments", kind]["genre"] == "noise"
     text = page.locator("[aria-live]").inner_text()
-    assert f"{called.sum()} segments would be called noise" in text
-    assert f"precision {100 * precision_score(truth, called):.1f} %" in text
-    assert f"recall {100 * recall_score(truth, called):.1f} % of {truth.sum()}" in text
+    assert f"{(p >= 0.35).sum()} segments would be called noise" in text
+    assert f"precision {100 * precision_score(truth, p >= 0.35):.1f} %" in text
+    assert f"recall {100 * recall_score(truth, p >= 0.35):.1f} % of {truth.sum()}" in text
+    expect(page.locator("[role=tabpanel]")).to_contain_text(
+        f"The highest {kind} probability of noise is {100 * p.max():.1f}"
+    )
     page.get_by_role("slider", name="Threshold").fill("0.8")
-    called = one.rows["p_noise"] >= 0.8
-    expect(page.locator("[aria-live]")).to_contain_text(f"{called.sum()} segment")
+    expect(page.locator("[aria-live]")).to_contain_text(f"{(p >= 0.8).sum()} segment")
 
 
-def test_reliability_says_the_error_and_its_interval(page, address, one):
+def test_a_genre_of_low_probabilities_has_its_curve_and_what_is_undefined_is_a_dash(page, runs, tmp_path):
+    """Ranked perfectly, called never, and never more probable than 4 %."""
+    low = runs[0].predictions()
+    of_it = low["genre"] == "bass"
+    low = low.assign(p_bass=np.where(of_it, 0.04, 0.01), p_noise=0.5, p_treble=0.4, predicted="noise")
+    run = run_folder(tmp_path / "run", runs[0].tracks(), runs[0].params, temperatures=None)
+    run.write_table("predictions.parquet", low)
+    address = explorer_page.write(data.of_run(run), tmp_path / "page").as_uri()
+    page.goto(f"{address}#tab=genre&genre=bass&level=track")
+    assert page.get_by_text("Average precision 100.0 %").is_visible()
+    box = page.locator(".gx-line.gx-recall").bounding_box()
+    assert box["width"] > 0.9 * page.locator(".gx-chart").bounding_box()["width"] * 330 / 420  # of an axis up to 5 %
+    assert box["height"] > 100
+    reading = page.locator("[aria-live]")
+    assert reading.inner_text().startswith(
+        "From 2.00 % on, 8 tracks would be called bass: precision 100.0 %, recall 100.0 %"
+    )
+    page.get_by_role("slider", name="Threshold").fill("0.05")
+    expect(reading).to_have_text("From 5.00 % on, 0 tracks would be called bass: precision –, recall 0.0 % of 8.")
+    page.get_by_role("button", name="all that was called bass").click()
+    assert page.locator(".gx-figures dd").all_inner_texts() == [
+        "recall 0.0 % of 8 tracks; F1 0.00", "precision – of 0 tracks called so; F1 0.00"
+    ]  # fmt: skip
+    assert "– of what was called bass" in cell(page, "bass", "bass").get_attribute("aria-label")
+    choose(page, "column %")
+    assert cell(page, "bass", "bass").inner_text() == "–"
+    expect(page.get_by_role("radio", name="raw")).to_have_count(0)
+    page.get_by_role("tab", name="Clips").click()
+    assert page.locator(".gx-panel").get_by_text("0 tracks.").is_visible()
+    cell(page, "bass", "noise").click()
+    expect(page.locator(".gx-kind").first).to_have_text("probability, not calibrated")
+
+
+def test_reliability_stands_before_and_after_with_error_interval_and_counts(page, address, one, tables):
     page.goto(f"{address}#tab=trust")
-    for level, rows in (("segment", one.rows), ("track", evaluation.by_track(one.rows))):
-        page.get_by_text(f"{level}s", exact=True).first.click()
-        error = one.facts["runs"][0][level]["ece"]
-        expect(page.locator("[role=tabpanel]")).to_contain_text(
-            f"error {100 * error['ece']:.1f} %, no interval: 5 artists are too few, 10 are needed"
-        )
-        page.get_by_text("The figures").click()
-        counts = page.locator(".gx-table tbody tr td:nth-child(2)").all_inner_texts()
-        assert sum(map(int, counts)) == len(rows)
+    for level in ("segment", "track"):
+        choose(page, f"{level}s")
+        for kind, name in (("raw", "Before: the network's own, raw"), ("calibrated", "After: calibrated")):
+            about = one.facts["runs"][0][level][kind]["ece"]
+            ece = f"{100 * about['ece']:.1f} %"
+            part = page.get_by_role("region", name=name)
+            expect(part).to_contain_text(f"error {ece}, no interval: 5 artists are too few, 10 are needed")
+            rows = tables[f"{level}s", kind]
+            sure = rows[["p_bass", "p_noise", "p_treble"]].to_numpy(float).max(axis=1)
+            bins = np.histogram(np.ceil(10 * sure), np.arange(0.5, 11))[0]
+            assert [int(text) for text in part.locator(".gx-count").all_text_contents()] == [n for n in bins if n]
+            part.get_by_text("The figures").click()
+            counts = part.locator(".gx-table tbody tr td:nth-child(2)").all_inner_texts()
+            assert sum(map(int, counts)) == len(rows)
+        temperature = one.facts["runs"][0][level]["temperature"]
+        expect(page.locator("[role=tabpanel]")).to_contain_text(f"divided: {temperature:.2f}, from validation")
+
+
+def test_a_run_without_a_model_is_said_to_be_not_calibrated(page, runs, tmp_path):
+    bare = run_folder(tmp_path / "bare", runs[0].tracks(), runs[0].params, temperatures=None)
+    page.goto(explorer_page.write(data.of_run(bare, runs[1]), tmp_path / "page").as_uri() + "#tab=trust")
+    expect(page.locator("[role=tabpanel]")).to_contain_text("Not calibrated: the run has no model folder")
+    assert page.locator("[role=tabpanel] .gx-chart").count() == 1
+    page.get_by_role("radio", name="B", exact=True).check(force=True)
+    assert page.locator("[role=tabpanel] .gx-chart").count() == 2
+    cell(page, "noise", "bass").click()
+    kinds = page.locator(".gx-clip").first.locator(".gx-kind").all_inner_texts()
+    assert kinds == ["probability, not calibrated", "calibrated probability"]
+    choose(page, "raw")
+    kinds = page.locator(".gx-clip").first.locator(".gx-kind").all_inner_texts()
+    assert kinds == ["probability, not calibrated", "raw probability"]
+
+
+def test_names_of_genres_are_whole_beside_a_pinned_cell(page, address):
+    view = urllib.parse.urlencode({"select": '["row","noise"]', "pin": '["row","treble"]'})
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("about:blank")
+        page.goto(f"{address}#{view}")
+        page.wait_for_selector(".gx-timeline button")
+        for name in (".gx-timeline button > :first-child", ".gx-top li > :first-child", "table[role=grid] th span"):
+            cut = page.locator(name).evaluate_all(
+                "all => all.filter(({scrollWidth: w, clientWidth, scrollHeight: h, clientHeight}) =>"
+                " w > clientWidth + 1 || h > clientHeight + 1).map(one => one.textContent)"
+            )
+            assert cut == [], f"{name} at {width} px"
 
 
 def test_two_runs_which_clips_changed(page, address_of_two, two):
@@ -377,7 +490,7 @@ def test_two_runs_which_clips_changed(page, address_of_two, two):
     assert f"B less A: {difference} of 96 segments right, no interval: {gain['no_interval']}." in text
     page.get_by_role("button", name=f"{won} wrong in A, right in B").click()
     assert f"{won} segments" in page.locator(".gx-panel").inner_text()
-    called = page.locator(".gx-clip").first.locator(".gx-called p").all_inner_texts()
+    called = page.locator(".gx-clip").first.locator(".gx-called > :first-child").all_inner_texts()
     assert called[0].startswith("A: ") and called[0].endswith("✗ wrong") and called[1].endswith("✓ right")
     link = page.url
     page.goto("about:blank")
@@ -442,7 +555,7 @@ def test_hostile_names_do_nothing(page, params, tmp_path):
     sources = page.locator(".gx img").evaluate_all("images => images.map(image => image.getAttribute('src'))")
     assert all(source is None or re.fullmatch(r"media/\d{5}\.webp", source) for source in sources)
     assert page.locator("#owned, .gx iframe, .gx svg[onload], .gx script").count() == 0
-    table = saved(page, page.locator(".gx-panel"))
+    table = saved(page, page.locator(".gx-panel"), "all-proto-segments-a.csv")
     assert set(table["artist"]) == set(tracks["artist"]) and set(table["title"]) == set(tracks["title"])
     assert set(table["genre"]) == {"__proto__"}
 
@@ -463,6 +576,39 @@ def test_axe_finds_no_serious_violation_and_nothing_sticks_out(page, address_of_
         serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
         assert serious == [], view
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width, f"{view} sticks out at {width} px"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_report_fits_and_leads_to_the_explorer_and_back(page, runs, one, scheme, width):
+    run = runs[0]
+    run.write_metrics(
+        run.metrics() | {
+            "parameters": 1, "seed": 0, "epochs": 2, "device": "none", "commit": "0123456789abcdef" * 4, "seconds": {},
+            "data_fingerprint": "fedcba9876543210" * 4, "versions": {"python": "3"}, "dataset": "/m" + "usic/" * 20,
+        }
+    )  # fmt: skip
+    run.write_table("history.csv", pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.1, 0.2]}))
+    run.figures.mkdir(exist_ok=True)
+    for place, name in enumerate(report.MAIN_FIGURES):
+        figure, _ = plt.subplots(figsize=((7, 6), (8, 3), (13, 5))[place % 3])
+        figures.finished(figure, run.figures / name)
+    report.write(run, "ci")
+    explorer_page.write(one, run.folder / "explorer")
+    address = report.write(run, "ci")  # which links the explorer that is there now
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(address.as_uri())
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    heads = [head.bounding_box() for head in page.locator("table").first.locator("th").all()]
+    assert len(heads) == 5 and all(box["x"] + box["width"] <= width for box in heads)  # Table I, without scrolling
+    serious = [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+    assert serious == []
+    page.get_by_role("link", name="Explore the confusion matrix by ear").click()
+    page.wait_for_selector("table[role=grid]")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    page.get_by_role("link", name="Report of the run").click()
+    assert page.url == address.as_uri()
 
 
 @pytest.mark.real
