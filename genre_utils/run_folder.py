@@ -157,9 +157,8 @@ class RunFolder:
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write ``metrics.json``."""
-        text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
         with disk.replacing(self.folder / "metrics.json") as beside:
-            beside.write_text(text)
+            beside.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
 
     def write_table(self, name: str, table: pd.DataFrame, index: bool = False) -> None:
         """Write a table, so that it is there whole or not at all.

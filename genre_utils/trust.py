@@ -14,7 +14,6 @@ SURE_FROM = 0.5
 POINTS = "reference.npy"
 LEAST = float(np.finfo(np.float32).tiny)  # of the probabilities that a network tells from 0
 LEAST_BELOW_ONE = float(np.finfo(np.float32).epsneg) / 2  # from here on it answers 1
-
 GROUPS = 8  # of neighbouring mel bands: finer ones describe the songs, not the sound (benchmarks/trust.py)
 LEAST_DB = 1.0  # added to each spread: where training is always silent, a decibel must not count a hundredfold
 ACCEPTED = 0.95  # of the training's tracks, each compared with the others
@@ -120,8 +119,8 @@ class Trust:
         Parameters
         ----------
         means : np.ndarray [shape=(track, genre)]
-            Of the network's own probabilities of each one's segments. Not of the calibrated ones, whose mean may be
-            greatest elsewhere: a track would be called otherwise here than where its accuracy was measured.
+            Of the network's own probabilities. The mean of calibrated ones may be greatest elsewhere: a track would
+            be called otherwise than where its accuracy was measured.
         output : str
             The network's: softmax or sigmoid.
 
@@ -224,9 +223,8 @@ class Trust:
 def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
     """The logits of probabilities.
 
-    A network answers in float32. What that has rounded to 0 counts as 1.2e-38 (less is 0 or coarse, as the library
-    likes), and what it has rounded to 1 as 1 - 3e-8 where a genre stands against its own no. A higher floor would be
-    seen: it makes genres alike, and under a temperature above 1 no network could be sure of any.
+    A network answers in float32: what that rounds to 0 counts as 1.2e-38 (less is 0 or coarse, as the library likes),
+    and a sigmoid's 1 as 1 - 3e-8. A higher floor would be seen: no network could be sure at a temperature above 1.
 
     Parameters
     ----------
@@ -255,15 +253,15 @@ def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.n
     temperature : float
         Above 0.
     output : str
-        As of :func:`logits`.
+        softmax or sigmoid.
 
     Returns
     -------
     np.ndarray [shape=(n, genre), dtype=float64]
         In the same order in each row: float32 would make some alike that were not.
     """
-    divided = logits(probabilities, output) / temperature
-    return expit(divided) if output == "sigmoid" else softmax(divided, axis=1)
+    own = logits(probabilities, output)
+    return expit(own / temperature) if output == "sigmoid" else softmax(own / temperature, axis=1)
 
 
 def array(path: Path) -> np.ndarray:
