@@ -280,6 +280,10 @@ def test_the_figure_shows_the_table(tested, chosen, tmp_path):
     shown = {line.get_label(): line.get_xdata() for line in left.lines}
     for column in ("precision", "recall", "average_precision"):
         np.testing.assert_allclose(shown[column.replace("_", " ")].astype(float), in_order[column])
+    heights = np.array([line.get_ydata() for line in left.lines])  # (marker, genre)
+    assert (
+        np.ptp(heights, axis=0).max() < 1 and np.diff(np.sort(heights, axis=0), axis=0).min() > 0.1
+    )  # none hides another
     np.testing.assert_allclose(right.lines[0].get_xdata().astype(float), in_order["threshold"])
     assert (tmp_path / "figures" / "one.png").stat().st_size > 1_000
     assert not plt.get_fignums()
