@@ -193,7 +193,7 @@ def house(folder: Path, source: str) -> Iterator[Path]:
     nbformat.write(notebook, notebooks / "01_only.ipynb")
     with (
         mock.patch.multiple(profiles, NOTEBOOKS=notebooks, PROFILES=notebooks / "profiles"),
-        mock.patch.multiple(headless, RUNS=folder / "runs", ARTEFACTS={}),
+        mock.patch.multiple(headless, RUNS=folder / "runs", WRITTEN={}),
         mock.patch.object(execution, "PROJECT", folder),
     ):
         yield folder / "runs"

@@ -15,16 +15,7 @@ from genre_utils.errors import DiskError, ParamsError, RunError
 from genre_utils.paths import CACHE, RUNS
 from genre_utils.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
 from genre_utils.progress import HEADLESS, Screen
-from genre_utils.run_folder import LATEST, RunFolder
-
-ARTEFACTS = {  # what each notebook leaves at the least
-    1: ["duplicates.csv"],
-    2: ["params.yml", "tracks.parquet"],
-    3: ["split.csv", "history.csv", "model.keras"],
-    4: ["predictions.parquet", "metrics.json", "explorer/index.html", "model/README.md"],
-    5: ["protocols.csv"],
-    6: ["ablation.csv", "ensemble.csv"],
-}
+from genre_utils.run_folder import LATEST, WRITTEN, RunFolder
 
 
 def run(
@@ -164,7 +155,7 @@ def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: boo
             with disk.writing(folder / notebook.name):
                 seconds = made["values"]["silence_seconds"]
                 execution.execute(notebook, folder, values | {"run_dir": str(folder)}, seconds, screen.listen)
-            check(result, number_of(notebook))
+            check(result, notebook.stem)
             made["done"].append(notebook.stem)
             provenance.record(result, made)
             screen.end()
@@ -227,14 +218,14 @@ def fresh_folder(stem: str, out: Path | None) -> Path:
     raise RunError(f"{RUNS} already holds 99 runs named {stem}.")
 
 
-def check(result: RunFolder, number: int) -> None:
+def check(result: RunFolder, name: str) -> None:
     """Assert that a notebook left everything, and that its figures are finite.
 
     Parameters
     ----------
     result : RunFolder
         Of the run.
-    number : int
+    name : str
         Of the notebook.
 
     Raises
@@ -242,14 +233,14 @@ def check(result: RunFolder, number: int) -> None:
     RunError
         Naming what is missing or not finite.
     """
-    missing = [name for name in ARTEFACTS.get(number, []) if not (result.folder / name).exists()]
+    missing = [file for file in WRITTEN.get(name, ()) if not (result.folder / file).exists()]
     if missing:
-        raise RunError(f"{result.folder} lacks {', '.join(missing)} after notebook {number}.")
+        raise RunError(f"{result.folder} lacks {', '.join(missing)} after {name}.")
     figures = []
-    if "metrics.json" in ARTEFACTS.get(number, []):
+    if "metrics.json" in WRITTEN.get(name, ()):
         metrics = result.metrics()
-        figures = [metrics[level][name] for level in ("segment", "track") for name in ("accuracy", "low", "high")]
-    if "history.csv" in ARTEFACTS.get(number, []):
+        figures = [metrics[level][end] for level in ("segment", "track") for end in ("accuracy", "low", "high")]
+    if "history.csv" in WRITTEN.get(name, ()):
         figures = result.history().to_numpy().ravel().tolist()
     if not all(math.isfinite(figure) for figure in figures if figure is not None):
         raise RunError(f"{result.folder}: metrics.json or history.csv holds a figure that is not finite.")

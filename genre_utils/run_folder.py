@@ -23,11 +23,13 @@ pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no f
 LATEST = "latest"  # points to the newest run
 MOST_CHARACTERS = 100_000  # of a profile, which has two thousand; PyYAML reads so many in a second
 LESSON = "lesson"  # the run folder of who steps through the notebooks by hand
-WRITTEN = {  # by a notebook, for others
+WRITTEN = {  # by a notebook at the least
     "01_eda": ("duplicates.csv",),
     "02_feature_extraction": ("params.yml", "tracks.parquet"),
     "03_training": ("split.csv", "history.csv", "model.keras"),
-    "04_evaluation": ("predictions.parquet", "metrics.json", "model"),
+    "04_evaluation": ("predictions.parquet", "metrics.json", "model", "explorer"),
+    "05_honest_splits": ("protocols.csv",),
+    "06_beyond_the_paper": ("ablation.csv", "ensemble.csv"),
 }
 PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 

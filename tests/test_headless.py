@@ -27,7 +27,7 @@ def house(tmp_path, monkeypatch):
     monkeypatch.setattr(profiles, "NOTEBOOKS", folder)
     monkeypatch.setattr(profiles, "PROFILES", folder / "profiles")
     monkeypatch.setattr(headless, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(headless, "ARTEFACTS", {})
+    monkeypatch.setattr(headless, "WRITTEN", {})
     monkeypatch.setattr(execution, "PROJECT", tmp_path)
 
     def write(stem, *cells):
@@ -246,8 +246,8 @@ def test_a_full_disk_is_told_though_it_tore_the_notebook(house, tmp_path, monkey
 
 def test_a_run_that_leaves_something_out_has_failed(house, tmp_path, monkeypatch):
     house("02_fine", "pass")
-    monkeypatch.setattr(headless, "ARTEFACTS", {2: ["params.yml", "tracks.parquet"]})
-    with pytest.raises(RunError, match=r"lacks params\.yml, tracks\.parquet after notebook 2"):
+    monkeypatch.setattr(headless, "WRITTEN", {"02_fine": ("params.yml", "tracks.parquet")})
+    with pytest.raises(RunError, match=r"lacks params\.yml, tracks\.parquet after 02_fine"):
         headless.run("tiny", [], tmp_path / "out")
 
 
@@ -346,17 +346,23 @@ def finished(tmp_path, predictions):
 
 
 def test_a_whole_run_passes_the_check(finished):
-    for number in headless.ARTEFACTS:
-        headless.check(finished, number)
+    for name in headless.WRITTEN:
+        headless.check(finished, name)
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [(4, "metrics.json"), (3, "history.csv"), (3, "model.keras"), (4, "predictions.parquet")]
+    ("notebook", "name"),
+    [
+        ("04_evaluation", "metrics.json"),
+        ("03_training", "history.csv"),
+        ("03_training", "model.keras"),
+        ("04_evaluation", "predictions.parquet"),
+    ],
 )
-def test_a_missing_artefact_fails_the_check(finished, number, name):
+def test_a_missing_artefact_fails_the_check(finished, notebook, name):
     (finished.folder / name).unlink()
     with pytest.raises(RunError, match=name):
-        headless.check(finished, number)
+        headless.check(finished, notebook)
 
 
 def test_a_figure_that_is_not_finite_fails_the_check(finished):
@@ -364,7 +370,7 @@ def test_a_figure_that_is_not_finite_fails_the_check(finished):
     history.loc[1, "val_accuracy"] = np.nan
     history.to_csv(finished.folder / "history.csv", index=False)
     with pytest.raises(RunError, match="not finite"):
-        headless.check(finished, 3)
+        headless.check(finished, "03_training")
     metrics = finished.metrics()
     metrics["segment"]["accuracy"] = float("nan")
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -374,7 +380,7 @@ def test_a_figure_that_is_not_finite_fails_the_check(finished):
 def test_a_figure_without_an_interval_passes_the_check_and_says_why(finished, predictions):
     few = predictions[predictions["track_id"].isin(predictions["track_id"].unique()[:3])]
     finished.write_metrics(finished.metrics() | {"track": uncertainty.accuracy(evaluation.by_track(few))})
-    headless.check(finished, 4)
+    headless.check(finished, "04_evaluation")
     page = report.write(finished, MADE).read_text()
     assert "% of 3 test tracks right, no interval: 3 tracks are too few, 10 are needed (data set demo" in page
 
@@ -418,9 +424,9 @@ def test_duplicates_survive_the_run_folder(tmp_path, rows):
 
 def test_a_notebook_out_of_order_says_which_to_run_first(tmp_path):
     run = RunFolder(tmp_path)
-    with pytest.raises(RunError, match="Run the notebook 02_feature_extraction"):
+    with pytest.raises(RunError, match="Run 02_feature_extraction"):
         _ = run.params
-    with pytest.raises(RunError, match="Run the notebook 03_training"):
+    with pytest.raises(RunError, match="Run 03_training"):
         run.history()
 
 

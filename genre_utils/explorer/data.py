@@ -73,6 +73,8 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     ----------
     Notebook: 04_evaluation.
     """
+    for one in filter(None, (run, against)):
+        one.needs("duplicates.csv", "params.yml", "tracks.parquet", "split.csv", "predictions.parquet", "metrics.json")
     about = faults.known(run.tracks(), run.assignment(), run.duplicates())
     folders = [one for one in (run, against) if one is not None]
     runs = [(one.predictions(), one.metrics()) for one in folders]
