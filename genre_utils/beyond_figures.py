@@ -105,10 +105,13 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
 
     others = table.iloc[1:]
     sure = (others["difference_low"] > 0) | (others["difference_high"] < 0)
-    for chosen, color, filled, label in (
+    none = others["difference_low"].isna()
+    kinds = [
         (sure, orange, orange, "the interval excludes 0"),
-        (~sure, "grey", "white", "the interval holds 0"),
-    ):
+        (~sure & ~none, "grey", "white", "the interval holds 0"),
+        (none, "grey", "grey", "no interval: too few tracks, or all alike"),
+    ]
+    for chosen, color, filled, label in kinds if none.any() else kinds[:2]:
         part = others[chosen]
         bars = arms(part, "difference", "difference_low", "difference_high")
         right.errorbar(
@@ -124,7 +127,7 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=ROUND))
     seconds_axis(right, table["seconds"], "time spent")
     left.set_ylim(len(table) - 0.5, -0.5)
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize="small")
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize="small")
     figure.suptitle(title)
     sns.despine(figure)
     return finished(figure, save)

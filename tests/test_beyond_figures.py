@@ -117,7 +117,8 @@ def test_each_member_has_a_row_of_its_own_even_if_it_cost_nothing(save):
 def test_of_too_few_tracks_there_are_dots_without_bars(variants, save):
     ends = ["low", "high", "difference_low", "difference_high"]
     none = variants.assign(**dict.fromkeys(ends, np.nan))
-    left = beyond_figures.ablation(none, "title", save).axes[0]
+    left, right = beyond_figures.ablation(none, "title", save).axes[:2]
+    assert [text.get_text() for text in right.figure.legends[0].get_texts()][-1].startswith("no interval")
     np.testing.assert_allclose(left.containers[0].lines[0].get_xdata().astype(float), variants["accuracy"])
     axes = beyond_figures.gains(none, "title", save).axes[0]
     np.testing.assert_allclose(axes.containers[0].lines[0].get_xdata().astype(float), variants["accuracy"])
