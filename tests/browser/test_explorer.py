@@ -464,8 +464,10 @@ def test_a_run_without_a_model_is_said_to_be_not_calibrated(page, runs, tmp_path
     assert kinds == ["probability, not calibrated", "raw probability"]
 
 
-def test_names_of_genres_are_whole_beside_a_pinned_cell(page, address):
-    view = urllib.parse.urlencode({"select": '["row","noise"]', "pin": '["row","treble"]'})
+def test_names_of_genres_are_whole_beside_a_pinned_cell(page, one, tmp_path):
+    facts = one.facts | {"genres": ["classical", "instrumental", "bluegrass"]}
+    address = explorer_page.write(data.Exploration(one.rows, one.paths, one.params, facts), tmp_path / "page").as_uri()
+    view = urllib.parse.urlencode({"select": '["row","instrumental"]', "pin": '["row","classical"]'})
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
         page.goto("about:blank")
@@ -473,8 +475,11 @@ def test_names_of_genres_are_whole_beside_a_pinned_cell(page, address):
         page.wait_for_selector(".gx-timeline button")
         for name in (".gx-timeline button > :first-child", ".gx-top li > :first-child", "table[role=grid] th span"):
             cut = page.locator(name).evaluate_all(
-                "all => all.filter(({scrollWidth: w, clientWidth, scrollHeight: h, clientHeight}) =>"
-                " w > clientWidth + 1 || h > clientHeight + 1).map(one => one.textContent)"
+                """all => all.filter(one => {
+                    const [box, around] = [one, one.parentElement].map(node => node.getBoundingClientRect());
+                    return one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1
+                        || box.left < around.left - 1 || box.right > around.right + 1;
+                }).map(one => one.textContent)"""
             )
             assert cut == [], f"{name} at {width} px"
 
