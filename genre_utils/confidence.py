@@ -10,7 +10,6 @@ from genre_utils import evaluation, uncertainty
 
 BINS = 10  # equally wide; more would leave most of them empty on a few hundred rows
 EDGES = np.arange(BINS + 1) / BINS
-THRESHOLDS = np.arange(101) / 100
 
 
 def calibration(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -86,36 +85,6 @@ def mean_gap(sums: np.ndarray) -> np.ndarray:
     """The calibration error of sums of the columns of :func:`in_bins`, in the last axis."""
     n, sure, right = np.moveaxis(sums.reshape(*sums.shape[:-1], BINS, 3), -1, 0)  # each (…, bin)
     return np.abs(right - sure).sum(axis=-1) / n.sum(axis=-1)
-
-
-def thresholds(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One genre against the rest: what is called so if a threshold on its probability decides.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Rows of segments or of tracks.
-
-    Returns
-    -------
-    pd.DataFrame [columns=genre, threshold, called, precision, recall]
-        For each genre and each threshold 0, 0.01, …, 1: how many rows have a probability of at least that, the
-        share of them that is of the genre (NaN where there is none), and the share of the genre that is among
-        them (NaN for a genre without rows).
-
-    References
-    ----------
-    ``sklearn.metrics.precision_recall_curve``. Notebook: 04_evaluation.
-    """
-    tables = []
-    for genre in evaluation.genres_of(predictions):
-        called = predictions[f"p_{genre}"].to_numpy()[:, None] >= THRESHOLDS  # (row, threshold)
-        truth = (predictions["genre"] == genre).to_numpy()
-        hits, count = called[truth].sum(axis=0), called.sum(axis=0)
-        with np.errstate(invalid="ignore"):
-            shares = {"precision": hits / count, "recall": hits / truth.sum()}
-        tables.append(pd.DataFrame({"genre": genre, "threshold": THRESHOLDS, "called": count} | shares))
-    return pd.concat(tables, ignore_index=True)
 
 
 def average_precision(predictions: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, precision_recall_curve, precision_score, recall_score
+from sklearn.metrics import average_precision_score
 
 from genre_utils import confidence, evaluation, uncertainty
 from genre_utils.errors import EvaluationError
@@ -129,7 +129,6 @@ def figures(table):
     return {
         "calibration": confidence.calibration(table),
         "error": pd.Series({name: error[name] for name in ("ece", "low", "high", "clusters")}),
-        "thresholds": confidence.thresholds(table),
         "average precision": confidence.average_precision(table),
     }
 
@@ -147,48 +146,13 @@ def test_the_order_of_rows_changes_nothing(predictions, seed):
 
 def test_a_copy_of_every_row_changes_only_how_many_there_are(predictions):
     once, twice = figures(predictions), figures(pd.concat([predictions, predictions]))
-    for name, count in (("calibration", "n"), ("thresholds", "called")):
-        assert (twice[name][count] == 2 * once[name][count]).all()
-        twice[name][count] = once[name][count]
+    assert (twice["calibration"]["n"] == 2 * once["calibration"]["n"]).all()
+    twice["calibration"]["n"] = once["calibration"]["n"]
     assert_same(twice, once)
-
-
-def test_precision_and_recall_at_thresholds_are_scikit_learns(predictions):
-    curves = confidence.thresholds(predictions).set_index(["genre", "threshold"])
-    for genre in evaluation.genres_of(predictions):
-        truth = predictions["genre"] == genre
-        for threshold in (0.0, 0.07, 0.29, 0.5, 0.58):
-            called = predictions[f"p_{genre}"] >= threshold
-            row = curves.loc[(genre, threshold)]
-            assert row["called"] == called.sum()
-            assert row["precision"] == pytest.approx(precision_score(truth, called))
-            assert row["recall"] == pytest.approx(recall_score(truth, called))
-
-
-def test_a_genres_curve_begins_with_all_rows_and_holds_every_hundredth(predictions):
-    curves = confidence.thresholds(predictions)
-    assert curves.columns.tolist() == ["genre", "threshold", "called", "precision", "recall"]
-    assert curves["genre"].drop_duplicates().tolist() == evaluation.genres_of(predictions)
-    for _, curve in curves.groupby("genre"):
-        assert curve["threshold"].tolist() == [place / 100 for place in range(101)]
-        assert (curve["called"].iloc[0], curve["recall"].iloc[0], curve["precision"].iloc[0]) == (240, 1, 0.25)
-        assert curve["called"].is_monotonic_decreasing and curve["recall"].is_monotonic_decreasing
-
-
-def test_a_probability_on_the_threshold_is_called():
-    table = rows([0.29, 0.58, 0.57, 0], [True, True, False, True])  # 0.29 and 0.58 are no sums of 0.01
-    curve = confidence.thresholds(table).query("genre == 'a'").set_index("threshold")
-    assert curve.loc[[0.29, 0.58, 0.59], "called"].tolist() == [3, 1, 0]
-    precision, recall, at = precision_recall_curve(table["genre"] == "a", table["p_a"])
-    np.testing.assert_allclose(curve.loc[at, "precision"], precision[:-1])
-    np.testing.assert_allclose(curve.loc[at, "recall"], recall[:-1])
 
 
 def test_what_is_undefined_is_nan_and_no_warning(predictions):
     absent = predictions[predictions["genre"] != "rock"]
-    curve = confidence.thresholds(absent).query("genre == 'rock'")
-    assert curve["recall"].isna().all() and curve["precision"].iloc[0] == 0
-    assert np.isnan(curve["precision"].iloc[-1])  # nothing is called rock with certainty
     found = confidence.average_precision(absent)
     assert found.index[found.isna()].tolist() == ["rock"]
 
