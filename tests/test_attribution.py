@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.ndimage
+from bounds import of_network, of_shares
 
 from genre_utils import attribution, models
 from genre_utils.errors import EvaluationError
@@ -96,7 +97,7 @@ def test_heat_is_in_0_to_1_and_a_batch_changes_nothing(listeners, log_mels, name
     network.trainable = False  # must not matter: the gradient is of the map, not of weights
     one_by_one = [attribution.grad_cam(network, log_mels[[n]], genre)[0] for n, genre in enumerate((2, 0))]
     network.trainable = True
-    np.testing.assert_allclose(heat, one_by_one, atol=1e-4)
+    np.testing.assert_allclose(heat, one_by_one, atol=of_network(network, log_mels))
 
 
 def test_after_a_global_average_it_is_the_class_activation_map(listeners, log_mels):
@@ -106,7 +107,7 @@ def test_after_a_global_average_it_is_the_class_activation_map(listeners, log_me
     zoom = (1, 64 / cam.shape[1], FRAMES / cam.shape[2])
     expected = scipy.ndimage.zoom(cam, zoom, order=1, mode="nearest", grid_mode=True)
     expected /= expected.max(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(attribution.grad_cam(network, log_mels, 1), expected, atol=1e-4)
+    np.testing.assert_allclose(attribution.grad_cam(network, log_mels, 1), expected, atol=of_network(network, log_mels))
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -118,7 +119,7 @@ def test_a_sure_network_has_the_heat_of_an_unsure_one(listeners, log_mels, activ
     unsure = attribution.grad_cam(network, log_mels, 0)
     last.set_weights([1e4 * last.get_weights()[0], np.array([1e3, -1e3, -1e3])])
     assert set(np.array(network(log_mels)).ravel()) <= {0, 1}
-    np.testing.assert_allclose(attribution.grad_cam(network, log_mels, 0), unsure, atol=1e-4)
+    np.testing.assert_allclose(attribution.grad_cam(network, log_mels, 0), unsure, atol=of_network(network, log_mels))
     assert unsure.max() == 1
 
 
@@ -134,8 +135,8 @@ def test_weights_of_attention_are_the_layers_own(listeners, log_mels):
     weights = attribution.attention_weights(network, log_mels)
     assert weights.shape == (2, FRAMES)
     for frame in range(STEP):
-        np.testing.assert_allclose(weights[:, frame::STEP], layer[..., 0], rtol=1e-5)
-    np.testing.assert_allclose(weights.sum(axis=1) / STEP, 1, atol=1e-5)
+        np.testing.assert_allclose(weights[:, frame::STEP], layer[..., 0], rtol=of_network(network, log_mels))
+    np.testing.assert_allclose(weights.sum(axis=1) / STEP, 1, atol=of_shares(FRAMES))
 
 
 def test_a_network_without_what_is_asked_for_is_refused(listeners, log_mels):

@@ -36,9 +36,9 @@ def delay(found, sent):
 @pytest.mark.parametrize(
     ("name", "codec", "channels", "error", "late"),
     [
-        ("a.m4a", "alac", 2, 1e-6, 0),
-        ("a.mov", "pcm_s24le", 8, 1e-6, 0),
-        ("a.mkv", "pcm_f64le", 1, 1e-6, 0),
+        ("a.m4a", "alac", 2, 2**-21, 0),
+        ("a.mov", "pcm_s24le", 8, 2**-21, 0),
+        ("a.mkv", "pcm_f64le", 1, 2**-21, 0),
         ("a.mov", "pcm_u8", 1, 2**-8, 0),
         ("a.mka", "flac", 2, 2**-15, 0),
         ("video.avi", "pcm_s16le", 1, 2**-15, 0),

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
+from bounds import HALF
 from conftest import tone
 
 from genre_utils import audio, catalog, disk, extraction, features, journal, store, survey, waveform
@@ -47,7 +48,7 @@ def test_the_store_holds_what_features_computes(tracks, params, tmp_path):
     for track_id, rows in built.segments.groupby("track_id")["row"]:
         path = tracks.set_index("track_id")["path"][track_id]
         expected = features.log_mel(features.segments(audio.load(path, params), params), params)
-        np.testing.assert_allclose(built.features[rows], expected, atol=0.04)
+        np.testing.assert_allclose(built.features[rows], expected, atol=80 * HALF)
     assert built.segments.columns.tolist() == ["row", "track_id", "segment", "start_seconds", "augmentation"]
     assert built.segments["start_seconds"].tolist()[:4] == [0.0, 0.5, 1.0, 1.5]
 
@@ -186,7 +187,7 @@ def test_the_rows_of_a_version_are_the_log_mels_of_its_sound(tracks, versioned, 
             assert len(found) == len(expected) == loud.segments_in(2.2 / version.rate) == 3 + (version.rate <= 1.1)
             assert found["segment"].tolist() == list(range(len(found)))
             assert found["start_seconds"].tolist() == [0.0, 0.5, 1.0, 1.5][: len(found)]
-            np.testing.assert_allclose(versioned.features[found["row"]], expected, atol=0.04)
+            np.testing.assert_allclose(versioned.features[found["row"]], expected, atol=80 * HALF)
     assert versioned.segments["row"].is_monotonic_increasing
     assert versioned.segments["row"].tolist() == list(range(len(versioned.features)))
     assert len(versioned.segments) < 4 * 96  # some are faster than that
