@@ -51,7 +51,7 @@ class Trial:
 
 
 def trials(
-    tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None, most: int = 0
+    tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None
 ) -> tuple[list[Trial], dict[str, str]]:
     """Plan every protocol ``repeats`` times, all with the same number of training tracks.
 
@@ -68,8 +68,6 @@ def trials(
         Trainings a protocol.
     pairs : pd.DataFrame, optional
         Near-duplicates, as ``audit.duplicates`` returns them.
-    most : int
-        No more training tracks than this; 0: as many as the smallest split has.
 
     Returns
     -------
@@ -100,7 +98,7 @@ def trials(
             refused[protocol] = str(error)
     if not planned:
         raise SplitError(f"No protocol fits this catalog. {' '.join(refused.values())}")
-    count = min([trial.training_tracks for trial in planned] + [most] * (most > 0))
+    count = min(trial.training_tracks for trial in planned)
     return [thinned(trial, tracks, count, pairs) for trial in planned], refused
 
 
