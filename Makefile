@@ -107,9 +107,12 @@ clean:
 	@"$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || { \
 		echo "Python 3.11.4 to 3.13 is needed: TensorFlow has no build for others. Found: $$("$(or $(PYTHON),python3)" --version 2>&1)."; \
 		echo "Install Python 3.13 (python.org, conda, uv, pyenv or the system's packages), then: make PYTHON=/path/to/python3.13"; exit 1; }
+	@echo "Installing into .venv: 3.4 GB of disk, and some minutes. It is done once."
 	"$(PYTHON)" -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Compiling what librosa compiles once (half a minute, which notebook 2 would wait for) ..."
+	$(BIN)/python -c "import librosa, numpy; librosa.feature.melspectrogram(y=numpy.zeros(4096, numpy.float32))"
 	touch $@
 
 .venv/browser: .venv/installed tests/browser/requirements.txt
