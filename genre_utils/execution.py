@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -120,7 +122,7 @@ class Engine(NBClientEngine):
             "If it only needs longer, raise the limit: --set silence_seconds=…"
         )
         try:
-            client.execute()
+            client.execute(stdout=subprocess.DEVNULL)  # cells speak by messages; their workers would be heard twice
         except (DeadKernelError, CellTimeoutError) as error:
             died = "its process died. Was it killed, or out of memory?"
             raise StoppedError(client.cell, silence if client.silent else died) from error
@@ -169,6 +171,9 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], silence_second
     except PapermillExecutionError as error:
         cell = f"cell {error.cell_index + 1} ([{error.exec_count}])"
         raise RunError(f"{notebook.stem}, {cell}: {error.ename}: {error.evalue}") from error
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the cell's task, which nobody waits for any more
+        raise
     except StoppedError as error:
         if error.cell:
             raise RunError(f"{notebook.stem}, cell {error.cell}: {error.reason}") from error

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -201,6 +202,7 @@ def side_by_side(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
     else:
         known = {name: networks.MODELS[name] for name in models & networks.MODELS.keys()}
         threads = joblib.cpu_count() // at_once
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)  # loky frees memory so
         results = joblib.Parallel(at_once, return_as="generator")(
             joblib.delayed(with_threads)(threads, known, *job[:2]) for job in jobs
         )
