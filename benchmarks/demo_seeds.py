@@ -67,7 +67,9 @@ def row_of(isa: str, seed: int, facts: dict[str, Any], test: pd.DataFrame) -> di
     segment = uncertainty.accuracy(test, seed)
     row = {"isa": isa, "seed": seed, "epochs": facts["epochs"], "seconds": round(facts["seconds"], 1)}
     row |= {name: segment[name] for name in ("accuracy", "low", "high", "n", "resampled_by", "clusters")}
-    row |= {"width": row["high"] - row["low"], "tracks": test["track_id"].nunique()}
+    row |= {"no_interval": segment["no_interval"]} if segment["low"] is None else {}
+    width = float("inf") if row["low"] is None else row["high"] - row["low"]  # no interval: too few, or all alike
+    row |= {"width": width, "tracks": test["track_id"].nunique()}
     row |= {"genres_called": test["predicted"].nunique()}
     row["holds"] = bool(
         LOWEST <= row["accuracy"] <= HIGHEST
@@ -82,9 +84,8 @@ def row_of(isa: str, seed: int, facts: dict[str, Any], test: pd.DataFrame) -> di
 def said(row: dict[str, Any]) -> str:
     """A line of the table as text."""
     pairs = ", ".join(f"{pair} {count}" for pair, count in row["most_confused"].items())
-    accuracy, low, high = (100 * row[name] for name in ("accuracy", "low", "high"))
     return (
-        f"{row['isa']:>6} {row['seed']:4} {accuracy:6.1f} % [{low:.1f}, {high:.1f}]"
+        f"{row['isa']:>6} {row['seed']:4} {100 * row['accuracy']:6.1f} % {uncertainty.words(row, brief=True)}"
         f" of {row['n']} segments, {row['tracks']} tracks, {row['genres_called']} genres called, "
         f"{'holds' if row['holds'] else 'DOES NOT HOLD'}; {pairs}"
     )

@@ -14,7 +14,7 @@ from genre_utils import cluster, disk, execution, preflight, profiles, provenanc
 from genre_utils.errors import DiskError, ParamsError, RunError
 from genre_utils.paths import CACHE, RUNS
 from genre_utils.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
-from genre_utils.progress import HEADLESS, Screen
+from genre_utils.progress import Screen
 from genre_utils.run_folder import LATEST, WRITTEN, RunFolder
 
 
@@ -127,7 +127,6 @@ def ready(values: dict[str, Any], wanted: list[Path], runs: Path, dask: str | No
     if dask:
         with cluster.connected(dask, CACHE):
             os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
-    os.environ[HEADLESS] = "1"  # likewise
     with screen.showing("data set"):
         known = {name: value for path in wanted for name, value in profiles.parameters_of(path).items()}
         preflight.check(known | values, {number_of(path) for path in wanted}, runs)

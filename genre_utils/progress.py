@@ -119,9 +119,12 @@ class Screen:
             self.line(f"  {self.name}, {time.monotonic() - self.began:.0f} s: {now}")
 
     def __enter__(self) -> Self:
+        self.before = os.environ.get(HEADLESS, "")
+        os.environ[HEADLESS] = "1"  # the kernels inherit it
         return self
 
     def __exit__(self, *_: object) -> None:
+        os.environ[HEADLESS] = self.before
         self.bar.close()
 
     @contextlib.contextmanager

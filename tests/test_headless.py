@@ -79,7 +79,9 @@ def test_every_profile_fits_the_notebooks():
     assert {"demo", "ci", "gtzan_mini", "paper"} <= names
     for name in names:
         profiles.checked(profiles.read_profile(name), [], profiles.defaults())
-        assert "minutes" in profiles.described(name) or "hours" in profiles.described(name), "Say how long it takes."
+        said = profiles.described(name).lower()
+        assert "minutes" in said or "hours" in said, "Say how long it takes."
+        assert "silence_seconds" in profiles.read_profile(name), "Say how long a cell may be silent."
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from genre_utils.paths import PROFILES
 
 def test_the_defaults_are_the_paper():
     paper = yaml.safe_load((PROFILES / "paper.yml").read_text())
-    for name in ("silence_seconds", "lesson_epochs", "repeats", "beyond_epochs"):  # not of the system
+    for name in (
+        "silence_seconds",
+        "lesson_epochs",
+        "lesson_segments",
+        "repeats",
+        "beyond_epochs",
+        "beyond_tracks",
+    ):  # not of the system
         del paper[name]
     assert Params.from_mapping(paper) == Params()
     defaults = Params().to_mapping()
