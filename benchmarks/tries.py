@@ -39,7 +39,8 @@ and the fifth tests. `paper_cnn` stays as it is: the paper's recipe needs valida
 
 def percent(value: dict[str, Any]) -> str:
     """An accuracy with its interval."""
-    return f"{100 * value['accuracy']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+    interval = "" if value["low"] is None else f" [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+    return f"{100 * value['accuracy']:.1f}{interval}"
 
 
 def whole(path: Path) -> bool:
