@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from genre_utils import uncertainty
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAPER = "paper_cnn_artist.json"
@@ -39,8 +41,7 @@ and the fifth tests. `paper_cnn` stays as it is: the paper's recipe needs valida
 
 def percent(value: dict[str, Any]) -> str:
     """An accuracy with its interval."""
-    interval = "" if value["low"] is None else f" [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
-    return f"{100 * value['accuracy']:.1f}{interval}"
+    return f"{100 * value['accuracy']:.1f} {uncertainty.words(value, brief=True)}"
 
 
 def whole(path: Path) -> bool:
@@ -59,7 +60,7 @@ def points(gain: dict[str, Any] | None, name: str = "track") -> str:
     if gain is None:
         return ""
     gain = gain.get(name, gain)
-    return f"{100 * gain['difference']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+    return f"{100 * gain['difference']:+.1f} {uncertainty.words(gain, signed=True, brief=True)}"
 
 
 def row_of(path: Path, title: str) -> list[str]:
