@@ -159,7 +159,7 @@ def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: boo
             provenance.record(result, made)
             screen.end()
     except BaseException as error:
-        stopped = str(error) or "It was interrupted."
+        stopped = str(error) or f"{screen.name} was interrupted."
         screen.end("stopped")
         raise
     finally:

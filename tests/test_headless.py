@@ -232,7 +232,7 @@ def test_an_interrupted_run_is_reported(house, ran, monkeypatch):
     monkeypatch.setattr(execution, "execute", execute)
     status, folder, _ = ran("--profile", "tiny")
     assert status == 130
-    assert "It was interrupted." in (folder / "index.html").read_text()
+    assert "02_never was interrupted." in (folder / "index.html").read_text()
 
 
 def test_a_full_disk_is_told_though_it_tore_the_notebook(house, tmp_path, monkeypatch):
