@@ -243,6 +243,8 @@ class Project:
             notebook = nbformat.read(profiles.NOTEBOOKS / f"{stem}.ipynb", as_version=4)
             last = next((n for n, cell in enumerate(notebook.cells) if LAST_CELL in cell.source), len(notebook.cells))
             notebook.cells = [cell for cell in notebook.cells[: last + 1] if not cell.source.startswith("figures.")]
+            for cell in notebook.cells:  # the first lesson, which finds duplicates, is left out
+                cell.source = cell.source.replace('"duplicates.csv", ', "")
             nbformat.write(notebook, self.folder / "notebooks" / f"{stem}.ipynb")
         sound = music(folder / "music", 6, 10.2, 22_050)
         profile = {
