@@ -67,7 +67,7 @@ class Client(PapermillNotebookClient):
     def __init__(self, *arguments: Any, silence_seconds: float, listener: Listener, **options: Any):
         slow = max(START_SECONDS, silence_seconds)
         limits = {"timeout": None, "startup_timeout": slow, "iopub_timeout": slow}
-        super().__init__(*arguments, coalesce_streams=True, **limits, **options)
+        super().__init__(*arguments, **limits, **options)
         self.silence_seconds = silence_seconds
         self.listener = listener
         self.cell = 0
@@ -100,12 +100,16 @@ class Client(PapermillNotebookClient):
 
     execute_cell = run_sync(async_execute_cell)
 
-    def process_message(self, message: dict[str, Any], *arguments: Any) -> Any:
-        """Take a message of the kernel: whatever it says, it is alive."""
+    def process_message(self, message: dict[str, Any], cell: Any, *arguments: Any) -> Any:
+        """Take a message of the kernel: whatever it says, it is alive. A sign of life replaces the one before."""
         self.heard = time.monotonic()
         if message["msg_type"] == "stream":
             self.listener(message["content"]["name"], message["content"]["text"])
-        return super().process_message(message, *arguments)
+        output = super().process_message(message, cell, *arguments)
+        if message["msg_type"] == "stream" and [one.get("name") for one in cell.outputs[-2:]] == [output.name] * 2:
+            lines = (cell.outputs[-2].text + cell.outputs.pop().text).split("\n")
+            cell.outputs[-1].text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+        return output
 
 
 class Engine(NBClientEngine):
