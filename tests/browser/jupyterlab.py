@@ -105,9 +105,12 @@ def save(page, notebook: Path) -> dict:
     before = notebook.stat().st_mtime_ns
     page.keyboard.press("Control+s")
     until = time.monotonic() + SECONDS_TO_START
-    while notebook.stat().st_mtime_ns == before and time.monotonic() < until:
+    while time.monotonic() < until:
         page.wait_for_timeout(100)
-    return json.loads(notebook.read_text(encoding="utf-8"))
+        text = notebook.read_text(encoding="utf-8")
+        if notebook.stat().st_mtime_ns != before and text.endswith("}\n"):  # the server writes in place: no half file
+            return json.loads(text)
+    raise AssertionError(f"{notebook} was not saved in {SECONDS_TO_START} s.")
 
 
 def settle(page) -> None:
