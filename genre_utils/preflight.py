@@ -14,7 +14,7 @@ from genre_utils.paths import CACHE
 
 TRAINS, LEAVES = 3, 6  # the notebooks that split the tracks, and that leave the paper
 STATES = 10  # times the weights: two states of a training, each with Adam's moments and the best weights, and copies
-MEDIA_BYTES = 150_000  # of a track in the explorer: 30 s of Opus and its spectrogram
+MEDIA_BYTES = 150_000  # of a track in the explorer: 30 s of Vorbis and its spectrogram
 ROOM_BYTES = 50_000_000  # executed notebooks, figures, tables
 
 

@@ -38,11 +38,11 @@ HOSTILE = [
 
 @pytest.fixture(autouse=True, scope="module")
 def the_same_sound_is_encoded_once():
-    """Opus takes most of a page's seconds."""
-    encode = media.opus
+    """Encoding takes most of a page's seconds."""
+    encode = media.vorbis
     once = functools.cache(lambda samples, params: encode(np.frombuffer(samples, np.float32), params))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(media, "opus", lambda samples, params: once(samples.tobytes(), params))
+        patch.setattr(media, "vorbis", lambda samples, params: once(samples.tobytes(), params))
         yield
 
 
@@ -412,7 +412,7 @@ def test_the_browser_is_told_to_run_this_code_alone(built_with):
     assert "connect-src" not in policy and "http" not in policy
 
 
-def test_the_page_lies_beside_its_media_or_holds_them(sounding, tmp_path, capsys):
+def test_the_page_lies_beside_its_media_or_holds_them(sounding, params, tmp_path, capsys):
     beside = page.write(sounding, tmp_path / "beside")
     printed = capsys.readouterr().out
     count = len(sounding.paths)
@@ -421,7 +421,7 @@ def test_the_page_lies_beside_its_media_or_holds_them(sounding, tmp_path, capsys
     carried = [json.loads(text) for text in Elements(beside.read_text()).scripts[1:-1]]
     assert len(carried) == count
     for one in carried:
-        assert soundfile.info(tmp_path / "beside" / one["audio"]).samplerate == media.OPUS_HZ
+        assert soundfile.info(tmp_path / "beside" / one["audio"]).samplerate == params.sample_rate_hz
         with Image.open(tmp_path / "beside" / one["picture"]) as picture:
             assert picture.format == "WEBP"
 
