@@ -33,6 +33,16 @@ ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or ev
 START_SECONDS = 600  # to start a kernel, and to hand on its last words: a busy machine may be slow
 GRACE_SECONDS = 30  # to a kernel that was interrupted, before it is killed
 
+# By most lessons. Not genre_utils.training: a process that imports it joins a cluster.
+IMPORTED = (
+    "librosa",
+    "genre_utils.explorer",
+    "genre_utils.inference",
+    "genre_utils.result_figures",
+    "genre_utils.splits",
+)
+waiting: list[AsyncKernelManager] = []  # a kernel that has started before it is wanted
+
 Listener = Callable[[str, str], None]  # gets the stream's name, stdout or stderr, and what came
 
 
@@ -42,6 +52,29 @@ class OwnKernel(KernelSpecManager):
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The kernel of this interpreter, whatever is installed under the name."""
         return KernelSpec(**get_kernel_dict())
+
+
+def new_kernel() -> AsyncKernelManager:
+    """A kernel that has not started yet."""
+    return AsyncKernelManager(kernel_name=KERNEL, kernel_spec_manager=OwnKernel(), config=ENCRYPTED)
+
+
+@run_sync
+async def start_ahead() -> None:
+    """Start the kernel of the next notebook while one runs: what it imports takes seconds of one core."""
+    manager = new_kernel()
+    line = f"[__import__(name) for name in {IMPORTED}]"  # binds no name that a notebook would then have
+    await manager.start_kernel(
+        cwd=str(PROJECT), stdout=subprocess.DEVNULL, extra_arguments=[f"--IPKernelApp.exec_lines={line}"]
+    )
+    waiting.append(manager)
+
+
+@run_sync
+async def stop_waiting() -> None:
+    """End a kernel that nobody wants any more."""
+    while waiting:
+        await waiting.pop().shutdown_kernel(now=True)
 
 
 class StoppedError(Exception):
@@ -62,22 +95,31 @@ class Client(PapermillNotebookClient):
         A kernel that says nothing for so long is interrupted.
     listener : callable
         Gets what cells print while they run.
+    more : bool
+        Whether another notebook follows, whose kernel can start meanwhile.
     """
 
-    def __init__(self, *arguments: Any, silence_seconds: float, listener: Listener, **options: Any):
+    def __init__(self, *arguments: Any, silence_seconds: float, listener: Listener, more: bool, **options: Any):
         slow = max(START_SECONDS, silence_seconds)
         limits = {"timeout": None, "startup_timeout": slow, "iopub_timeout": slow}
         super().__init__(*arguments, **limits, **options)
         self.silence_seconds = silence_seconds
         self.listener = listener
+        self.more = more
         self.cell = 0
         self.heard = 0.0
         self.silent = False
 
     def create_kernel_manager(self) -> AsyncKernelManager:
-        """Start the interpreter that runs this."""
-        self.km = AsyncKernelManager(kernel_name=KERNEL, kernel_spec_manager=OwnKernel(), config=ENCRYPTED)
+        """Take the kernel that is waiting, or a new one."""
+        self.km = waiting.pop() if waiting else new_kernel()
         return self.km
+
+    def papermill_execute_cells(self) -> None:
+        """Execute the cells; the next notebook's kernel starts beside them."""
+        if self.more:
+            start_ahead()
+        super().papermill_execute_cells()
 
     async def watch(self) -> None:
         """Interrupt a kernel that has been silent for too long; kill it if it does not heed that."""
@@ -117,10 +159,10 @@ class Engine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, silence_seconds: float, listener: Listener, **_: Any
+        cls, nb_man: Any, kernel_name: str, *, silence_seconds: float, listener: Listener, more: bool, **_: Any
     ) -> None:
         """Execute it; papermill saves it after each cell, and in the end even if this raises."""
-        client = Client(nb_man, silence_seconds=silence_seconds, listener=listener, kernel_name=kernel_name)
+        client = Client(nb_man, silence_seconds=silence_seconds, listener=listener, more=more, kernel_name=kernel_name)
         silence = (
             f"nothing was heard of it for {silence_seconds:g} s, neither an epoch nor a track nor any other output. "
             "If it only needs longer, raise the limit: --set silence_seconds=…"
@@ -141,7 +183,14 @@ class Engine(NBClientEngine):
 papermill_engines.register(ENGINE, Engine)
 
 
-def execute(notebook: Path, folder: Path, values: dict[str, Any], silence_seconds: float, listener: Listener) -> None:
+def execute(
+    notebook: Path,
+    folder: Path,
+    values: dict[str, Any],
+    silence_seconds: float,
+    listener: Listener,
+    more: bool = False,
+) -> None:
     """Execute one notebook in its own kernel; keep it and its HTML whatever happens.
 
     Parameters
@@ -156,6 +205,9 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], silence_second
         How long a cell may print nothing; its duration has no limit.
     listener : callable
         Gets what cells print while they run: the stream's name, and the text.
+    more : bool
+        Whether another notebook will be executed after this one: its kernel starts meanwhile, and waits until
+        then or until `stop_waiting`.
 
     Raises
     ------
@@ -170,7 +222,7 @@ def execute(notebook: Path, folder: Path, values: dict[str, Any], silence_second
     try:
         papermill.execute_notebook(
             str(notebook), str(executed), values, engine_name=ENGINE, kernel_name=KERNEL, cwd=str(PROJECT),
-            progress_bar=False, silence_seconds=silence_seconds, listener=listener,
+            progress_bar=False, silence_seconds=silence_seconds, listener=listener, more=more,
         )  # fmt: skip
     except PapermillExecutionError as error:
         cell = f"cell {error.cell_index + 1} ([{error.exec_count}])"

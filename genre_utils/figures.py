@@ -24,6 +24,7 @@ def finished(figure: Figure, save: Path) -> Figure:
     """Save a figure and close it, so that a notebook shows it once."""
     save.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(save)
+    figure.set_layout_engine("none")  # it is settled: the notebook, which draws once more, need not find it again
     plt.close(figure)
     return figure
 

@@ -153,7 +153,8 @@ def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: boo
             values = {name: made["values"][name] for name in profiles.parameters_of(notebook) if name in made["values"]}
             with disk.writing(folder / notebook.name):
                 seconds = made["values"]["silence_seconds"]
-                execution.execute(notebook, folder, values | {"run_dir": str(folder)}, seconds, screen.listen)
+                values["run_dir"] = str(folder)
+                execution.execute(notebook, folder, values, seconds, screen.listen, more=notebook != left[-1])
             check(result, notebook.stem)
             made["done"].append(notebook.stem)
             provenance.record(result, made)
@@ -163,6 +164,7 @@ def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: boo
         screen.end("stopped")
         raise
     finally:
+        execution.stop_waiting()
         with contextlib.suppress(DiskError) if stopped else contextlib.nullcontext():
             if any(folder.glob("*.ipynb")):
                 index = report.write(result, made, stopped)

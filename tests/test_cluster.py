@@ -70,7 +70,7 @@ def test_the_address_reaches_the_kernels(monkeypatch, tmp_path):
     monkeypatch.setenv(cluster.ADDRESS, "")
     monkeypatch.setattr(headless.cluster, "connected", lambda *_: processes(tmp_path))
     monkeypatch.setattr(headless.preflight, "check", lambda *_: None)
-    monkeypatch.setattr(headless.execution, "execute", lambda *_: reached.append(os.environ[cluster.ADDRESS]))
+    monkeypatch.setattr(headless.execution, "execute", lambda *_, **__: reached.append(os.environ[cluster.ADDRESS]))
     with pytest.raises(RunError, match="lacks"):
         headless.run("demo", [], tmp_path / "out", "tcp://10.0.0.1:8786")
     assert set(reached) == {"tcp://10.0.0.1:8786"}

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -211,6 +212,19 @@ def test_a_kernel_that_does_not_start_leaves_no_folder(house, ran, tmp_path, mon
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_the_next_kernel_starts_ahead_knows_nothing_and_does_not_outlive_the_run(house, ran):
+    names = "import os", "assert not {'mine', 'np', 'genre_utils'} & set(globals())", "mine = print(os.getpid())"
+    house("01_first", *names)
+    house("02_second", *names)
+    house("03_stops", "import sys", "assert 'genre_utils.explorer' in sys.modules and False, 'on purpose'")
+    house("04_never", "pass")
+    status, folder, printed = ran("--profile", "tiny")
+    assert status == 1 and "03_stops, cell 4 ([4]): AssertionError: on purpose" in printed.err
+    numbers = [nbformat.read(path, 4).cells[-1].outputs[0].text for path in sorted(folder.glob("0[12]*.ipynb"))]
+    assert len(set(numbers)) == 2
+    assert not [process for process in psutil.Process().children() if "ipykernel_launcher" in process.cmdline()]
+
+
 def test_a_kernelspec_of_another_environment_is_not_used(house, ran, tmp_path, monkeypatch):
     spec = tmp_path / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
@@ -224,7 +238,7 @@ def test_an_interrupted_run_is_reported(house, ran, monkeypatch):
     house("01_fine", "pass")
     house("02_never", "pass")
 
-    def execute(notebook, folder, *_):
+    def execute(notebook, folder, *_, **__):
         (folder / notebook.name).touch()
         if notebook.stem == "02_never":
             raise KeyboardInterrupt
@@ -275,7 +289,7 @@ def test_what_can_be_known_is_said_before_anything_starts(tmp_path, monkeypatch,
         "hop_length=128", "n_mels=32",
     ]  # fmt: skip
     settings = [text.replace("TWO", str(few)).replace("MUSIC", str(genre_folder)) for text in settings]
-    monkeypatch.setattr(execution, "execute", lambda *_: 1 / 0)
+    monkeypatch.setattr(execution, "execute", lambda *_, **__: 1 / 0)
     with pytest.raises(error, match=said):
         headless.run("demo", small + settings, tmp_path / "out", numbers="all")
     assert not (tmp_path / "out").exists()
@@ -283,7 +297,7 @@ def test_what_can_be_known_is_said_before_anything_starts(tmp_path, monkeypatch,
 
 def test_a_disk_without_room_is_said_before_anything_starts(tmp_path, monkeypatch, genre_folder):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**12, free=10**7))
-    monkeypatch.setattr(execution, "execute", lambda *_: 1 / 0)
+    monkeypatch.setattr(execution, "execute", lambda *_, **__: 1 / 0)
     small = [f"dataset={genre_folder}", "segment_seconds=0.5"]
     with pytest.raises(DiskError, match=r"needs [\d,]+ bytes of disk and has 10,000,000"):
         headless.run("demo", small, tmp_path / "out")

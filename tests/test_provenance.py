@@ -135,7 +135,7 @@ def quick(house, monkeypatch):  # noqa: F811
     house("01_only", "pass")
     metrics = METRICS | {"figures": 1.0}
 
-    def execute(notebook, folder, values, *_):
+    def execute(notebook, folder, values, *_, **__):
         (folder / notebook.name).touch()
         told = {name: value for name, value in values.items() if name != "run_dir"}
         (folder / "metrics.json").write_text(json.dumps(metrics | told))

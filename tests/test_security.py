@@ -109,7 +109,7 @@ def test_a_profile_holds_values_and_never_code():
 
 def test_a_profile_does_not_choose_where_a_run_is_written(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(execution, "execute", lambda _notebook, _folder, values, *_: told.append(values["run_dir"]))
+    monkeypatch.setattr(execution, "execute", lambda _notebook, _folder, values, *_, **__: told.append(values["run_dir"]))
     monkeypatch.setattr(headless, "ready", lambda *_: None)
     monkeypatch.setattr(headless, "check", lambda *_: 1 / 0)
     made = {"profile": "p", "settings": [], "values": {"run_dir": str(tmp_path / "x"), "silence_seconds": 1}}

@@ -34,9 +34,9 @@ def of_track(path: str, params: Params) -> tuple[bytes, bytes]:
     Returns
     -------
     tuple of bytes, bytes
-        Ogg Vorbis, mono, at the parameters' rate, from the start of the first segment to the end of the last; and a WebP picture of the
-        log-mels side by side, as the network gets them: each in dB below its own maximum, lowest band at the
-        bottom.
+        Ogg Vorbis, mono, at the parameters' rate, from the start of the first segment to the end of the last; and a
+        WebP picture of the log-mels side by side, as the network gets them: each in dB below its own maximum, lowest
+        band at the bottom.
 
     Raises
     ------
