@@ -47,9 +47,8 @@ def test_what_is_not_audio_is_said(genre_folder, params, tmp_path):
     (tmp_path / "bass" / "notes.txt").write_text("hello")
     (tmp_path / "bass" / "a folder.wav").mkdir()
     (tmp_path / "bass" / "._bass.00000.wav").write_text("macOS")
-    with (
-        pytest.warns(UserWarning, match=r"^1 left out under .*, folders inside a genre's: bass/a folder\.wav$"),
-        pytest.warns(UserWarning, match=r"^1 left out under .*, not audio by their suffix: bass/notes\.txt$"),
+    with pytest.warns(
+        UserWarning, match=r"^1 left out under .*, not audio by their suffix: \.txt 1; .*bass/notes\.txt$"
     ):
         assert len(catalog.from_folder(tmp_path, params)) == 24
 
@@ -83,13 +82,16 @@ def test_a_csv_names_tracks_relative_to_itself(genre_folder, params, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("file,genre\na.wav,x\n", "needs the columns path and genre. Received: file, genre."),
-        ("path,genre\na.wav,x\nb.wav, \n", "line 3: genre is empty"),
+        (
+            "song,genre\na.wav,x\n",
+            "needs the columns path and genre, in its first line, separated by commas. Received: song",
+        ),
+        ("path,genre\na.wav,x\n ,y\n", "line 3: path is empty"),
         ("path,genre\na.wav,x|y\nb.wav,x|\n", "line 3: one of the genres 'x|' is empty"),
         ("path,genre\na.wav,x| |y\n", "line 2: one of the genres 'x| |y' is empty"),
         ("path,genre\na.wav,x\nb.wav,y\nc.wav,|\n", "line 4: one of the genres '|' is empty"),
-        ("path,genre\na.wav,x\na.wav,y\n", "line 3: the track 'a.wav' stands there twice"),
-        ("", "is not a UTF-8 CSV"),
+        ("path,genre\na.wav,x\na.wav,y\n", "line 3: the track 'a.wav' stands there twice, first in line 2"),
+        ("", "the file is empty"),
         ('path,genre\n"a.wav,x\n', "is not a UTF-8 CSV"),
     ],
 )
@@ -100,14 +102,12 @@ def test_a_bad_csv_names_file_line_and_way_out(params, tmp_path, text, said):
     assert "tracks.csv" in str(caught.value)
 
 
-def test_a_csv_in_another_encoding_is_an_error(params, tmp_path):
-    with pytest.raises(CatalogError, match="UTF-8"):
-        catalog.from_csv(csv(tmp_path, "path,genre\ncafé.wav,x\n", "latin-1"), params)
-
-
 def test_a_missing_file_of_a_csv_stays_in_the_table(params, tmp_path):
-    tracks = catalog.from_csv(csv(tmp_path, "path,genre\nnone.wav,x\n"), params)
-    assert "cannot be read as audio" in tracks["fault"][0]
+    with pytest.warns(UserWarning, match=rf"1 of 1 files are not there.*line 2: 'none.wav', .* {tmp_path}/none.wav"):
+        tracks = catalog.from_csv(csv(tmp_path, "path,genre\nnone.wav,x\n"), params)
+    assert (
+        tracks["fault"][0] == f"is not there: there is no such file in {tmp_path}. Correct the path, or leave it out."
+    )
     assert np.isnan(tracks["duration_seconds"][0])
 
 
@@ -119,19 +119,21 @@ def test_load_takes_a_path_and_refuses_the_rest(genre_folder, params, tmp_path):
         catalog.load(dataclasses.replace(params, dataset="gtzam"))
     shutil.copytree(genre_folder, tmp_path / "music")
     one = csv(tmp_path, "path,genre\nmusic/bass/bass.00000.wav,bass\n")
-    with pytest.raises(CatalogError, match="two or more"):
+    with pytest.raises(CatalogError, match=r"1 of 1 tracks can be used, all of the genre bass; .*two or more"):
         catalog.load(dataclasses.replace(params, dataset=str(one)))
     two = csv(tmp_path, "path,genre\nmusic/bass/bass.00000.wav,low|bass\n")
-    assert labels.genres_of(catalog.load(dataclasses.replace(params, dataset=str(two)))) == ["bass", "low"]
+    with pytest.warns(UserWarning, match="Too few usable tracks: bass 1, low 1"):
+        assert labels.genres_of(catalog.load(dataclasses.replace(params, dataset=str(two)))) == ["bass", "low"]
 
 
 def test_several_genres_are_read_in_any_order(params, tmp_path):
-    genres = ["rock|blues", " blues | rock ", "blues|rock|blues", "rock", " rock", "hip hop|rock", "Rock|rock"]
+    genres = ["rock|blues", " blues | rock ", "blues|rock|blues", "rock", " rock", "hip hop|rock", "rock|rock"]
     rows = "".join(f"{place}.wav,{genre}\n" for place, genre in enumerate(genres))
-    with_genres = catalog.from_csv(csv(tmp_path, "path,genre\n" + rows), params)
-    expected = ["blues|rock", "blues|rock", "blues|rock", "rock", "rock", "hip hop|rock", "Rock|rock"]
+    with pytest.warns(UserWarning, match="not there"):
+        with_genres = catalog.from_csv(csv(tmp_path, "path,genre\n" + rows), params)
+    expected = ["blues|rock", "blues|rock", "blues|rock", "rock", "rock", "hip hop|rock", "rock"]
     assert with_genres["genre"].tolist() == expected
-    assert labels.genres_of(with_genres) == ["Rock", "blues", "hip hop", "rock"]
+    assert labels.genres_of(with_genres) == ["blues", "hip hop", "rock"]
 
 
 def test_the_genres_of_a_catalog_with_one_each_are_its_genres(genre_folder, params):
@@ -171,7 +173,8 @@ def test_a_demo_comes_with_its_artists(params, tmp_path, monkeypatch, dataset, g
 
     monkeypatch.setattr(catalog, "CACHE", tmp_path)
     monkeypatch.setattr(demo, "render", render)
-    tracks = catalog.load(dataclasses.replace(params, dataset=dataset))
+    with pytest.warns(UserWarning, match="Too few usable tracks"):
+        tracks = catalog.load(dataclasses.replace(params, dataset=dataset))
     assert tracks["artist"].tolist() == ["The a", "The b"]
     assert tracks["genre"].tolist() == genres
     assert (tmp_path / dataset / "tracks.csv").is_file()  # each keeps to its own folder

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from genre_utils import catalog, download, gtzan
-from genre_utils.errors import CatalogError
+from genre_utils.errors import CatalogError, DownloadError
 
 INDEX = """## ## ## ##
 ## Please cite: someone
@@ -92,7 +92,7 @@ def test_without_the_lists_a_warning_says_what_stays_unknown(genre_folder, param
 
 
 def missing(name, home):
-    raise catalog.DownloadError(f"Could not fetch {name}. Bring it by hand: put it into {home}")
+    raise DownloadError(f"Could not fetch {name}. Bring it by hand: put it into {home}")
 
 
 def test_the_demo_set_is_not_taken_for_gtzan(genre_folder, params, tmp_path, monkeypatch):
