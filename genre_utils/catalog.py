@@ -91,10 +91,6 @@ def path_of(dataset: str) -> Path | None:
     ------
     CatalogError
         If it cannot be a path.
-
-    References
-    ----------
-    Notebook: 02_feature_extraction.
     """
     if dataset in DEMOS or dataset in download.REMOTES:
         return None
@@ -107,7 +103,12 @@ def path_of(dataset: str) -> Path | None:
 
 
 def absolute(dataset: str) -> str:
-    """The same data set for a reader in any folder: a path is made absolute, a name stays."""
+    """The same data set for a reader in any folder: a path is made absolute, a name stays.
+
+    References
+    ----------
+    Notebook: 02_feature_extraction.
+    """
     return str(path_of(dataset) or dataset)
 
 
@@ -125,6 +126,10 @@ def check(tracks: pd.DataFrame, dataset: str) -> None:
     ------
     CatalogError
         If the usable tracks are of fewer than two genres; the message has the commonest reasons.
+
+    References
+    ----------
+    Notebook: 01_eda, 02_feature_extraction.
     """
     sound = usable(tracks)
     if len(genres := genres_of(sound)) < 2:

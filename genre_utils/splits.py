@@ -167,13 +167,11 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
             f"({', '.join(SPLITS)}). Use protocol=artist otherwise."
         )
     each = one_a_row(chosen.assign(side=side))
-    lacking = [
-        f"{genre} in {split}" for genre, at in each.groupby("genre")["side"] for split in SPLITS if split not in {*at}
-    ]
-    if lacking:
+    there = {genre: {*sides} for genre, sides in each.groupby("genre")["side"]}
+    if lacking := [f"{genre} in {split}" for genre, sides in there.items() for split in SPLITS if split not in sides]:
         raise SplitError(
-            f"The given split has no usable track of {listed(lacking)}. Add tracks there, or leave these genres out: "
-            "exclude_genres."
+            "Every genre needs a usable track on each side of the given split. Received: none of "
+            f"{listed(lacking)}. Add tracks there, or leave these genres out: exclude_genres."
         )
     return of_segments(chosen, side, params)
 

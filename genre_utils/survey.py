@@ -44,11 +44,6 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
     fingerprints : dict of str to np.ndarray [shape=(band, frame), dtype=float32]
         By ``track_id``, of the same part: what :func:`genre_utils.audit.duplicates` compares.
 
-    Raises
-    ------
-    CatalogError
-        If what can be decoded is of fewer than two genres.
-
     References
     ----------
     Notebook: 01_eda.
@@ -65,7 +60,6 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
     fingerprints = {facts["track_id"]: fingerprint for facts, _, fingerprint in rows if fingerprint is not None}
     joined = tracks.merge(facts, on="track_id", how="left")
     joined["fault"] = joined["fault"].where(joined["fault"] != "", joined.pop("found").fillna(""))
-    catalog.check(joined, params.dataset)
     return joined, pd.DataFrame.from_dict(spectra, orient="index"), fingerprints
 
 

@@ -234,6 +234,8 @@ def test_a_terminal_is_not_told_what_to_do(tmp_path, capsys):
     for genre in ("one\x1b[2J", "two"):
         (tmp_path / genre).mkdir()
         (tmp_path / genre / "a\x1b]0;x\x07.wav").write_bytes(b"no music")
+        for number in range(3):
+            soundfile.write(tmp_path / genre / f"{number}.wav", np.ones(50_000) / 2, 8_000)
     assert __main__.main(["fetch", str(tmp_path)]) == 0
     assert __main__.main(["explore", str(tmp_path / "\x1b[2J")]) == 1
     printed = capsys.readouterr()
