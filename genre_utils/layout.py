@@ -74,7 +74,7 @@ def read(folder: Path, level: int = 0) -> Layout:
     bare = Counter[tuple[str, ...]]()
     for place, count in places.items():
         bare[without(place, split)] += count
-    place_of_genre = level - 1 if level else genre_level(bare, folder)
+    place_of_genre = level - 1 if level else genre_level(bare, folder, split)
     if place_of_genre is None or len({key(place[place_of_genre]) for place in bare if len(place) > place_of_genre}) < 2:
         raise CatalogError(nothing(folder, files, found, level))
     tracks, strays = [], []
@@ -90,7 +90,13 @@ def read(folder: Path, level: int = 0) -> Layout:
     depth = place_of_genre if split is None else min(split, place_of_genre)
     root = Path(os.path.commonpath({folder.joinpath(*file.relative_to(folder).parts[:depth]) for file, _, _ in tracks}))
     above = place_of_genre + (split is not None and split <= place_of_genre)
-    return Layout(root, tracks, strays, notes(folder, root, tracks, found, above))
+    said = notes(folder, root, tracks, found, above)
+    sides = {name for place in places for name in place if side_of(name)}
+    if level and {"train", "test"} <= set(map(side_of, sides)):
+        said.append(
+            f"{listed(sorted(sides))} are mixed, for genre_level={level} says that they are no sides of a split."
+        )
+    return Layout(root, tracks, strays, said)
 
 
 def without(place: tuple[str, ...], split: int | None) -> tuple[str, ...]:
@@ -114,13 +120,14 @@ def split_level(places: Iterable[tuple[str, ...]], folder: Path) -> int | None:
     return None
 
 
-def genre_level(places: Counter[tuple[str, ...]], folder: Path) -> int | None:
+def genre_level(places: Counter[tuple[str, ...]], folder: Path, split: int | None) -> int | None:
     """The first level with two or more folders that hold audio, or None; refused where it is not certain."""
     for level in range(max(map(len, places), default=0)):
         names = {place[level] for place in places if len(place) > level}
         if len({key(name) for name in names}) > 1:
             if doubt := doubts(places, level):
-                raise CatalogError(f"{folder}: which folders are the genres? {doubt} {ways_out(folder, level + 1)}")
+                at = level + 1 + (split is not None and split <= level)
+                raise CatalogError(f"{folder}: which folders are the genres? {doubt} {ways_out(folder, at)}")
             return level
     return None
 

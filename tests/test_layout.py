@@ -65,6 +65,14 @@ def test_a_split_on_disk_is_the_given_split(tmp_path, form, names):
     with_level = layout.read(tmp_path, 1 + form.split("/").index("{g}"))
     assert genres(with_level) == genres(found)  # the same tracks, mixed
     assert {side for *_, side in with_level.tracks} == {""}
+    assert "are mixed, for genre_level=" in with_level.notes[-1]
+
+
+def test_the_level_that_is_named_is_the_one_that_takes_these_folders_also_in_a_split(tmp_path):
+    made(tmp_path, [f"{side}/{year}/{i}.wav" for side in ("train", "test") for year in (2019, 2020) for i in range(2)])
+    with pytest.raises(CatalogError, match="--set genre_level=2 takes these"):
+        layout.read(tmp_path)
+    assert genres(layout.read(tmp_path, 2)) == {"2019": 4, "2020": 4}
 
 
 def test_what_a_side_holds_beside_its_genres_has_a_reason(tmp_path):
