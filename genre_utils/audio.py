@@ -27,6 +27,7 @@ SUFFIXES = containers.SUFFIXES | {
     ".8svx", ".aif", ".aifc", ".aiff", ".au", ".avr", ".bwf", ".caf", ".flac", ".mp1", ".mp2", ".mp3", ".mpga", ".nist",
     ".oga", ".ogg", ".opus", ".paf", ".pvf", ".rf64", ".sds", ".snd", ".sph", ".svx", ".voc", ".w64", ".wav", ".wave",
 }  # fmt: skip
+NOT_THERE = "is not there: no such file. Correct the path"
 SIGNS = {  # what is found under a name of music, by its first bytes
     b"<!doctype html": "a web page", b"<html": "a web page", b"<?xml": "XML", b"%pdf": "a PDF",
     b"version https://git-lfs": "a pointer of Git LFS, which `git lfs pull` replaces by the file",
@@ -240,7 +241,8 @@ def too_short(seconds: float, params: Params) -> str:
 def unreadable(path: str | Path, error: Exception) -> str:
     """The reason for a file that is not read."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return missing(path)
+        what = "is a link to a file that is not there. Mend the link" if os.path.islink(path) else NOT_THERE  # noqa: PTH114
+        return f"{what}, or leave it out."
     detail = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     with contextlib.suppress(OSError, ValueError):
         if os.path.isdir(path):  # noqa: PTH112  (a path may be text)
@@ -250,13 +252,3 @@ def unreadable(path: str | Path, error: Exception) -> str:
                 head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
             detail = next((f"it is {what}" for sign, what in SIGNS.items() if head.startswith(sign)), detail)
     return f"cannot be read as audio ({detail}). Replace it by a wav, flac, ogg or mp3 file, or leave it out."
-
-
-def missing(path: str | Path) -> str:
-    """The reason for a file that is not there: by its folder, so that many such files have the same."""
-    if os.path.islink(path):  # noqa: PTH114
-        return "is a link to a file that is not there. Mend the link, or leave it out."
-    above = Path(os.path.abspath(path)).parents  # noqa: PTH100  (resolve would follow links)
-    gone = [folder for folder in above if not os.path.isdir(folder)]  # noqa: PTH112
-    where = f"there is no folder {gone[-1]}" if gone else f"there is no such file in {above[0]}"
-    return f"is not there: {where}. Correct the path, or leave it out."

@@ -93,11 +93,8 @@ def test_what_is_not_audio_is_an_audio_error(tmp_path, params, content):
 
 def test_a_missing_file_is_an_audio_error(tmp_path, params):
     for path, said in (
-        (tmp_path / "none.wav", f"is not there: there is no such file in {tmp_path}. Correct the path"),
-        (
-            tmp_path / "no" / "where" / "none.wav",
-            f"is not there: there is no folder {tmp_path / 'no'}. Correct the path",
-        ),
+        (tmp_path / "none.wav", "is not there: no such file. Correct the path"),
+        (tmp_path / "no" / "where" / "none.wav", "is not there: no such file. Correct the path"),
         (tmp_path, "is a folder, and not a file"),
     ):
         for read in (audio.duration, lambda path: audio.load(path, params)):
