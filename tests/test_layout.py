@@ -54,6 +54,11 @@ def test_albums_of_a_part_of_the_tracks_do_not_take_them_away(tmp_path):
     assert found.root == tmp_path
 
 
+def test_albums_of_the_same_names_in_well_known_genres_leave_no_doubt(tmp_path):
+    names = [f"{g}/{a}/{i}.wav" for g in ("Blues", "Hip-Hop", "Électro") for a in ("live", "studio") for i in range(2)]
+    assert genres(layout.read(made(tmp_path, names))) == {"Blues": 4, "Hip-Hop": 4, "Électro": 4}
+
+
 @pytest.mark.parametrize("form", ["{side}/{g}/{i}.wav", "{g}/{side}/{i}.wav", "data/{side}/{g}/artist{i}/x.wav"])
 @pytest.mark.parametrize("names", [("train", "test"), ("Training", "valid", "test_set"), ("TRAIN", "dev", "eval")])
 def test_a_split_on_disk_is_the_given_split(tmp_path, form, names):
