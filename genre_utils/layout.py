@@ -81,8 +81,13 @@ def read(folder: Path, level: int = 0) -> Layout:
     for file in files:
         place = file.relative_to(folder).parts[:-1]
         names = without(place, split)
-        if len(names) <= place_of_genre or (split is not None and len(place) <= split):
+        if len(names) <= place_of_genre:
             strays.append(file)
+        elif split is not None and len(place) <= split:
+            raise CatalogError(
+                f"{folder} holds the sides of a split, and {file.relative_to(folder)} is of a genre and on no side. "
+                f"Move it to one. {ways_out(folder, place_of_genre + 1)}"
+            )
         else:
             tracks.append((file, names[place_of_genre], "" if split is None else side_of(place[split])))
     if len({side for _, _, side in tracks}) < 2:  # of what has a genre, all is on one side

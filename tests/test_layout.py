@@ -2,7 +2,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genre_utils import layout, tree
@@ -98,6 +98,10 @@ def test_what_a_side_holds_beside_its_genres_has_a_reason(tmp_path):
         ([f"{n:03}/{n}{i}.mp3" for n in range(3) for i in range(3)], "are numbers"),
         ([f"{n}/{n}{i}.mp3" for n in ("blues", "rock", "2019") for i in range(3)], "2019 are numbers"),
         ([f"{s}/{g}/1.wav" for s in ("train", "test", "mine") for g in "ab"], "beside them mine"),
+        (
+            [f"{g}/{s}/1.wav" for g in "ab" for s in ("train", "test")] + ["a/2.wav"],
+            "a/2.wav is of a genre and on no side",
+        ),
         ([f"M/Artist {a}/Album {b}/1.wav" for a in "ABC" for b in range(2)], "Artist A, Artist B, Artist C differ"),
     ],
 )
@@ -111,6 +115,7 @@ def test_what_is_not_certain_is_refused_with_every_way_out(tmp_path, names, said
     assert len(found.tracks) + len(found.strays) == len(names)
 
 
+@settings(max_examples=200)
 @given(
     st.lists(
         st.lists(st.sampled_from(["blues", "pop", "a", "b", "train", "test", "x1", "x2", "12"]), max_size=4),
