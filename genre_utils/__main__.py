@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     look.add_argument("--out", type=Path, metavar="DIR", help="of the page (default: in the run folder)")
     fetch = commands.add_parser("fetch", help="fetch or make a data set, and say what is in it")
     fetch.add_argument("dataset", help="demo, demo-mixed, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    fetch.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as of run: genre_level=2")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "run":
@@ -85,7 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
         elif chosen.command == "explore":
             explore(chosen.run, chosen.against, chosen.single_file, chosen.out)
         else:
-            fetched(catalog.load(Params(dataset=chosen.dataset)))
+            from genre_utils import profiles
+
+            values = profiles.checked({"dataset": chosen.dataset}, chosen.set, Params().to_mapping())
+            fetched(catalog.load(Params.from_mapping(values)))
     except GenreUtilsError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

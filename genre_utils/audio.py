@@ -24,7 +24,16 @@ RATES_HZ = range(1_000, 1_000_001)  # of music; at 1 Hz a small file would last 
 LOUDEST = 2.0**31  # what a converter leaves that forgot to scale; the power of much more is infinite
 MOST_TAGS = 8  # ID3, before the sound
 SUFFIXES = containers.SUFFIXES | {
-    ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav",
+    ".8svx", ".aif", ".aifc", ".aiff", ".au", ".avr", ".bwf", ".caf", ".flac", ".mp1", ".mp2", ".mp3", ".mpga", ".nist",
+    ".oga", ".ogg", ".opus", ".paf", ".pvf", ".rf64", ".sds", ".snd", ".sph", ".svx", ".voc", ".w64", ".wav", ".wave",
+}  # fmt: skip
+NOT_THERE = "is not there: no such file. Correct the path"
+SIGNS = {  # what is found under a name of music, by its first bytes
+    b"<!doctype html": "a web page", b"<html": "a web page", b"<?xml": "XML", b"%pdf": "a PDF",
+    b"version https://git-lfs": "a pointer of Git LFS, which `git lfs pull` replaces by the file",
+    b"pk\3\4": "a zip archive", b"\x1f\x8b": "a gzip archive", b"rar!": "a RAR archive", b"7z\xbc\xaf": "a 7z archive",
+    b"\xff\xd8\xff": "a picture", b"\x89png": "a picture", b"gif8": "a picture", b"#extm3u": "a playlist",
+    b"mthd": "MIDI: notes and no sound",
 }  # fmt: skip
 
 
@@ -56,7 +65,7 @@ def duration(path: str | Path) -> float:
             raise OSError(f"its header promises {seconds:.0f} s, which so few bytes cannot hold")
         return seconds
     except (OSError, RuntimeError, ValueError) as error:
-        raise AudioError(path, unreadable(error)) from error
+        raise AudioError(path, unreadable(path, error)) from error
 
 
 def promised(path: str | Path) -> float:
@@ -147,7 +156,7 @@ def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterat
                 resampler = resampler or soxr.ResampleStream(rate_hz, params.sample_rate_hz, 1, quality="HQ")
             yield resampler.resample_chunk(mono, last) if resampler else mono
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
-        raise AudioError(path, unreadable(error)) from error
+        raise AudioError(path, unreadable(path, error)) from error
 
 
 def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarray, int, bool]]:
@@ -229,7 +238,17 @@ def too_short(seconds: float, params: Params) -> str:
     )
 
 
-def unreadable(error: Exception) -> str:
+def unreadable(path: str | Path, error: Exception) -> str:
     """The reason for a file that is not read."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        what = "is a link to a file that is not there. Mend the link" if os.path.islink(path) else NOT_THERE  # noqa: PTH114
+        return f"{what}, or leave it out."
     detail = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.isdir(path):  # noqa: PTH112  (a path may be text)
+            return "is a folder, and not a file. Name a file in it, or leave it out."
+        if stat.S_ISREG(Path(path).stat().st_mode):
+            with Path(path).open("rb") as file:
+                head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+            detail = next((f"it is {what}" for sign, what in SIGNS.items() if head.startswith(sign)), detail)
     return f"cannot be read as audio ({detail}). Replace it by a wav, flac, ogg or mp3 file, or leave it out."

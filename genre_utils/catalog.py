@@ -1,16 +1,16 @@
 """A data set is a table of tracks: where they are, what they are, and what is wrong with them."""
 
-import itertools
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from genre_utils import audio, demo, download, gtzan
-from genre_utils.errors import AudioError, CatalogError, DownloadError, warn
-from genre_utils.labels import genres_of, in_order
-from genre_utils.params import Params
-from genre_utils.paths import CACHE, PROJECT
+from genre_utils import audio, demo, download, gtzan, labels, layout, tables
+from genre_utils.errors import AudioError, CatalogError, by_reason, listed, warn
+from genre_utils.labels import SEPARATOR, genres_of, in_order, one_a_row
+from genre_utils.params import SPLITS, Params
+from genre_utils.paths import CACHE
 
 DEMOS = ("demo", "demo-mixed")
 COLUMNS = ["track_id", "path", "genre", "artist", "title", "published_split", "fault", "duration_seconds"]
@@ -24,51 +24,135 @@ def load(params: Params) -> pd.DataFrame:
     ----------
     params : Params
         ``dataset`` is ``demo``, ``demo-mixed`` (half of its tracks in two genres), ``gtzan-mini``, ``gtzan``, the
-        path of a folder with one folder a genre, or the path of a CSV with the columns ``path`` and ``genre``.
+        path of a folder with one folder a genre, or the path of a CSV with the columns ``path`` and ``genre``; a
+        relative one begins at the caller's folder. ``exclude_genres`` are left out.
 
     Returns
     -------
     pd.DataFrame
         ``track_id, path, genre, artist, title, published_split, fault, duration_seconds``, sorted by
         ``track_id``, which is the path below the data set's folder. A bad file stays in it, with its ``fault``
-        filled in; unknown texts are "". A track of several genres has them in order, as ``blues|rock``. GTZAN's
-        artists, titles and split are joined from published lists.
+        filled in, also one without a genre; unknown texts are "". A track of several genres has them in order, as
+        ``blues|rock``. GTZAN's artists, titles and split are joined from published lists.
 
     Raises
     ------
     CatalogError
-        If there is no such data set, or it holds fewer than two genres.
+        If there is no such data set, it cannot be read with certainty, or its usable tracks are of fewer than two
+        genres.
     DownloadError
         If it could not be fetched; the message says how to bring it by hand.
+
+    Warns
+    -----
+    UserWarning
+        Of genres with no or too few usable tracks, and of all that is left out or not read as it is written.
 
     References
     ----------
     Paper, II.A. Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits,
     06_beyond_the_paper.
     """
+    path = path_of(params.dataset)
     if params.dataset in DEMOS:
         folder = demo.render(CACHE / params.dataset, *demo.SIZES[params.dataset], mixed=params.dataset == DEMOS[1])
         tracks = from_csv(folder / "tracks.csv", params)
-    elif params.dataset in download.REMOTES:
+    elif path is None:
         tracks = from_remote(download.REMOTES[params.dataset], params)
+    elif path.is_dir():
+        tracks = from_folder(path, params)
+    elif path.is_file() and path.suffix.lower() in tables.SUFFIXES:
+        tracks = from_csv(path, params)
     else:
-        try:
-            path = (PROJECT / Path(params.dataset).expanduser()).resolve()
-            is_folder, is_file = path.is_dir(), path.is_file()
-        except (OSError, RuntimeError, ValueError) as error:  # too long, a home that nobody has, a NUL
-            raise CatalogError(f"No data set {params.dataset[:99]!r}: it cannot be a path ({error!s:.99}).") from error
-        if is_folder:
-            tracks = from_folder(path, params)
-        elif is_file and path.suffix.lower() == ".csv":
-            tracks = from_csv(path, params)
-        else:
-            raise CatalogError(
-                f"No data set {params.dataset!r}. It must be {', '.join([*DEMOS, *download.REMOTES])}, an "
-                f"existing folder that holds one folder a genre, or an existing .csv. Looked at: {path}"
-            )
-    if len(genres_of(tracks)) < 2:
-        raise CatalogError(f"{params.dataset} holds the genres {genres_of(tracks)}; a classifier needs two or more.")
+        raise CatalogError(
+            f"No data set {params.dataset!r}. It must be {', '.join([*DEMOS, *download.REMOTES])}, an "
+            f"existing folder that holds one folder a genre, or an existing .csv. Looked at: {path}"
+        )
+    tracks = labels.without(tracks, params.exclude_genres)
+    check(tracks, params.dataset)
+    tell_of_few(tracks)
     return tracks
+
+
+def path_of(dataset: str) -> Path | None:
+    """The path that ``dataset`` is, from the caller's folder; None if it is the name of a data set.
+
+    Parameters
+    ----------
+    dataset : str
+        As ``Params.dataset``. Only the very name is one: ``gtzan/`` and ``./gtzan`` are folders.
+
+    Returns
+    -------
+    Path or None
+        Absolute.
+
+    Raises
+    ------
+    CatalogError
+        If it cannot be a path.
+    """
+    if dataset in DEMOS or dataset in download.REMOTES:
+        return None
+    try:
+        path = Path(dataset).expanduser().resolve()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a home that nobody has, a NUL
+        raise CatalogError(f"No data set {dataset[:99]!r}: it cannot be a path ({error!s:.99}).") from error
+    return path
+
+
+def absolute(dataset: str) -> str:
+    """The same data set for a reader in any folder: a path is made absolute, a name stays.
+
+    References
+    ----------
+    Notebook: 02_feature_extraction.
+    """
+    return str(path_of(dataset) or dataset)
+
+
+def check(tracks: pd.DataFrame, dataset: str) -> None:
+    """Refuse a catalog of which too little can be used.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        With the faults that are known so far.
+    dataset : str
+        Its name, for the message.
+
+    Raises
+    ------
+    CatalogError
+        If the usable tracks are of fewer than two genres; the message has the commonest reasons.
+
+    References
+    ----------
+    Notebook: 01_eda, 02_feature_extraction.
+    """
+    sound = usable(tracks)
+    if len(genres := genres_of(sound)) < 2:
+        why = by_reason(*(faults(tracks)[column] for column in ("track_id", "fault")))
+        what = f", all of the genre {genres[0]}" if genres else ""
+        told = f"{len(sound)} of {len(tracks)} tracks can be used{what}" if len(tracks) else "there is no track"
+        raise CatalogError("\n".join([f"{dataset}: {told}; a classifier needs two or more genres.", *why]))
+
+
+def tell_of_few(tracks: pd.DataFrame) -> None:
+    """Warn of genres that have no usable track, or too few for a split."""
+    counts = one_a_row(usable(tracks))["genre"].value_counts()
+    few = {genre: counts.get(genre, 0) for genre in genres_of(tracks) if counts.get(genre, 0) < len(SPLITS)}
+    for genre in (genre for genre, count in few.items() if not count):
+        bad = one_a_row(tracks).query("genre == @genre")
+        first = by_reason(bad["track_id"], bad["fault"])[0]
+        warn(f"The genre {genre} is left out, for none of its {len(bad)} tracks can be used. {first}")
+    if scarce := [genre for genre, count in few.items() if count]:
+        warn(
+            f"Too few usable tracks: {listed(f'{genre} {few[genre]}' for genre in scarce)}. A split needs "
+            f"{len(SPLITS)} or more of each genre, for {', '.join(SPLITS)}. Add tracks, or leave these genres out: "
+            f'--set "exclude_genres={SEPARATOR.join(scarce)}"'
+        )
 
 
 def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
@@ -88,7 +172,7 @@ def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
     """
     home = download.data_home()
     candidates = [home / remote.name, *(home / name for name in FOLDERS_IN_A_HOME)]
-    present = next((folder for folder in candidates if genre_root(folder)), None)
+    present = next(filter(holds_genres, candidates), None)
     folder = present or download.fetch(remote, home)
     tracks = from_folder(folder, params)
     if len(tracks) != remote.tracks:
@@ -100,75 +184,51 @@ def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
 
 
 def from_folder(folder: Path, params: Params) -> pd.DataFrame:
-    """The catalog of a folder that holds one folder a genre, at the top or up to three levels down.
+    """The catalog of a folder that holds one folder a genre, at the top or further down.
 
     Parameters
     ----------
     folder : Path
-        For instance GTZAN's ``genres``, or a folder that holds it.
+        For instance GTZAN's ``genres``, or a folder that holds it. See :func:`layout.read` for the rule.
     params : Params
-        Says how short is too short.
+        ``genre_level``, and how short is too short.
 
     Returns
     -------
     pd.DataFrame
-        See :func:`load`.
+        See :func:`load`. Audio files that lie in no genre's folder are in it, with that as their ``fault``. Folders
+        that are the sides of a split give ``published_split``.
 
     Raises
     ------
     CatalogError
-        If there are no two folders with audio files side by side.
+        If there are no two folders with audio side by side, or which are the genres is not certain.
+
+    Warns
+    -----
+    UserWarning
+        Of what is left out, and of how the folder is read where tracks lie deeper or it is split already.
     """
-    root = genre_root(folder)
-    if root is None:
+    found = layout.read(folder, params.genre_level)
+    if nameless := [genre for _, genre, _ in found.tracks if not in_order(genre)]:
         raise CatalogError(
-            f"{folder} holds no folder of genre folders. Expected: {folder}/<genre>/<track>.wav for two or more genres "
-            f"({', '.join(sorted(audio.SUFFIXES))}). Or describe the tracks in a CSV with the columns path and genre."
+            f"{found.root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates."
         )
-    files = [(genre.name, file) for genre in visible(root) if genre.is_dir() for file in visible(genre)]
-    if nameless := [genre for genre, _ in files if not in_order(genre)]:
-        raise CatalogError(f"{root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates.")
-    others = [file for _, file in files if not is_audio(file)]
-    for why, found in (
-        ("folders inside a genre's", [path for path in others if path.is_dir()]),
-        ("not audio by their suffix", [path for path in others if not path.is_dir()]),
-    ):
-        if found:
-            names = ", ".join(str(path.relative_to(root)) for path in found[:3])
-            warn(f"{len(found)} left out under {root}, {why}: {names}{', …' if len(found) > 3 else ''}")
+    for note in found.notes:
+        warn(note)
+    stray = "lies in no genre's folder. Move it into one, or leave it out."
+    rows = [(file, in_order(genre), side, "") for file, genre, side in found.tracks]
+    rows += [(file, "", "", stray) for file in found.strays]
+    names = [Path(os.path.relpath(file, found.root)).as_posix() for file, *_ in rows]
+    columns = ("track_id", "path", "genre", "published_split", "fault")
     tracks = table(
-        [
-            {"track_id": file.relative_to(root).as_posix(), "path": file, "genre": in_order(genre)}
-            for genre, file in files
-            if is_audio(file)
-        ],
-        params,
+        (dict(zip(columns, (name, *row), strict=True)) for name, row in zip(names, rows, strict=True)), params
     )
-    is_demo = (root / demo.LABEL).exists()  # its files are named alike
-    return with_published_lists(tracks) if gtzan.is_gtzan(tracks) and not is_demo else tracks
-
-
-def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
-    """GTZAN's tracks with their artists, titles and fault-filtered split, fetched if need be.
-
-    Parameters
-    ----------
-    tracks : pd.DataFrame
-        Named as GTZAN names its clips.
-
-    Returns
-    -------
-    pd.DataFrame
-        The same tracks; as they were, with a warning, if the lists can neither be found nor fetched.
-    """
-    home = download.data_home()
-    try:
-        artists = gtzan.read_artists(download.fetch_list(gtzan.ARTISTS, home))
-        filtered = gtzan.read_filtered([download.fetch_list(name, home) for name in gtzan.SPLIT_OF])
-    except DownloadError as error:
-        warn(f"GTZAN's artists and published split stay unknown. {error}")
+    is_demo = (found.root / demo.LABEL).exists()  # its files are named alike
+    if is_demo or not gtzan.is_gtzan(tracks[tracks["genre"] != ""]):
         return tracks
-    return gtzan.described(tracks, artists, filtered)
+    known, own = gtzan.with_published_lists(tracks), tracks["published_split"]
+    return known.assign(published_split=own) if own.any() else known
 
 
 def from_csv(path: Path, params: Params) -> pd.DataFrame:
@@ -177,62 +237,41 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        UTF-8, with the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known
-        ``artist``, ``title``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track
-        are separated by ``|``; blanks around them, their order and repetitions do not matter.
+        With the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known ``artist``,
+        ``title``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track are separated
+        by ``|``; blanks around them, their order and repetitions do not matter. What else is read: docs/data.md.
     params : Params
         Says how short is too short.
 
     Returns
     -------
     pd.DataFrame
-        See :func:`load`.
+        See :func:`load`. A track without a genre is in it, with that as its ``fault``.
 
     Raises
     ------
     CatalogError
-        If it cannot be parsed, lacks a column, leaves a path or a genre empty, or names a track twice.
+        If it cannot be parsed, lacks a column, leaves a path empty, names a file twice, or can be read in two ways.
+
+    Warns
+    -----
+    UserWarning
+        Of what is not written as above and how it is read, and of files that are not there.
     """
-    try:
-        # No header: pandas would take a first column too many for an index, and rename the second of a name
-        cells = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:  # a wrong encoding is a ValueError too
-        raise CatalogError(f"{path} is not a UTF-8 CSV with a header line ({error}).") from error
-    names = cells.iloc[0].tolist()
-    if not {"path", "genre"} <= {*names}:
-        raise CatalogError(f"{path} needs the columns path and genre. Received: {', '.join(names)}.")
-    if several := [column for column in COLUMNS if names.count(column) > 1]:
-        raise CatalogError(f"{path} has the column {several[0]} more than once. Remove all but one.")
-    rows = cells[1:].set_axis(names, axis=1).reset_index(drop=True)
-    for column in ("path", "genre"):
-        empty = rows.index[rows[column].str.strip() == ""]
-        if len(empty):
-            raise CatalogError(f"{path}, line {empty[0] + 2}: {column} is empty. Fill it in or remove the line.")
-    ordered = rows["genre"].map(in_order)
-    nameless = rows.index[ordered == ""]
-    if len(nameless):
-        raise CatalogError(
-            f"{path}, line {nameless[0] + 2}: one of the genres {rows['genre'][nameless[0]]!r} is empty. "
-            "Separate several as blues|rock, without a | at either end."
-        )
-    rows = rows.assign(track_id=rows.get("track_id", rows["path"]), genre=ordered)
-    rows["path"] = [path.parent / file for file in rows["path"]]
-    twice = rows.index[rows["track_id"].duplicated()]
-    if len(twice):
-        raise CatalogError(
-            f"{path}, line {twice[0] + 2}: the track {rows['track_id'][twice[0]]!r} stands there twice. "
-            "Remove one line, or tell them apart in a column track_id."
-        )
-    return table(rows[rows.columns.intersection(COLUMNS)].to_dict("records"), params)
+    rows, notes = tables.read(path)
+    for note in notes:
+        warn(note)
+    return table(rows, params)
 
 
-def table(rows: list[dict], params: Params) -> pd.DataFrame:
+def table(rows: Iterable[dict], params: Params) -> pd.DataFrame:
     """Fill in what the files' headers say: duration and fault.
 
     Parameters
     ----------
     rows : list of dict
-        ``track_id``, ``path``, ``genre`` and, if known, ``artist``, ``title`` and ``published_split``.
+        ``track_id``, ``path``, ``genre`` and, if known, ``artist``, ``title``, ``published_split``, and a ``fault``
+        with which the file is not looked at.
     params : Params
         Says how short is too short.
 
@@ -241,20 +280,32 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
     pd.DataFrame
         See :func:`load`.
     """
+    rows = list(rows)
+    genres, notes = labels.unified(row["genre"] for row in rows)
+    for note in notes:
+        warn(note)
     checked = []
-    for given in rows:
+    for given, genre in zip(rows, genres, strict=True):
         row = {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in given.items()}
+        seconds, fault = float("nan"), row.get("fault", "")
         try:
             if row["path"] != str(given["path"]) or "\r" in row["path"]:
                 raise AudioError(row["path"], "has a name that no table holds: not UTF-8, or in two lines. Rename it.")
-            seconds, fault = audio.duration(row["path"]), ""
-            if not params.segments_in(seconds):
-                fault = audio.too_short(seconds, params)
+            if not fault:
+                seconds = audio.duration(row["path"])
+                fault = "" if params.segments_in(seconds) else audio.too_short(seconds, params)
         except AudioError as error:
-            seconds, fault = float("nan"), error.reason
+            fault = error.reason
         blank = {"artist": "", "title": "", "published_split": ""}
-        checked.append(blank | row | {"fault": fault, "duration_seconds": seconds})
+        checked.append(blank | row | {"genre": genre, "fault": fault, "duration_seconds": seconds})
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
+
+
+def summary(tracks: pd.DataFrame) -> str:
+    """How many tracks of which genre, and how many of all have a fault, in a line."""
+    counts = one_a_row(tracks)["genre"].value_counts().sort_index()
+    told = ", ".join(f"{genre} {count}" for genre, count in counts.items())
+    return f"{len(tracks)} tracks ({told}), {len(faults(tracks))} with a fault"
 
 
 def usable(tracks: pd.DataFrame) -> pd.DataFrame:
@@ -297,23 +348,9 @@ def faults(tracks: pd.DataFrame) -> pd.DataFrame:
     return tracks.loc[tracks["fault"] != "", ["track_id", "genre", "fault"]].reset_index(drop=True)
 
 
-def genre_root(folder: Path) -> Path | None:
-    """The folder whose folders hold the audio: breadth first, at most three levels down."""
-    level = [folder] if folder.is_dir() else []
-    for _ in range(4):
-        for root in level:
-            genres = (genre for genre in visible(root) if genre.is_dir() and any(map(is_audio, visible(genre))))
-            if len(list(itertools.islice(genres, 2))) == 2:
-                return root
-        level = [child for root in level for child in visible(root) if child.is_dir()]
-    return None
-
-
-def visible(folder: Path) -> Iterator[Path]:
-    """Entries in order, without hidden ones (``._*`` of macOS among them) and its ``__MACOSX``."""
-    return (path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "__MACOSX")))
-
-
-def is_audio(path: Path) -> bool:
-    """Whether the name says that it is one."""
-    return path.suffix.lower() in audio.SUFFIXES and not path.is_dir()
+def holds_genres(folder: Path) -> bool:
+    """Whether a folder can be read as a data set."""
+    try:
+        return bool(layout.read(folder).tracks)
+    except CatalogError:
+        return False

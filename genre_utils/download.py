@@ -17,6 +17,7 @@ from genre_utils.paths import PROJECT
 from genre_utils.progress import HEADLESS, SECONDS_BETWEEN_SIGNS, sign
 from genre_utils.unpack import unpack
 
+HOME = "GENRE_DATA_HOME"  # names the folder where data lives
 RETRIES = 2  # pooch waits 1 s, then 2 s: enough for a hiccup, short enough for a dead host
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 2**18  # pooch's own 1 kB would flush the disk a million times for gtzan
@@ -92,7 +93,7 @@ REMOTES = {
 
 def data_home() -> Path:
     """Where data lives: ``GENRE_DATA_HOME``, or ``data`` in the project's root; always absolute."""
-    return Path(os.environ.get("GENRE_DATA_HOME") or PROJECT / "data").expanduser().resolve()
+    return Path(os.environ.get(HOME) or PROJECT / "data").expanduser().resolve()
 
 
 def fetch(remote: Remote, home: Path) -> Path:

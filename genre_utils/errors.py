@@ -78,6 +78,13 @@ def warn(text: str, stacklevel: int = 2) -> None:
     warnings.warn(text, GenreUtilsWarning, stacklevel=stacklevel + 1)
 
 
+def listed(names: Iterable[str]) -> str:
+    """The first ``NAMED`` of some names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - NAMED:,} more" if len(every) > NAMED else ""
+    return ", ".join(every[:NAMED]) + more
+
+
 def by_reason(names: Iterable[str], reasons: Iterable[str], whole: str | Path = "") -> list[str]:
     """What is wrong with many files, in a few lines: one a reason, the most frequent first.
 
@@ -106,11 +113,9 @@ def by_reason(names: Iterable[str], reasons: Iterable[str], whole: str | Path = 
         kinds[tuple(pieces[::2])].append((name, pieces))
     lines, left, most = [], 0, sorted(kinds.values(), key=len, reverse=True)
     for kind in most[:NAMED]:
-        first = ", ".join(name for name, _ in kind[:NAMED])
-        more = f" and {len(kind) - NAMED:,} more" if len(kind) > NAMED else ""
         columns = [list(set(column)) for column in zip(*(pieces for _, pieces in kind), strict=True)]
         reason = "".join(c[0] if len(c) == 1 else f"{min(c, key=float)} to {max(c, key=float)}" for c in columns)
-        lines.append(f"{first}{more}: {reason}")
+        lines.append(f"{listed(name for name, _ in kind)}: {reason}")
         left += max(0, len(kind) - NAMED)
     if others := sum(map(len, most[NAMED:])):
         lines.append(f"{others:,} more, for {len(most) - NAMED:,} other reasons")

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from genre_utils.errors import CatalogError
+from genre_utils import download
+from genre_utils.errors import CatalogError, DownloadError, warn
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 CLIP = re.compile(rf"((?:{'|'.join(GENRES)})\.\d{{5}})(?:\.\w+)?")
@@ -115,3 +116,26 @@ def described(tracks: pd.DataFrame, artists: pd.DataFrame, filtered: pd.Series) 
     clips = tracks["track_id"].map(clip_of)
     known = artists.reindex(clips).fillna("").set_index(tracks.index)
     return tracks.assign(**known, published_split=clips.map(filtered).fillna("").to_numpy())
+
+
+def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
+    """GTZAN's tracks with their artists, titles and fault-filtered split, fetched if need be.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        Named as GTZAN names its clips.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same tracks; as they were, with a warning, if the lists can neither be found nor fetched.
+    """
+    home = download.data_home()
+    try:
+        artists = read_artists(download.fetch_list(ARTISTS, home))
+        filtered = read_filtered([download.fetch_list(name, home) for name in SPLIT_OF])
+    except DownloadError as error:
+        warn(f"GTZAN's artists and published split stay unknown. {error}")
+        return tracks
+    return described(tracks, artists, filtered)

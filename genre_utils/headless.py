@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from genre_utils import cluster, disk, execution, preflight, profiles, provenance, report
+from genre_utils import cluster, disk, download, execution, preflight, profiles, provenance, report
 from genre_utils.errors import DiskError, ParamsError, RunError
 from genre_utils.paths import CACHE, RUNS
 from genre_utils.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
@@ -123,13 +123,15 @@ def asked(made: dict[str, Any]) -> list[Path]:
 
 
 def ready(values: dict[str, Any], wanted: list[Path], runs: Path, dask: str | None, screen: Screen) -> None:
-    """Refuse what cannot end well, before anything starts."""
+    """Refuse what cannot end well, before anything starts; ``values`` get what the data set decides."""
+    if os.environ.get(download.HOME):
+        os.environ[download.HOME] = str(download.data_home())  # the kernels are in another folder
     if dask:
         with cluster.connected(dask, CACHE):
             os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
     with screen.showing("data set"):
         known = {name: value for path in wanted for name, value in profiles.parameters_of(path).items()}
-        preflight.check(known | values, {number_of(path) for path in wanted}, runs)
+        values |= preflight.check(known | values, {number_of(path) for path in wanted}, runs)
     screen.end()
 
 

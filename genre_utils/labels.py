@@ -1,17 +1,70 @@
 """The genres of a track in one text, ``blues|rock``, and what networks and splits make of them."""
 
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
-from genre_utils.errors import CatalogError
+from genre_utils.errors import CatalogError, listed, warn
+from genre_utils.params import unknown_name
 
 SEPARATOR = "|"
 
 
+def key(name: str) -> str:
+    """What two spellings of one genre have in common, whatever their case, blanks and Unicode form."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
+
+
+def letters(name: str) -> str:
+    """The letters and digits of a name alone: what Hip-Hop and hip hop have in common, which may be one genre."""
+    return "".join(filter(str.isalnum, key(name)))
+
+
 def in_order(genre: str) -> str:
     """Genres without blanks around them, in the order of the alphabet, each once; "" if one of them is empty."""
-    names = sorted({name.strip() for name in genre.split(SEPARATOR)})
+    names = sorted({" ".join(unicodedata.normalize("NFC", name).split()) for name in genre.split(SEPARATOR)})
     return SEPARATOR.join(names) if all(names) else ""
+
+
+def unified(genres: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The same genres, each in one spelling: the most frequent one, of equally frequent ones the last by code point.
+
+    Parameters
+    ----------
+    genres : iterable of str
+        One a track: ``rock``, or ``blues|rock``. Names that differ in case, blanks and Unicode form are one.
+
+    Returns
+    -------
+    genres : list of str
+        As many, in order.
+    notes : list of str
+        What has become one, and what differs in signs alone and has not.
+    """
+    every = [genre.split(SEPARATOR) for genre in genres]
+    counts = Counter(name for names in every for name in names)
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(counts, key=lambda name: (counts[name], name), reverse=True):
+        spellings.setdefault(key(name), []).append(name)
+    joined = [SEPARATOR.join(sorted({spellings[key(name)][0] for name in names})) for names in every]
+    notes = []
+    for first, *others in spellings.values():
+        if others:
+            told = ", ".join(f"{name!r} {counts[name]}" for name in (first, *others))
+            notes.append(f"One genre in several spellings is read as {first!r}: {told}.")
+    alike: dict[str, list[str]] = {}
+    for first, *_ in spellings.values():
+        alike.setdefault(letters(first) or first, []).append(first)
+    notes += [
+        f"{' and '.join(map(repr, names))} differ in signs alone and are taken for {len(names)} genres. Give them one "
+        "name if they are one."
+        for names in alike.values()
+        if len(names) > 1
+    ]
+    return joined, notes
 
 
 def genres_of(tracks: pd.DataFrame) -> list[str]:
@@ -20,7 +73,7 @@ def genres_of(tracks: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     tracks : pd.DataFrame
-        With ``genre``; several of one track are separated by ``|``.
+        With ``genre``; several of one track are separated by ``|``; "" is a track of which none is known.
 
     Returns
     -------
@@ -31,7 +84,47 @@ def genres_of(tracks: pd.DataFrame) -> list[str]:
     ----------
     Notebook: 01_eda, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
     """
-    return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR)})
+    return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR) if label})
+
+
+def without(tracks: pd.DataFrame, names: str) -> pd.DataFrame:
+    """A catalog without some genres; a track of several stays with those that are left.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+    names : str
+        Genres, separated by ``|``, or by commas where that is no genre's name; "" is none.
+
+    Returns
+    -------
+    pd.DataFrame
+        Fewer rows, same columns.
+
+    Raises
+    ------
+    CatalogError
+        If there is no such genre.
+
+    Warns
+    -----
+    UserWarning
+        Of how many tracks are left out.
+    """
+    known = {key(genre): genre for genre in genres_of(tracks)}
+    parts = [part for part in names.split(SEPARATOR) if part.strip()]
+    out = {one for part in parts for one in ([part] if key(part) in known else part.split(","))}
+    if unknown := sorted(name for name in out if key(name) not in known):
+        hint = unknown_name(unknown[0].strip(), known.values()).replace("parameter", "genre")
+        raise CatalogError(f"exclude_genres: {hint}")
+    if not out:
+        return tracks
+    gone = {known[key(name)] for name in out}
+    left = tracks["genre"].map(lambda g: SEPARATOR.join(name for name in g.split(SEPARATOR) if name not in gone))
+    dropped = (left == "") & (tracks["genre"] != "")
+    warn(f"{dropped.sum()} of {len(tracks)} tracks are left out by exclude_genres: {listed(sorted(gone))}.")
+    return tracks.assign(genre=left)[~dropped].reset_index(drop=True)
 
 
 def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:
@@ -45,13 +138,14 @@ def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Its genres are those of :func:`genres_of`; a track of one genre has one row, as before.
+        Its genres are those of :func:`genres_of`; a track of one genre has one row, as before, one of none has none.
 
     References
     ----------
     Notebook: 01_eda, 02_feature_extraction.
     """
-    return tracks.assign(genre=tracks["genre"].str.split(SEPARATOR)).explode("genre", ignore_index=True)
+    known = tracks[tracks["genre"] != ""]
+    return known.assign(genre=known["genre"].str.split(SEPARATOR)).explode("genre", ignore_index=True)
 
 
 def chance(tracks: pd.DataFrame) -> float:
@@ -71,7 +165,7 @@ def chance(tracks: pd.DataFrame) -> float:
     ----------
     Notebook: 01_eda, 05_honest_splits.
     """
-    return float(one_a_row(tracks)["genre"].value_counts().max() / len(tracks))
+    return float(one_a_row(tracks)["genre"].value_counts().max() / (tracks["genre"] != "").sum())
 
 
 def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:

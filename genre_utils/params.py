@@ -31,6 +31,8 @@ class Params:
     """
 
     dataset: str = "gtzan"  # demo, demo-mixed, gtzan-mini, gtzan, a folder of genre folders, or a CSV
+    genre_level: int = 0  # the genres are the folders so many levels below that folder; 0 finds them
+    exclude_genres: str = ""  # left out of the data set, as podcast|speech
     seed: int = 0  # splits, weights, shuffling, dropout, intervals
 
     # II.B.1 and II.B.2: segments and log-mel
@@ -88,6 +90,7 @@ class Params:
     def __post_init__(self) -> None:
         rules = {
             "dataset": (self.dataset != "", "must not be empty"),
+            "genre_level": (0 <= self.genre_level <= 99, "must be 0 (find it) to 99"),
             "seed": (0 <= self.seed < 2**31, "must be in [0, 2**31)"),
             "sample_rate_hz": (0 < self.sample_rate_hz <= 1_000_000, "must be above 0, at most 1,000,000"),
             "segment_seconds": (

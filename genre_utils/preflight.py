@@ -1,6 +1,7 @@
 """What can be known before a run's first notebook starts, so that hours of work do not end in it."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ MEDIA_BYTES = 150_000  # of a track in the explorer: 30 s of Vorbis and its spec
 ROOM_BYTES = 50_000_000  # executed notebooks, figures, tables
 
 
-def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> None:
+def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str, Any]:
     """Refuse a run that cannot end well; the data set is made or fetched, if it is not there yet.
 
     Parameters
@@ -29,6 +30,11 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> None:
         Of the notebooks that will run.
     runs : Path
         Where the run folder will be.
+
+    Returns
+    -------
+    dict
+        Names and values that the data set decides: the protocol, if it is split already.
 
     Raises
     ------
@@ -47,21 +53,27 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> None:
         if values[name] not in MODELS:
             raise ParamsError(unknown_name(values[name], MODELS).replace("parameter", name))
     if "dataset" not in values:  # notebooks without data
-        return
+        return {}
     tracks = catalog.load(params)
+    print(catalog.summary(tracks), file=sys.stderr)
+    decided: dict[str, Any] = {}
+    if params.protocol == "paper" and splits.on_disk(tracks):
+        decided = {"protocol": "filtered"}
+        params = dataclasses.replace(params, **decided)
     if numbers & set(range(TRAINS, 100)):
         splits.assign(tracks, params)
     if LEAVES in numbers:
         check_several(params, values["several_dataset"])
     versions = sum(bool(values.get(name)) for name in SOUND_NAMES) if LEAVES in numbers else 0
     check_room(tracks, params, versions, runs)
+    return decided
 
 
 def check_several(params: Params, dataset: str) -> None:
     """Look for the data set of tracks with several genres; the demo's is made when it is needed."""
     if dataset in catalog.DEMOS:
         return
-    several = dataclasses.replace(params, dataset=dataset)
+    several = dataclasses.replace(params, dataset=dataset, genre_level=0, exclude_genres="")
     try:
         experiment.most_honest(catalog.load(several), several)
     except SplitError as error:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genre_utils import catalog, download
-from genre_utils.errors import ParamsError
+from genre_utils import catalog
+from genre_utils.errors import CatalogError, ParamsError
 from genre_utils.params import as_type, unknown_name
 from genre_utils.paths import NOTEBOOKS, PROFILES
 from genre_utils.run_folder import plain, read_mapping
@@ -139,11 +139,10 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
         if name not in defaults:
             raise ParamsError(unknown_name(str(name), defaults))
         merged[name] = as_type(name, value, type(defaults[name]))
-    named = {*catalog.DEMOS, *download.REMOTES}
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # what cannot be a path the catalog refuses
-        path = Path(merged.get("dataset", "")).expanduser()
-        if path.parts and str(path) not in named and path.exists():  # relative to the caller's folder
-            merged["dataset"] = str(path.resolve())
+    for name in {"dataset", "several_dataset"} & set(merged):  # which kernels read from another folder
+        with contextlib.suppress(CatalogError):  # what cannot be a path the catalog refuses
+            if merged[name] and (path := catalog.path_of(merged[name])) and path.exists():
+                merged[name] = str(path)
     return merged
 
 

@@ -15,7 +15,7 @@ import yaml
 from genre_utils import disk, quiet
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
-from genre_utils.paths import PROJECT, RUNS
+from genre_utils.paths import RUNS
 from genre_utils.progress import HEADLESS
 
 pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no formula
@@ -57,13 +57,13 @@ class RunFolder:
         Parameters
         ----------
         run_dir : str
-            A path, relative to the project's root; "" is ``runs/lesson``.
+            A path, relative to the caller's folder (of a notebook by hand, its own); "" is ``runs/lesson``.
 
         Returns
         -------
         RunFolder
         """
-        folder = followed(PROJECT / run_dir) if run_dir else RUNS / LESSON
+        folder = followed(Path(run_dir).expanduser().absolute()) if run_dir else RUNS / LESSON
         with disk.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         if os.environ.get(HEADLESS):  # by hand, a notebook may be run again, and shows its warnings again
@@ -208,7 +208,7 @@ class RunFolder:
         if missing:
             first = ", ".join(notebook for notebook, left in WRITTEN.items() if {*left} & {*missing})
             newest = self.folder.resolve() == followed(RUNS / LATEST).resolve()
-            other = "" if newest else f'; or take what `make run` has left: run_dir = "{RUNS.name}/{LATEST}"'
+            other = "" if newest else f'; or take what `make run` has left: run_dir = "{(RUNS / LATEST).as_posix()}"'
             raise RunError(f"{self.folder} lacks {', '.join(missing)}. Run {first} with the same run_dir first{other}.")
         return self.folder / names[0]
 

@@ -2,19 +2,21 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from genre_utils import leaks
-from genre_utils.errors import SplitError
-from genre_utils.labels import rarest
+from genre_utils.errors import SplitError, listed
+from genre_utils.labels import one_a_row, rarest
+from genre_utils.layout import side_of
 from genre_utils.params import SPLITS, Params
 
 DESCRIPTIONS = {
     "paper": "split by file, artists on both sides",
-    "filtered": "published split without known faults",
+    "filtered": "the split that came with the data (GTZAN's is published, without known faults)",
     "artist": "no artist and no song on two sides",
     "leaky": "LEAKY: segments of one file on both sides",
 }
@@ -78,13 +80,20 @@ def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     Raises
     ------
     SplitError
-        If a genre has fewer than three usable tracks, or a side would hold fewer tracks than genres.
+        If a genre has fewer than three usable tracks, a side would hold fewer tracks than genres, or the tracks lie
+        in folders that are the sides of a split.
 
     References
     ----------
     Paper, II.B.5.
     """
     chosen = usable(tracks)
+    if on_disk(chosen):
+        raise SplitError(
+            "These tracks lie in folders that are the sides of a split, and this protocol would mix them. Keep the "
+            "split: protocol=filtered. Or mix them: genre_level (1 or more) says how many levels down the genres are, "
+            "and the folders above are no sides then."
+        )
     return of_segments(chosen, stratified(rarest(chosen["genre"]), params, "track"), params)
 
 
@@ -119,14 +128,16 @@ def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """The split that was published with the data: for GTZAN, the fault-filtered 443/197/290.
+    """The split that came with the data: for GTZAN, the fault-filtered 443/197/290; of folders, train and test.
+
+    Where there is no validation side, ``validation_fraction`` of each genre's training tracks is taken for it.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         A catalog with the column ``published_split``; tracks where it is "" are in no split.
     params : Params
-        Says how many segments a track gives.
+        ``validation_fraction`` and ``seed``, where there is no validation side; and how many segments a track gives.
 
     Returns
     -------
@@ -136,7 +147,7 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     Raises
     ------
     SplitError
-        If a side holds no usable track, as in a small part of GTZAN.
+        If a side holds no usable track, as in a small part of GTZAN, or none of a genre.
 
     References
     ----------
@@ -144,7 +155,10 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     """
     chosen = usable(tracks)
     chosen = chosen[chosen["published_split"].isin(SPLITS)]
-    counts = chosen["published_split"].value_counts().reindex(SPLITS, fill_value=0)
+    side = chosen["published_split"].copy()
+    if set(side) == {"train", "test"}:
+        side[held_out(rarest(chosen.loc[side == "train", "genre"]), params)] = "validation"
+    counts = side.value_counts().reindex(SPLITS, fill_value=0)
     if counts.min() == 0:
         found = ", ".join(f"{split} {count}" for split, count in counts.items())
         raise SplitError(
@@ -152,7 +166,31 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
             "(its lists are fetched into the data home) and for a CSV with the column published_split "
             f"({', '.join(SPLITS)}). Use protocol=artist otherwise."
         )
-    return of_segments(chosen, chosen["published_split"], params)
+    each = one_a_row(chosen.assign(side=side))
+    there = {genre: {*sides} for genre, sides in each.groupby("genre")["side"]}
+    if lacking := [f"{genre} in {split}" for genre, sides in there.items() for split in SPLITS if split not in sides]:
+        raise SplitError(
+            "Every genre needs a usable track on each side of the given split. Received: none of "
+            f"{listed(lacking)}. Add tracks there, or leave these genres out: exclude_genres."
+        )
+    return of_segments(chosen, side, params)
+
+
+def held_out(genre: pd.Series, params: Params) -> pd.Index:
+    """Of the rows of each genre ``validation_fraction``, one at the least: for the side that a given split lacks."""
+    order = genre.sample(frac=1, random_state=params.seed)
+    each = order.groupby(order)
+    wanted = (params.validation_fraction * each.transform("size")).round().clip(lower=1)
+    return order.index[each.cumcount() < wanted]
+
+
+def on_disk(tracks: pd.DataFrame) -> bool:
+    """Whether the folders of the tracks are the sides of a split, which the catalog has then."""
+    known = tracks[tracks["published_split"] != ""]
+    return len(known) > 0 and all(
+        side in map(side_of, PurePosixPath(track_id).parts[:-1])
+        for track_id, side in zip(known["track_id"], known["published_split"], strict=True)
+    )
 
 
 def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def test_what_was_heard_is_told_and_what_failed_is_named(predict, folder, capsys
     assert lines[0].startswith("music/A.FLAC: treble ") and lines[1].startswith("music/b.wav: bass ")
     assert lines[2].startswith("music/text.mp3: cannot be read as audio")
     assert lines[4] == "    0:00 bass, 0:01 treble"  # segments of half a second: the change is after three
-    assert lines[5].startswith("none.wav: cannot be read as audio (")
+    assert lines[5].startswith("none.wav: is not there: no such file. Correct the path")
     assert "5 files: 3 answered, 2 failed" in err and "cover.jpg" in err
     assert predict(folder / "b.wav", "--top", 9) == 0
     out, err = capsys.readouterr()

@@ -92,8 +92,46 @@ def test_what_is_not_audio_is_an_audio_error(tmp_path, params, content):
 
 
 def test_a_missing_file_is_an_audio_error(tmp_path, params):
-    with pytest.raises(AudioError, match="cannot be read as audio"):
-        audio.load(tmp_path / "none.wav", params)
+    for path, said in (
+        (tmp_path / "none.wav", "is not there: no such file. Correct the path"),
+        (tmp_path / "no" / "where" / "none.wav", "is not there: no such file. Correct the path"),
+        (tmp_path, "is a folder, and not a file"),
+    ):
+        for read in (audio.duration, lambda path: audio.load(path, params)):
+            with pytest.raises(AudioError) as caught:
+                read(path)
+            assert caught.value.reason.startswith(said)
+            assert "Replace" not in caught.value.reason
+    (tmp_path / "link.wav").symlink_to(tmp_path / "none.wav")
+    with pytest.raises(AudioError, match="is a link to a file that is not there"):
+        audio.duration(tmp_path / "link.wav")
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"\xef\xbb\xbf\n <!DOCTYPE HTML><html>404", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (b"PK\3\4" + bytes(100), "a zip archive"),
+        (b"MThd\0\0\0\6", "notes and no sound"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_what_a_file_is_instead_of_music_is_said(tmp_path, params, head, what, suffix):
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(head)
+    for read in (audio.duration, lambda path: audio.load(path, params)):
+        with pytest.raises(AudioError, match=rf"cannot be read as audio \(it is .*{what}"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form"), [(".aifc", "AIFF"), (".rf64", "RF64"), (".snd", "AU"), (".voc", "VOC"), (".mp2", "MP3")]
+)
+def test_a_suffix_that_libsndfile_writes_is_one_of_audio(tmp_path, suffix, form):
+    assert suffix in audio.SUFFIXES
+    soundfile.write(tmp_path / f"a{suffix}", np.ones(8_000) / 2, 8_000, format=form)
+    assert audio.duration(tmp_path / f"a{suffix}") == pytest.approx(1, abs=0.3)
 
 
 def test_an_audio_error_survives_a_worker(tmp_path):

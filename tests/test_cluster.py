@@ -69,7 +69,7 @@ def test_the_address_reaches_the_kernels(monkeypatch, tmp_path):
     reached = []
     monkeypatch.setenv(cluster.ADDRESS, "")
     monkeypatch.setattr(headless.cluster, "connected", lambda *_: processes(tmp_path))
-    monkeypatch.setattr(headless.preflight, "check", lambda *_: None)
+    monkeypatch.setattr(headless.preflight, "check", lambda *_: {})
     monkeypatch.setattr(headless.execution, "execute", lambda *_, **__: reached.append(os.environ[cluster.ADDRESS]))
     with pytest.raises(RunError, match="lacks"):
         headless.run("demo", [], tmp_path / "out", "tcp://10.0.0.1:8786")

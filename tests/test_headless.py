@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import soundfile
 from nbformat.v4 import new_code_cell, new_notebook
 
 from genre_utils import __main__, evaluation, execution, headless, leaks, profiles, provenance, report, uncertainty
@@ -71,8 +73,13 @@ def test_settings_win_over_the_profile_and_keep_their_type():
 def test_a_relative_data_set_is_relative_to_the_caller(tmp_path, monkeypatch):
     (tmp_path / "music").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert profiles.checked({}, ["dataset=music"], DEFAULTS)["dataset"] == str(tmp_path / "music")
-    assert profiles.checked({}, ["dataset=demo"], DEFAULTS)["dataset"] == "demo"
+    (tmp_path / "demo").mkdir()
+    for name in ("dataset", "several_dataset"):
+        for text in ("music", "./music", "music/", "~/music"):
+            monkeypatch.setenv("HOME", str(tmp_path))
+            assert profiles.checked({}, [f"{name}={text}"], {name: ""})[name] == str(tmp_path / "music")
+        assert profiles.checked({}, [f"{name}=demo"], {name: ""})[name] == "demo"  # the very name alone is the name
+        assert profiles.checked({}, [f"{name}=demo/"], {name: ""})[name] == str(tmp_path / "demo")
 
 
 def test_every_profile_fits_the_notebooks():
@@ -276,8 +283,15 @@ def test_a_run_that_leaves_something_out_has_failed(house, tmp_path, monkeypatch
         (["several_dataset=nowhere"], CatalogError, "No data set 'nowhere'"),
         (["several_dataset=TWO"], SplitError, "several_dataset=.*No honest protocol"),
         (["dataset=TWO"], SplitError, "Every genre needs 3 usable tracks.*treble 2"),
+        (["dataset=TWO", "exclude_genres=trebel"], CatalogError, "Unknown genre 'trebel'. Did you mean 'treble'?"),
+        (
+            ["dataset=TWO", "exclude_genres=treble,bass"],
+            CatalogError,
+            "8 of 8 tracks can be used, all of the genre noise",
+        ),
+        (["dataset=MUSIC", "genre_level=2"], CatalogError, "for two or more genres, 2 levels down. Found: 24 files"),
         (["dataset=MUSIC", "protocol=artist", "folds=9"], SplitError, "Each of folds=9 parts needs an artist"),
-        (["dataset=MUSIC", "segment_seconds=9"], SplitError, "no usable track"),
+        (["dataset=MUSIC", "segment_seconds=9"], CatalogError, "0 of 24 tracks can be used.*\n.*holds 2.2. s"),
     ],
 )
 def test_what_can_be_known_is_said_before_anything_starts(tmp_path, monkeypatch, genre_folder, settings, error, said):
@@ -290,9 +304,41 @@ def test_what_can_be_known_is_said_before_anything_starts(tmp_path, monkeypatch,
     ]  # fmt: skip
     settings = [text.replace("TWO", str(few)).replace("MUSIC", str(genre_folder)) for text in settings]
     monkeypatch.setattr(execution, "execute", lambda *_, **__: 1 / 0)
-    with pytest.raises(error, match=said):
+    with warnings.catch_warnings(), pytest.raises(error, match=said):
+        warnings.simplefilter("ignore")
         headless.run("demo", small + settings, tmp_path / "out", numbers="all")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_split_on_disk_is_the_split_of_the_run_and_said(tmp_path, monkeypatch, genre_folder, capsys):
+    for file in genre_folder.glob("*/*.wav"):
+        side = "test" if "0000" in file.name and int(file.stem[-1]) > 5 else "train"
+        (tmp_path / "music" / side / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "music" / side / file.parent.name / file.name).symlink_to(file)
+    small = [f"dataset={tmp_path / 'music'}", "segment_seconds=0.5", "sample_rate_hz=8000", "fmax_hz=4000", "n_fft=512"]
+    given = []
+
+    def execute(notebook, folder, values, *_, **__):
+        (folder / notebook.name).touch()
+        given.append(values)
+
+    monkeypatch.setattr(execution, "execute", execute)
+    monkeypatch.setattr(headless, "WRITTEN", {})
+    with pytest.warns(UserWarning, match="is split already: test 6, train 18 tracks. This split is kept"):
+        run = headless.run("demo", small, tmp_path / "out", numbers="1-3")
+    assert given[2]["protocol"] == provenance.recorded(run)["values"]["protocol"] == "filtered"
+    assert "24 tracks (bass 8, noise 8, treble 8), 0 with a fault" in capsys.readouterr().out
+
+
+def test_the_home_of_the_data_is_the_callers_also_for_the_kernels(tmp_path, monkeypatch, genre_folder):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENRE_DATA_HOME", "mine")
+    seen = []
+    monkeypatch.setattr(headless, "WRITTEN", {})
+    monkeypatch.setattr(execution, "execute", lambda *_, **__: seen.append(os.environ["GENRE_DATA_HOME"]))
+    small = [f"dataset={genre_folder}", "segment_seconds=0.5"]
+    headless.run("demo", small, tmp_path / "out", numbers="1")
+    assert seen == [str(tmp_path / "mine")]
 
 
 def test_a_disk_without_room_is_said_before_anything_starts(tmp_path, monkeypatch, genre_folder):
@@ -456,12 +502,18 @@ def test_params_survive_the_run_folder(tmp_path):
 
 def test_fetch_prints_what_is_there(genre_folder, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(__main__, "CACHE", tmp_path)
-    assert __main__.main(["fetch", str(genre_folder)]) == 0
+    music = shutil.copytree(genre_folder, tmp_path / "music")
+    for number in range(12):
+        soundfile.write(music / "bass" / f"a{number:02}.wav", np.ones(800) / 2, 8_000)
+    assert __main__.main(["fetch", str(music), "--set", "segment_seconds=0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[4] == "24 tracks, 24 with a fault"  # 2.2 s are too short for the paper's segments
-    assert lines[5].startswith("  bass/bass.00000.wav, bass/bass.00001.wav, ")
-    assert " and 14 more: holds 2.20 s" in lines[5]
+    assert lines[4] == "36 tracks, 12 with a fault"
+    assert lines[5].startswith("  bass/a00.wav, bass/a01.wav, ")
+    assert " and 2 more: holds 0.10 s" in lines[5]
     assert lines[6:] == [f"  All of them: {tmp_path / 'left_out.csv'}"]
-    assert len(pd.read_csv(tmp_path / "left_out.csv")) == 24
+    assert len(pd.read_csv(tmp_path / "left_out.csv")) == 12
+    monkeypatch.chdir(tmp_path)
+    assert __main__.main(["fetch", "music"]) == 1  # 2.2 s are too short for the paper's segments
+    assert "0 of 36 tracks can be used; a classifier needs two or more genres.\n" in capsys.readouterr().err
     assert __main__.main(["fetch", "gtzam"]) == 1
     assert "No data set 'gtzam'" in capsys.readouterr().err

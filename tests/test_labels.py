@@ -1,7 +1,12 @@
+import unicodedata
+
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from genre_utils import labels
+from genre_utils.errors import CatalogError
 
 TRACKS = pd.DataFrame({"track_id": [*"abcd"], "genre": ["pop", "country|pop", "rock", "country|pop"]})
 
@@ -18,3 +23,46 @@ def test_a_track_of_several_genres_counts_for_each_and_for_no_combination():
 def test_chance_is_the_share_of_tracks_that_have_the_most_frequent_genre():
     assert labels.chance(TRACKS) == pytest.approx(3 / 4)
     assert labels.chance(TRACKS.assign(genre=[*"aabc"])) == 0.5
+    assert labels.chance(TRACKS.assign(genre=[*"aab", ""])) == pytest.approx(2 / 3)  # of no known genre: not guessed
+
+
+@given(st.lists(st.sampled_from(["Blues", "blues", "BLUES ", "\u00c9lectro", "E\u0301lectro", "rock", "rock  n roll"])))
+def test_a_genre_is_one_whatever_its_spelling(names):
+    joined, notes = labels.unified(map(labels.in_order, names))
+    assert len(joined) == len(names)
+    assert [labels.key(name) for name in joined] == [labels.key(name) for name in names]  # nothing changes its genre
+    assert len(set(joined)) == len({labels.key(name) for name in names})  # one genre, said once
+    said = " ".join(notes)
+    assert all(name in said for name in map(labels.in_order, names) if name not in joined)
+
+
+def test_the_most_frequent_spelling_is_kept_also_within_several():
+    assert labels.unified(["Rock", "rock", "rock|Blues", "blues|Rock", "Blues"])[0] == [
+        "rock", "rock", "Blues|rock", "Blues|rock", "Blues",
+    ]  # fmt: skip
+    nfc, nfd = (unicodedata.normalize(form, "Électro") for form in ("NFC", "NFD"))
+    assert labels.unified([labels.in_order(nfd), labels.in_order(nfc)]) == ([nfc, nfc], [])
+
+
+def test_names_that_differ_in_signs_alone_are_told_and_not_joined():
+    joined, notes = labels.unified(["Hip-Hop", "hip hop", "rock"])
+    assert joined == ["Hip-Hop", "hip hop", "rock"]
+    assert len(notes) == 1
+    assert "'Hip-Hop'" in notes[0]
+    assert "'hip hop'" in notes[0]
+
+
+@pytest.mark.parametrize("names", ["POP", " pop |", "pop,pop"])
+def test_a_genre_is_left_out_and_a_track_of_several_stays(names):
+    with pytest.warns(UserWarning, match="1 of 4 tracks are left out by exclude_genres: pop"):
+        left = labels.without(TRACKS, names)
+    assert left[["track_id", "genre"]].to_numpy().tolist() == [["b", "country"], ["c", "rock"], ["d", "country"]]
+
+
+def test_a_name_with_a_comma_is_left_out_and_an_unknown_one_refused():
+    tracks = TRACKS.assign(genre=["R&B, Soul", "rock", "rock", ""])
+    with pytest.warns(UserWarning, match="1 of 4"):
+        assert labels.without(tracks, "r&b, soul")["genre"].tolist() == ["rock", "rock", ""]
+    assert labels.without(tracks, "") is tracks
+    with pytest.raises(CatalogError, match=r"Unknown genre 'rok'. Did you mean 'rock'\?"):
+        labels.without(tracks, "rok")

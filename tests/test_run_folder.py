@@ -15,7 +15,7 @@ LEFT = [name for names in WRITTEN.values() for name in names]
 def runs(tmp_path, monkeypatch):
     """Instead of the project's runs."""
     monkeypatch.setattr(run_folder, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(run_folder, "PROJECT", tmp_path)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "whole").mkdir(parents=True)
     for name in LEFT:
         (tmp_path / "runs" / "whole" / name).touch()
@@ -29,7 +29,7 @@ def test_all_that_is_missing_is_named_at_once_with_both_ways_out(runs):
         run.needs("duplicates.csv", "params.yml", "split.csv", "model.keras")
     text = str(caught.value)
     assert text.startswith(f"{runs / 'lesson'} lacks duplicates.csv, split.csv, model.keras. Run 01_eda, 03_training ")
-    assert 'run_dir = "runs/latest"' in text
+    assert f'run_dir = "{runs / LATEST}"' in text  # right wherever the notebook runs
     assert RunFolder(runs / "whole").needs(*LEFT) == runs / "whole" / LEFT[0]
 
 
@@ -43,6 +43,16 @@ def test_the_newest_run_is_followed_and_not_told_to_take_itself(runs, linked):
     (runs / "whole" / "split.csv").unlink()
     with pytest.raises(RunError, match=r"lacks split\.csv\. Run 03_training with the same run_dir first\.$"):
         RunFolder.open("runs/latest").assignment()
+
+
+def test_a_run_dir_begins_at_the_callers_folder(runs, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert RunFolder.open("mine").folder == tmp_path / "elsewhere" / "mine"
+    assert RunFolder.open("../runs/whole").folder.resolve() == runs / "whole"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder.open("~/runs/whole").folder == runs / "whole"
+    assert RunFolder.open("").folder == runs / "lesson"
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)

@@ -109,7 +109,9 @@ def test_a_profile_holds_values_and_never_code():
 
 def test_a_profile_does_not_choose_where_a_run_is_written(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(execution, "execute", lambda _notebook, _folder, values, *_, **__: told.append(values["run_dir"]))
+    monkeypatch.setattr(
+        execution, "execute", lambda _notebook, _folder, values, *_, **__: told.append(values["run_dir"])
+    )
     monkeypatch.setattr(headless, "ready", lambda *_: None)
     monkeypatch.setattr(headless, "check", lambda *_: 1 / 0)
     made = {"profile": "p", "settings": [], "values": {"run_dir": str(tmp_path / "x"), "silence_seconds": 1}}
@@ -234,6 +236,8 @@ def test_a_terminal_is_not_told_what_to_do(tmp_path, capsys):
     for genre in ("one\x1b[2J", "two"):
         (tmp_path / genre).mkdir()
         (tmp_path / genre / "a\x1b]0;x\x07.wav").write_bytes(b"no music")
+        for number in range(3):
+            soundfile.write(tmp_path / genre / f"{number}.wav", np.ones(50_000) / 2, 8_000)
     assert __main__.main(["fetch", str(tmp_path)]) == 0
     assert __main__.main(["explore", str(tmp_path / "\x1b[2J")]) == 1
     printed = capsys.readouterr()

@@ -167,6 +167,46 @@ def test_the_published_split_is_taken_as_it_is():
     assert sides.to_dict() == dict(zip(expected["track_id"], expected["published_split"], strict=True))
 
 
+def on_two_sides(counts):
+    """A catalog as folders train and test give it."""
+    tracks = catalog_of(counts)
+    sides = np.where(np.arange(len(tracks)) % 3 == 0, "test", "train")
+    return tracks.assign(track_id=sides + "/" + tracks["track_id"].astype(object), published_split=sides)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(5, 40), min_size=2, max_size=5), st.integers(0, 2**31 - 1), st.floats(0.01, 0.5))
+def test_a_side_that_a_given_split_lacks_is_taken_from_training(counts, seed, fraction):
+    tracks = on_two_sides({f"genre {number}": count for number, count in enumerate(counts)})
+    params = named("filtered", seed=seed, validation_fraction=fraction, test_fraction=0.2)
+    sides = leaks.of_tracks(splits.filtered(tracks, params)).merge(tracks, on="track_id")
+    assert len(sides) == len(tracks)
+    assert ((sides["split"] == "test") == (sides["published_split"] == "test")).all()  # what is given stays
+    of_genre = pd.crosstab(sides["genre"], sides["split"])
+    assert set(of_genre.columns) == set(SPLITS)
+    assert (of_genre > 0).all().all()  # each genre on each side
+    training = of_genre["train"] + of_genre["validation"]
+    assert (of_genre["validation"] - np.maximum(1, fraction * training)).abs().max() <= 0.5
+    pd.testing.assert_frame_equal(splits.filtered(tracks, params), splits.filtered(tracks, params))
+
+
+def test_a_split_on_disk_is_never_mixed_unasked():
+    tracks = on_two_sides({"a": 20, "b": 20})
+    assert splits.on_disk(tracks)
+    with pytest.raises(SplitError, match=r"would mix them.*protocol=filtered.*genre_level"):
+        splits.assign(tracks, named("paper"))
+    for other in (catalog_of({"a": 20, "b": 20}), tracks.assign(published_split="")):  # GTZAN's lists; mixed by hand
+        assert not splits.on_disk(other)
+        splits.assign(other, named("paper"))
+
+
+def test_a_genre_without_a_track_on_a_given_side_is_named():
+    tracks = on_two_sides({"a": 20, "b": 20})
+    few = tracks[(tracks["genre"] == "a") | (tracks["published_split"] == "train")]
+    with pytest.raises(SplitError, match=r"Received: none of b in test\..*exclude_genres"):
+        splits.filtered(few, named("filtered"))
+
+
 def test_a_published_split_that_does_not_fit_is_refused():
     tracks = catalog_of({"a": 9, "b": 9})
     few = tracks[tracks["published_split"] != "test"]

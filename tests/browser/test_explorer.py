@@ -531,7 +531,7 @@ def test_a_track_without_sound_says_why(page, one, tmp_path):
     gone = data.Exploration(one.rows, ["/gone.wav"] * len(one.paths), one.params, one.facts)
     page.goto(explorer_page.write(gone, tmp_path / "page").as_uri())
     cell(page, "noise", "bass").click()
-    expect(page.locator(".gx-waiting").first).to_contain_text("the file cannot be read as audio")
+    expect(page.locator(".gx-waiting").first).to_contain_text("the file is not there")
 
 
 def test_hostile_names_do_nothing(page, params, tmp_path):
