@@ -37,15 +37,13 @@ from genre_utils.progress import progress
 from genre_utils.synth import SAMPLE_RATE_HZ, SAMPLES, Persona, chord_tones, drum_kit, master, persona, strike
 
 LABEL = "demo.json"  # what made the set
-VERSION = 4  # to be raised whenever a sample changes: older sets are then rendered again
+VERSION = 5  # to be raised whenever a sample changes: older sets are then rendered again
 # For each part (drums, bass, ...) the chance that an artist takes it from a neighbouring genre, and then again that
 # a track does: enough to leave mistakes worth exploring, few enough to leave something to learn. What an artist always
 # borrows is learnt from the artist's other tracks: the lesson of notebook 5.
 BORROW = 0.12, 0.04
-SIZES = {
-    "demo": (24, 10),
-    "demo-mixed": (20, 10),
-}  # tracks and artists a genre: of demo, a fifth is tested: some 40 artists
+# Tracks and artists a genre. Of demo a fifth is tested, by some 40 artists.
+SIZES = {"demo": (24, 10), "demo-mixed": (20, 10)}
 
 
 def arrange(genre: str, artist: int, track: int, seed: int, mixed: bool = False) -> Style:
