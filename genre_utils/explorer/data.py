@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, features, model_folder, report, uncertainty
+from genre_utils import evaluation, features, model_folder, origins, report, uncertainty
 from genre_utils.catalog import DEMOS
 from genre_utils.errors import EvaluationError
 from genre_utils.explorer import faults, levels
@@ -64,8 +64,9 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     Raises
     ------
     RunError
-        If a file is missing, or the model folder broken or older than the network; the message names the notebook
-        that writes it. A run without a model folder is shown, as not calibrated.
+        If a file is missing or of other data or another training than the rest, or the model folder broken or older
+        than the network; the message names the notebook that writes it. A run without a model folder is shown, as not
+        calibrated.
     EvaluationError
         If the two runs have no tested segment in common, or different genres or labels.
 
@@ -75,6 +76,7 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     """
     for one in filter(None, (run, against)):
         one.needs("duplicates.csv", "params.yml", "tracks.parquet", "split.csv", "predictions.parquet", "metrics.json")
+        origins.check_finished(one)
     about = faults.known(run.tracks(), run.assignment(), run.duplicates())
     folders = [one for one in (run, against) if one is not None]
     runs = [(one.predictions(), one.metrics()) for one in folders]
