@@ -118,7 +118,8 @@ def table_one(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame [index=genre, columns=precision, recall, f1, support]
-        A line a genre, then ``average``, weighted by support. A genre never predicted has precision 0.
+        A line a genre, then ``average``, weighted by support. A genre never predicted has precision 0, and one
+        without rows (support 0) has all figures 0: nothing is known of it.
 
     References
     ----------
@@ -232,7 +233,8 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     Returns
     -------
     dict
-        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre.
+        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre. Where the test
+        lacks genres, ``untested`` names them, and in ``table`` their figures are None.
 
     References
     ----------
@@ -240,8 +242,15 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     """
     test = predictions[predictions["split"] == "test"]
     table = table_one(test).drop(index=AVERAGE)
-    return facts | {
-        "segment": uncertainty.accuracy(test, seed),
-        "track": uncertainty.accuracy(by_track(test), seed),
-        "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
-    }
+    untested = table.index[table["support"] == 0].tolist()
+    table = table.astype(object)
+    table.loc[untested, ["precision", "recall", "f1"]] = None
+    return (
+        facts
+        | ({"untested": untested} if untested else {})
+        | {
+            "segment": uncertainty.accuracy(test, seed),
+            "track": uncertainty.accuracy(by_track(test), seed),
+            "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
+        }
+    )
