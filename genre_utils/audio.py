@@ -207,6 +207,8 @@ def read(file: soundfile.SoundFile, left: int | None) -> Iterator[tuple[np.ndarr
 
 def opened(path: str | Path) -> soundfile.SoundFile:
     """A file by its name's own bytes: on Linux they may be no text. A pipe would be waited for, a device never end."""
+    if not os.fspath(path):
+        raise OSError("its path is empty")
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError("it is no plain file")

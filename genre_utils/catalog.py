@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genre_utils import audio, demo, download, gtzan
+from genre_utils import audio, demo, download, gtzan, paths
 from genre_utils.errors import AudioError, CatalogError, DownloadError, warn
 from genre_utils.labels import genres_of, in_order
 from genre_utils.params import Params
@@ -99,12 +99,12 @@ def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
     return tracks
 
 
-def from_folder(folder: Path, params: Params) -> pd.DataFrame:
+def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
     """The catalog of a folder that holds one folder a genre, at the top or up to three levels down.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         For instance GTZAN's ``genres``, or a folder that holds it.
     params : Params
         Says how short is too short.
@@ -119,6 +119,7 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
     CatalogError
         If there are no two folders with audio files side by side.
     """
+    folder = paths.given(folder)
     root = genre_root(folder)
     if root is None:
         raise CatalogError(
@@ -171,12 +172,12 @@ def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
     return gtzan.described(tracks, artists, filtered)
 
 
-def from_csv(path: Path, params: Params) -> pd.DataFrame:
+def from_csv(path: str | Path, params: Params) -> pd.DataFrame:
     """The catalog that a CSV describes.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         UTF-8, with the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known
         ``artist``, ``title``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track
         are separated by ``|``; blanks around them, their order and repetitions do not matter.
@@ -193,6 +194,7 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
     CatalogError
         If it cannot be parsed, lacks a column, leaves a path or a genre empty, or names a track twice.
     """
+    path = paths.given(path)
     try:
         # No header: pandas would take a first column too many for an index, and rename the second of a name
         cells = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
