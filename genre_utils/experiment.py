@@ -307,7 +307,7 @@ def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> p
     for protocol, own in predictions.groupby("protocol", sort=False):
         segment = uncertainty.accuracy(own, seed)
         track = uncertainty.accuracy(evaluation.by_track(own), seed)
-        per_repeat = (own["genre"] == own["predicted"]).groupby(own["seed"]).mean()
+        per_repeat = uncertainty.is_right(own).groupby(own["seed"]).mean()
         reports = [trial.shared.assign(repeat=n) for n, trial in enumerate(planned) if trial.protocol == protocol]
         leaked = pd.concat(reports).query("between == 'train – test'").groupby("what")["share"].mean()
         rows[protocol] = {

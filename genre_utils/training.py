@@ -98,7 +98,7 @@ def train(
     if len(several) and params.output == "softmax":
         raise ParamsError(
             f"{several.iloc[0]} has several genres, and softmax gives one answer. Set output to sigmoid, as "
-            "notebook 6 does, or give the track one genre."
+            "notebook 3 does by itself, or give the track one genre."
         )
     dense = recipe.takes_shares(params)
     targets = [labels.targets(table["genre"], genres) if dense else None for table in (examples, held_out)]
