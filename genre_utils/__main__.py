@@ -9,7 +9,7 @@ import pandas as pd
 from genre_utils import catalog, disk, labels
 from genre_utils.errors import NAMED, GenreUtilsError, by_reason
 from genre_utils.params import Params
-from genre_utils.paths import CACHE, RUNS
+from genre_utils.paths import CACHE, RUNS, given
 from genre_utils.run_folder import LATEST
 from genre_utils.terminal import plain_output
 
@@ -37,11 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     told = run.add_mutually_exclusive_group()
     told.add_argument("--profile", default="demo", help="what to run on, see below (default: demo)")
-    told.add_argument("--continue", type=Path, metavar="RUN", dest="before", help="go on where a run stopped")
-    told.add_argument("--again", type=Path, metavar="RUN", help="repeat a run with its own values, and compare")
+    told.add_argument("--continue", type=given, metavar="RUN", dest="before", help="go on where a run stopped")
+    told.add_argument("--again", type=given, metavar="RUN", help="repeat a run with its own values, and compare")
     run.add_argument("--notebooks", metavar="WHICH", help="1-4 (default: the paper), all, or a part such as 5-6")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="wins over the profile")
-    run.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
+    run.add_argument("--out", type=given, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     run.add_argument("--dask", metavar="ADDRESS", help="of a scheduler, as tcp://host:8786: spread extraction over it")
     hear = commands.add_parser(
         "predict", help="hear files and folders: genres of each, and of each of its segments",
@@ -49,21 +49,21 @@ def main(arguments: list[str] | None = None) -> int:
         "changes. Exit status 0 only if every file was answered.",
     )  # fmt: skip
     hear.add_argument("file", nargs="+", help="audio, or a folder of it at any depth; videos and m4a need PyAV")
-    hear.add_argument("--model", type=Path, default=RUNS / LATEST, help="of a run, or exported (default: runs/latest)")
+    hear.add_argument("--model", type=given, default=RUNS / LATEST, help="of a run, or exported (default: runs/latest)")
     hear.add_argument("--top", type=int, default=3, metavar="N", help="genres to name on the screen (default: 3)")
     form = hear.add_mutually_exclusive_group()
     form.add_argument("--json", metavar="OUT", help="a line a file, with its timeline; - is standard output")
     form.add_argument("--csv", metavar="OUT", help="a row a file and a row a segment; - is standard output")
     look = commands.add_parser("explore", help="write the confusion matrix to listen to, of one run or two")
-    look.add_argument("run", type=Path, help="a run folder, such as runs/latest")
-    look.add_argument("--against", type=Path, metavar="RUN", help="a second run, tested on the same tracks")
+    look.add_argument("run", type=given, help="a run folder, such as runs/latest")
+    look.add_argument("--against", type=given, metavar="RUN", help="a second run, tested on the same tracks")
     look.add_argument("--single-file", action="store_true", help="sound and pictures inside the page, to hand it on")
-    look.add_argument("--out", type=Path, metavar="DIR", help="of the page (default: in the run folder)")
+    look.add_argument("--out", type=given, metavar="DIR", help="of the page (default: in the run folder)")
     fetch = commands.add_parser("fetch", help="fetch or make a data set, and say what is in it")
     fetch.add_argument("dataset", help="demo, demo-mixed, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
     fetch.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as of run: genre_level=2")
-    chosen = parser.parse_args(arguments)
     try:
+        chosen = parser.parse_args(arguments)
         if chosen.command == "run":
             from genre_utils import headless  # papermill and nbconvert, which fetch does not need
             from genre_utils.run_folder import RunFolder

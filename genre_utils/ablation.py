@@ -8,7 +8,7 @@ import joblib
 import pandas as pd
 
 from genre_utils import evaluation, experiment, uncertainty
-from genre_utils.paths import CACHE
+from genre_utils.paths import CACHE, given
 from genre_utils.store import Store
 
 
@@ -17,8 +17,8 @@ def variants(
     trial: experiment.Trial,
     store: Store,
     genres: list[str],
-    folder: Path,
-    cache: Path = CACHE,
+    folder: str | Path,
+    cache: str | Path = CACHE,
 ) -> tuple[dict[str, pd.DataFrame], pd.Series]:
     """Train a network for each variant of the parameters, all on one split.
 
@@ -33,9 +33,9 @@ def variants(
         The features, with every version of the sound that a variant asks for.
     genres : list of str
         The classes.
-    folder : Path
+    folder : str or Path
         Gets a folder a variant, with ``model.keras`` and ``history.csv``.
-    cache : Path
+    cache : str or Path
         Where a training's state is kept until it is done.
 
     Returns
@@ -49,6 +49,8 @@ def variants(
     ----------
     Paper, IV. Notebook: 06_beyond_the_paper.
     """
+    cache = given(cache)
+    folder = given(folder)
     jobs, models = [], set()
     for name, change in changes.items():
         own = dataclasses.replace(trial, params=dataclasses.replace(trial.params, **change))

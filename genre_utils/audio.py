@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from genre_utils import containers, quiet
+from genre_utils import containers, headers, quiet
 from genre_utils.errors import AudioError
 from genre_utils.params import Params
 
@@ -22,6 +22,7 @@ BLOCK_SECONDS = 31.0  # decoded at once: a clip of GTZAN, which lasts up to 30.6
 BLOCK_VALUES = 1 << 23  # of all channels: 32 MB, more than a clip; eight channels at 192 kHz would take 190
 RATES_HZ = range(1_000, 1_000_001)  # of music; at 1 Hz a small file would last for days
 LOUDEST = 2.0**31  # what a converter leaves that forgot to scale; the power of much more is infinite
+UNKNOWN = 1 << 62  # libsndfile's frames of a stream whose header does not say, or more
 MOST_TAGS = 8  # ID3, before the sound
 SUFFIXES = containers.SUFFIXES | {
     ".8svx", ".aif", ".aifc", ".aiff", ".au", ".avr", ".bwf", ".caf", ".flac", ".mp1", ".mp2", ".mp3", ".mpga", ".nist",
@@ -38,7 +39,7 @@ SIGNS = {  # what is found under a name of music, by its first bytes
 
 
 def duration(path: str | Path) -> float:
-    """Length of a file by its header, without decoding it.
+    """Length of a file without decoding it: by its header, or by what there is where that is more.
 
     Parameters
     ----------
@@ -59,22 +60,37 @@ def duration(path: str | Path) -> float:
     ----------
     Notebook: 01_eda.
     """
+    return lengths(path)[1]
+
+
+def lengths(path: str | Path) -> tuple[float, float]:
+    """What :func:`duration` returns, after what the header says; see ``headers`` for when they differ."""
     try:
-        seconds = promised(path)
+        told, seconds = promised(path)
         if not 0 <= seconds <= Path(path).stat().st_size:  # no format is so dense that a byte lasts a second
             raise OSError(f"its header promises {seconds:.0f} s, which so few bytes cannot hold")
-        return seconds
+        return told, seconds
     except (OSError, RuntimeError, ValueError) as error:
         raise AudioError(path, unreadable(path, error)) from error
 
 
-def promised(path: str | Path) -> float:
-    """Seconds, by the header: as libsndfile reads it, else PyAV."""
+def promised(path: str | Path) -> tuple[float, float]:
+    """Seconds by the header, and by what there is where that is more: as libsndfile reads them, else PyAV."""
     try:
-        with opened(path) as file:
-            return file.frames / in_range(file.samplerate)
+        with opened(path) as file, chatty(file.format == "MP3"):
+            found = headers.parts(path, file)
+            told = declared(file)
+            return told, headers.seconds(path, found) if found else told
     except soundfile.LibsndfileError as refusal:
-        return containers.duration(path, told(refusal))
+        seconds = containers.duration(path, explained(refusal))
+        return seconds, seconds
+
+
+def declared(file: soundfile.SoundFile) -> float:
+    """Seconds by an open file's header; of a stream of FLAC, which does not say, by decoding it."""
+    rate_hz = in_range(file.samplerate)
+    frames = file.frames if file.frames < UNKNOWN else sum(len(mono) for mono, _ in read(file, None))
+    return frames / rate_hz
 
 
 def load(path: str | Path, params: Params, seconds: float | None = None) -> np.ndarray:
@@ -155,41 +171,53 @@ def resampled(path: str | Path, params: Params, seconds: float | None) -> Iterat
             if in_range(rate_hz) != params.sample_rate_hz:
                 resampler = resampler or soxr.ResampleStream(rate_hz, params.sample_rate_hz, 1, quality="HQ")
             yield resampler.resample_chunk(mono, last) if resampler else mono
+            resampler = None if last else resampler
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
         raise AudioError(path, unreadable(path, error)) from error
 
 
 def decoded(path: str | Path, seconds: float | None) -> Iterator[tuple[np.ndarray, int, bool]]:
-    """Mono blocks, their rate in Hz, and whether they are the last: by libsndfile, else by PyAV."""
+    """Mono blocks, their rate in Hz, and whether that may change behind them: by libsndfile, else by PyAV."""
     try:
         file = opened(path)
     except soundfile.LibsndfileError as refusal:
-        yield from containers.blocks(path, told(refusal), BLOCK_SECONDS, seconds)
+        yield from containers.blocks(path, explained(refusal), BLOCK_SECONDS, seconds)
         return
     with file:
-        rate_hz = file.samplerate
-        left = file.frames if seconds is None else round(seconds * rate_hz)
-        most = min(round(BLOCK_SECONDS * rate_hz), BLOCK_VALUES // file.channels)
-        # With libsndfile's own conversion of 16 bits to float, a clip takes twice as long.
-        dtype = "int16" if file.subtype == "PCM_16" else "float32"
-        last = False
-        while not last:
-            wanted = min(left, most)
-            with chatty(file.format == "MP3"):
-                samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
-            left -= wanted
-            last = left == 0 or len(samples) < wanted  # a header may promise more than there is
-            scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
-            # Channel after channel: five times as fast as a sum over each sample's own two; slower, of hundreds.
-            few = samples.shape[1] <= 8
-            total = (
-                functools.reduce(np.add, (c * scale for c in samples.T)) if few else samples.sum(1, np.float32) * scale
-            )
-            yield total, rate_hz, last  # (samples,)
+        found = headers.parts(path, file)
+        for part in headers.opened(path, found) if found else [file]:
+            left = None if seconds is None else round(seconds * part.samplerate)
+            for mono, last in read(part, left):
+                yield mono, part.samplerate, last
+                seconds = seconds and seconds - len(mono) / part.samplerate
+            if seconds is not None and seconds <= 0:
+                return
+
+
+def read(file: soundfile.SoundFile, left: int | None) -> Iterator[tuple[np.ndarray, bool]]:
+    """Mono blocks of an open file, ``left`` samples or all, and whether they are the last."""
+    left = file.frames if left is None else left
+    most = min(round(BLOCK_SECONDS * file.samplerate), BLOCK_VALUES // file.channels)
+    # With libsndfile's own conversion of 16 bits to float, a clip takes twice as long.
+    dtype = "int16" if file.subtype == "PCM_16" else "float32"
+    last = False
+    while not last:
+        wanted = min(left, most)
+        with chatty(file.format == "MP3"):
+            samples = file.read(wanted, dtype, always_2d=True)  # (samples, channel)
+        left -= wanted
+        last = left == 0 or len(samples) < wanted  # a header may promise more than there is
+        scale = np.float32((2**-15 if dtype == "int16" else 1) / samples.shape[1])
+        # Channel after channel: five times as fast as a sum over each sample's own two; slower, of hundreds.
+        few = samples.shape[1] <= 8
+        total = functools.reduce(np.add, (c * scale for c in samples.T)) if few else samples.sum(1, np.float32) * scale
+        yield total, last  # (samples,)
 
 
 def opened(path: str | Path) -> soundfile.SoundFile:
     """A file by its name's own bytes: on Linux they may be no text. A pipe would be waited for, a device never end."""
+    if not os.fspath(path):
+        raise OSError("its path is empty")
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError("it is no plain file")
@@ -198,7 +226,7 @@ def opened(path: str | Path) -> soundfile.SoundFile:
     if is_ircam(path):
         raise OSError("it is IRCAM, whose header can make libsndfile overwrite memory: CVE-2025-52194")
     with chatty(Path(path).suffix.lower() == ".mp3"):
-        return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+        return headers.Forward(os.fsencode(path) if os.name == "posix" else path)
 
 
 def chatty(is_mp3: bool) -> contextlib.AbstractContextManager[None]:
@@ -206,7 +234,7 @@ def chatty(is_mp3: bool) -> contextlib.AbstractContextManager[None]:
     return quiet.WITHOUT_CHATTER if is_mp3 else contextlib.nullcontext()
 
 
-def told(refusal: soundfile.LibsndfileError) -> str:
+def explained(refusal: soundfile.LibsndfileError) -> str:
     """What libsndfile says of a file that is there: not of an MP3 without sound, that it is not."""
     return "No MP3 in it." if refusal.error_string.startswith("File does not exist") else refusal.error_string
 

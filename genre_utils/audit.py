@@ -267,8 +267,8 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
     -------
     pd.DataFrame [columns=track_id, finding, detail]
         Sorted by ``track_id``. ``finding`` is "fault" (the track is left out), "exact copy", "near-duplicate" (once
-        for each of the two), "silence", "clipping", "damage" (less could be decoded than the header promises) or
-        "length"; ``detail`` is a sentence with the figures.
+        for each of the two), "silence", "clipping", "header" (it says less than there is), "damage" (less could be
+        decoded than the header promises) or "length"; ``detail`` is a sentence with the figures.
 
     References
     ----------
@@ -290,6 +290,9 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
             rows.append((track.track_id, "silence", f"{track.silent_share:.0%} of it is silent"))
         if track.clipped_share >= CLIPPED_SHARE:
             rows.append((track.track_id, "clipping", f"{track.clipped_share:.2%} of its samples are at full scale"))
+        if track.duration_seconds > track.header_seconds + LENGTH_TOLERANCE_SECONDS:
+            detail = f"its header says {track.header_seconds:.1f} s, and it holds {track.duration_seconds:.1f} s"
+            rows.append((track.track_id, "header", f"{detail}: all of it is used"))
         wanted = params.max_segments * params.segment_seconds or np.inf
         promised = min(track.duration_seconds, wanted)
         if track.decoded_seconds < promised - LENGTH_TOLERANCE_SECONDS:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, log_softmax
 
-from genre_utils import evaluation, labels, leaks
+from genre_utils import evaluation, labels, leaks, uncertainty
 from genre_utils.params import Params
 from genre_utils.trust import NOT_SURE, SURE, UNLIKE, Reference, Trust, described, logits
 
@@ -230,7 +230,7 @@ def verdicts(judged: pd.DataFrame) -> pd.DataFrame:
     ----------
     Notebook: 04_evaluation.
     """
-    right = (judged["genre"] == judged["predicted"]).map({True: "right", False: "wrong"})
+    right = uncertainty.is_right(judged).map({True: "right", False: "wrong"})
     counts = pd.crosstab(judged["verdict"], right)
     counts = counts.reindex(index=[SURE, NOT_SURE, UNLIKE], columns=["right", "wrong"], fill_value=0)
     return counts.rename({SURE: "sure"}).rename_axis(columns=None)

@@ -159,6 +159,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"plain": plain, "percent": lambda share: f"{100 * share:.1f} %"}
+    environment.filters["figure"] = lambda value: "not tested" if value is None else f"{value:.2f}"
     return environment.get_template("model_card.md.j2").render(
         facts,
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genre_utils import audio, demo, download, gtzan, labels, layout, tables
+from genre_utils import audio, demo, download, gtzan, labels, layout, paths, tables
 from genre_utils.errors import AudioError, CatalogError, by_reason, listed, warn
 from genre_utils.labels import SEPARATOR, genres_of, in_order, one_a_row
 from genre_utils.params import SPLITS, Params
@@ -183,12 +183,12 @@ def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
     return tracks
 
 
-def from_folder(folder: Path, params: Params) -> pd.DataFrame:
+def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
     """The catalog of a folder that holds one folder a genre, at the top or further down.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         For instance GTZAN's ``genres``, or a folder that holds it. See :func:`layout.read` for the rule.
     params : Params
         ``genre_level``, and how short is too short.
@@ -209,6 +209,7 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
     UserWarning
         Of what is left out, and of how the folder is read where tracks lie deeper or it is split already.
     """
+    folder = paths.given(folder)
     found = layout.read(folder, params.genre_level)
     if nameless := [genre for _, genre, _ in found.tracks if not in_order(genre)]:
         raise CatalogError(
@@ -231,12 +232,12 @@ def from_folder(folder: Path, params: Params) -> pd.DataFrame:
     return known.assign(published_split=own) if own.any() else known
 
 
-def from_csv(path: Path, params: Params) -> pd.DataFrame:
+def from_csv(path: str | Path, params: Params) -> pd.DataFrame:
     """The catalog that a CSV describes.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         With the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known ``artist``,
         ``title``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track are separated
         by ``|``; blanks around them, their order and repetitions do not matter. What else is read: docs/data.md.
@@ -258,7 +259,7 @@ def from_csv(path: Path, params: Params) -> pd.DataFrame:
     UserWarning
         Of what is not written as above and how it is read, and of files that are not there.
     """
-    rows, notes = tables.read(path)
+    rows, notes = tables.read(paths.given(path))
     for note in notes:
         warn(note)
     return table(rows, params)

@@ -14,7 +14,7 @@ import scipy.fft
 from genre_utils import audio, catalog, cluster, disk, features, store
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, warn
 from genre_utils.params import Params
-from genre_utils.paths import CACHE
+from genre_utils.paths import CACHE, given
 from genre_utils.progress import progress
 
 VERSION = 1  # part of the folder's name: raise it when the features of the same audio change
@@ -201,7 +201,7 @@ def grouped(values: np.ndarray, groups: int, axis: int) -> np.ndarray:
     return np.stack([values.take(run, axis=axis).mean(axis=axis) for run in runs], axis=axis)
 
 
-def extract(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> pd.DataFrame:
+def extract(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> pd.DataFrame:
     """The features of :func:`of_audio` for a whole catalog, made once.
 
     Parameters
@@ -211,7 +211,7 @@ def extract(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> pd.Dat
         is named in a warning.
     params : Params
         The features; together with the tracks they name the folder.
-    cache : Path
+    cache : str or Path
         Where they are kept.
 
     Returns
@@ -230,6 +230,7 @@ def extract(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> pd.Dat
     ----------
     Notebook: 06_beyond_the_paper.
     """
+    cache = given(cache)
     folder = cache / "classical" / f"{store.fingerprint(tracks, params)}-{VERSION}"
     if not folder.exists() or disk.broken(folder):
         with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done

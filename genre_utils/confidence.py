@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-from genre_utils import evaluation, uncertainty
+from genre_utils import evaluation, labels, uncertainty
 
 BINS = 10  # equally wide; more would leave most of them empty on a few hundred rows
 EDGES = np.arange(BINS + 1) / BINS
@@ -74,7 +74,7 @@ def in_bins(predictions: pd.DataFrame) -> pd.DataFrame:
     """For each row 1, its probability and whether it is right, in the three columns of its bin."""
     probabilities = predictions[[f"p_{genre}" for genre in evaluation.genres_of(predictions)]]
     sure = probabilities.to_numpy(float).max(axis=1)  # float32, the network's, would be summed to seven digits
-    right = (predictions["genre"] == predictions["predicted"]).to_numpy()
+    right = uncertainty.is_right(predictions).to_numpy()
     place = np.searchsorted(EDGES[1:-1], sure)  # 0 is in the first bin, 1 in the last
     inside = place[:, None] == np.arange(BINS)  # (row, bin)
     values = np.stack([inside, inside * sure[:, None], inside * right[:, None]], axis=2)  # (row, bin, what)
@@ -104,8 +104,7 @@ def average_precision(predictions: pd.DataFrame) -> pd.Series:
     ----------
     ``sklearn.metrics.average_precision_score``. Notebook: 04_evaluation.
     """
-    areas = {}
-    for genre in evaluation.genres_of(predictions):
-        truth = predictions["genre"] == genre
+    areas, genres = {}, evaluation.genres_of(predictions)
+    for genre, truth in zip(genres, labels.targets(predictions["genre"], genres).T, strict=True):
         areas[genre] = average_precision_score(truth, predictions[f"p_{genre}"]) if truth.any() else np.nan
     return pd.Series(areas, dtype=float).rename_axis("genre")

@@ -33,6 +33,7 @@ from genre_utils.demo_styles import (
 )
 from genre_utils.errors import CatalogError, ParamsError
 from genre_utils.params import SPLITS
+from genre_utils.paths import given
 from genre_utils.progress import progress
 from genre_utils.synth import SAMPLE_RATE_HZ, SAMPLES, Persona, chord_tones, drum_kit, master, persona, strike
 
@@ -244,13 +245,13 @@ def track_list(tracks_per_genre: int, artists_per_genre: int, seed: int, mixed: 
 
 
 def render(
-    folder: Path, tracks_per_genre: int = 30, artists_per_genre: int = 10, seed: int = 0, mixed: bool = False
+    folder: str | Path, tracks_per_genre: int = 30, artists_per_genre: int = 10, seed: int = 0, mixed: bool = False
 ) -> Path:
     """Fill a folder with a demo data set; one that already holds it is left as it is.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Will hold ``<genre>/<genre>.00000.wav`` ..., their ``tracks.csv``, and ``demo.json``: what made it.
     tracks_per_genre : int
         30 s tracks in each of the ten genres.
@@ -278,6 +279,7 @@ def render(
     ----------
     Notebook: 01_eda.
     """
+    folder = given(folder)
     most = len(FIRST.split()) * len(LAST.split()) // len(GENRES)
     if tracks_per_genre < 1 or not 1 <= artists_per_genre <= most or seed < 0:
         raise ParamsError(

@@ -13,7 +13,7 @@ import pooch
 from filelock import FileLock
 
 from genre_utils.errors import DownloadError, warn
-from genre_utils.paths import PROJECT
+from genre_utils.paths import PROJECT, given
 from genre_utils.progress import HEADLESS, SECONDS_BETWEEN_SIGNS, sign
 from genre_utils.unpack import unpack
 
@@ -96,7 +96,7 @@ def data_home() -> Path:
     return Path(os.environ.get(HOME) or PROJECT / "data").expanduser().resolve()
 
 
-def fetch(remote: Remote, home: Path) -> Path:
+def fetch(remote: Remote, home: str | Path) -> Path:
     """Bring a data set into its folder, once.
 
     What is there is used as it is, without a request and without writing. An archive that a user put into
@@ -106,7 +106,7 @@ def fetch(remote: Remote, home: Path) -> Path:
     ----------
     remote : Remote
         One of ``REMOTES``.
-    home : Path
+    home : str or Path
         Where data lives: ``data_home()``.
 
     Returns
@@ -125,6 +125,7 @@ def fetch(remote: Remote, home: Path) -> Path:
     UserWarning
         If the index of single checksums could not be fetched, and so only the archive's own was compared.
     """
+    home = given(home)
     folder = home / remote.name
     if holds_files(folder):
         return folder

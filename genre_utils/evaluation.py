@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from genre_utils import uncertainty
+from genre_utils import labels, uncertainty
 from genre_utils.params import Params
 
 if TYPE_CHECKING:
@@ -118,14 +118,15 @@ def table_one(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame [index=genre, columns=precision, recall, f1, support]
-        A line a genre, then ``average``, weighted by support. A genre never predicted has precision 0.
+        A line a genre, then ``average``, weighted by support. A genre never predicted has precision 0, and one
+        without rows (support 0) has all figures 0: nothing is known of it.
 
     References
     ----------
     Paper, III.A. ``sklearn.metrics.precision_recall_fscore_support``. Notebook: 04_evaluation.
     """
     genres = genres_of(predictions)
-    truth, guess = predictions["genre"], predictions["predicted"]
+    truth, guess = labels.one_truth(predictions)["genre"], predictions["predicted"]
     columns = precision_recall_fscore_support(truth, guess, labels=genres, zero_division=0)
     table = pd.DataFrame(dict(zip(PAPER_TABLE.columns, columns, strict=True)), index=pd.Index(genres, name="genre"))
     weighted = np.average(table[["precision", "recall", "f1"]], axis=0, weights=table["support"])
@@ -151,7 +152,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     ``sklearn.metrics.confusion_matrix``. Notebook: 04_evaluation.
     """
     genres = genres_of(predictions)
-    counts = confusion_matrix(predictions["genre"], predictions["predicted"], labels=genres)
+    counts = confusion_matrix(labels.one_truth(predictions)["genre"], predictions["predicted"], labels=genres)
     return pd.DataFrame(counts, pd.Index(genres, name="true"), pd.Index(genres, name="predicted"))
 
 
@@ -232,7 +233,9 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     Returns
     -------
     dict
-        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre.
+        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre. Where the test
+        lacks genres, ``untested`` names them, and in ``table`` their figures are None; ``several_genres`` is the
+        number of test tracks of several, if there are any.
 
     References
     ----------
@@ -240,8 +243,18 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     """
     test = predictions[predictions["split"] == "test"]
     table = table_one(test).drop(index=AVERAGE)
-    return facts | {
-        "segment": uncertainty.accuracy(test, seed),
-        "track": uncertainty.accuracy(by_track(test), seed),
-        "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
-    }
+    several = int(labels.of_several(by_track(test)["genre"]).sum())
+    untested = sorted({*table.index} - {*labels.genres_of(test)})
+    unknown = table.index[table["support"] == 0]  # also where all tracks of a genre stand for another of theirs
+    table = table.astype(object)
+    table.loc[unknown, ["precision", "recall", "f1"]] = None
+    notes = {"untested": untested, "several_genres": several}
+    return (
+        facts
+        | {name: value for name, value in notes.items() if value}
+        | {
+            "segment": uncertainty.accuracy(test, seed),
+            "track": uncertainty.accuracy(by_track(test), seed),
+            "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
+        }
+    )

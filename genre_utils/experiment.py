@@ -14,7 +14,7 @@ import pandas as pd
 from genre_utils import cluster, evaluation, leaks, splits, uncertainty
 from genre_utils.errors import SplitError, WorkerError
 from genre_utils.params import Params
-from genre_utils.paths import CACHE
+from genre_utils.paths import CACHE, given
 from genre_utils.progress import progress
 from genre_utils.store import Store
 
@@ -139,7 +139,7 @@ def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame 
     return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_sides(assignment, tracks, pairs))
 
 
-def run(planned: list[Trial], store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
+def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path = CACHE) -> pd.DataFrame:
     """Train the network of every trial, and predict its test segments.
 
     Parameters
@@ -150,7 +150,7 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: Path = CAC
         The features.
     genres : list of str
         The classes.
-    cache : Path
+    cache : str or Path
         Where a training's state is kept until it is done.
 
     Returns
@@ -163,6 +163,7 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: Path = CAC
     ----------
     Notebook: 05_honest_splits.
     """
+    cache = given(cache)
     jobs = [joblib.delayed(tested)(trial, store, genres, cache) for trial in planned]
     tables = list(side_by_side(jobs, {trial.params.model for trial in planned}))
     predictions = pd.concat(tables, keys=range(len(planned)), names=["trial"])
@@ -306,7 +307,7 @@ def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> p
     for protocol, own in predictions.groupby("protocol", sort=False):
         segment = uncertainty.accuracy(own, seed)
         track = uncertainty.accuracy(evaluation.by_track(own), seed)
-        per_repeat = (own["genre"] == own["predicted"]).groupby(own["seed"]).mean()
+        per_repeat = uncertainty.is_right(own).groupby(own["seed"]).mean()
         reports = [trial.shared.assign(repeat=n) for n, trial in enumerate(planned) if trial.protocol == protocol]
         leaked = pd.concat(reports).query("between == 'train – test'").groupby("what")["share"].mean()
         rows[protocol] = {

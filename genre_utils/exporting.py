@@ -9,6 +9,7 @@ import numpy as np
 from genre_utils import features, light
 from genre_utils.errors import RunError
 from genre_utils.params import Params
+from genre_utils.paths import given
 from genre_utils.quiet import quiet_stderr
 from genre_utils.trust import Trust
 
@@ -20,7 +21,9 @@ LARGE_BYTES = 32 * 2**20  # weights of a dense layer that become a file of their
 TOLERANCE = 1e-4  # between a probability of Keras and one of the export
 
 
-def write(model: keras.Model, genres: list[str], params: Params, folder: Path, trust: Trust | None = None) -> None:
+def write(
+    model: keras.Model, genres: list[str], params: Params, folder: str | Path, trust: Trust | None = None
+) -> None:
     """Write all that is needed to answer for an audio file: network, genres, parameters, mel filters and trust.
 
     The written network is run against the given one before the folder gets its name.
@@ -33,7 +36,7 @@ def write(model: keras.Model, genres: list[str], params: Params, folder: Path, t
         The classes, in the order of its outputs.
     params : Params
         The features that it was trained on.
-    folder : Path
+    folder : str or Path
         Must not exist yet.
     trust : Trust, optional
         How its probabilities are to be read; without it, as they are.
@@ -43,6 +46,7 @@ def write(model: keras.Model, genres: list[str], params: Params, folder: Path, t
     RunError
         If the folder is there already, or LiteRT lacks a layer of the network or computes something else.
     """
+    folder = given(folder)
     if folder.exists():
         raise RunError(f"{folder} is there already. Name another folder, or remove it.")
     partial = folder.with_name(f"{folder.name}.partial")

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from genre_utils import features
 from genre_utils.params import Params
+from genre_utils.paths import given
 
 LEVEL_MAP = "magma"  # perceptually even, readable in grey and by colour-blind eyes
 COUNT_MAP = "cividis"
@@ -20,8 +21,9 @@ sns.set_theme(context="notebook", style="ticks", palette="colorblind")
 plt.rcParams |= {"figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True, "text.parse_math": False}
 
 
-def finished(figure: Figure, save: Path) -> Figure:
+def finished(figure: Figure, save: str | Path) -> Figure:
     """Save a figure and close it, so that a notebook shows it once."""
+    save = given(save)
     save.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(save)
     figure.set_layout_engine("none")  # it is settled: the notebook, which draws once more, need not find it again

@@ -10,6 +10,7 @@ import pandas as pd
 
 from genre_utils import light, listening
 from genre_utils.errors import warn
+from genre_utils.paths import given
 
 TEXTS = ("path", "level", "predicted", "verdict", "fault")  # columns of a table; the others are numbers
 
@@ -57,12 +58,12 @@ def called(probabilities: np.ndarray, network: listening.Network) -> dict[str, A
     }
 
 
-def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataFrame:
+def predict(named: str | Path | Iterable[str | Path], network: listening.Network) -> pd.DataFrame:
     """Hear files and folders from Python: the table that ``--csv`` writes.
 
     Parameters
     ----------
-    named : iterable of str or Path
+    named : str or Path, or iterable of them
         As :func:`genre_utils.listening.sources`.
     network : Network
         As ``predict.open_model`` gives it.
@@ -94,14 +95,14 @@ def predict(named: Iterable[str | Path], network: listening.Network) -> pd.DataF
     return table.astype(dict.fromkeys(table.columns.difference(TEXTS), float))
 
 
-def uploaded(upload: Any, folder: Path) -> Path | None:
+def uploaded(upload: Any, folder: str | Path) -> Path | None:
     """The file that a reader has chosen in a notebook.
 
     Parameters
     ----------
     upload : ipywidgets.FileUpload
         Where it was chosen.
-    folder : Path
+    folder : str or Path
         Gets it, by its name.
 
     Returns
@@ -115,6 +116,7 @@ def uploaded(upload: Any, folder: Path) -> Path | None:
     """
     if not upload.value:
         return None
+    folder = given(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / Path(upload.value[0]["name"]).name
     path.write_bytes(upload.value[0]["content"])

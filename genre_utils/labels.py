@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from genre_utils.errors import CatalogError, listed, warn
+from genre_utils.errors import CatalogError, ParamsError, listed, warn
 from genre_utils.params import unknown_name
 
 SEPARATOR = "|"
+AUTO = "auto"  # the output that a catalog needs
 
 
 def key(name: str) -> str:
@@ -142,7 +143,7 @@ def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 01_eda, 02_feature_extraction.
+    Notebook: 01_eda, 02_feature_extraction, 03_training, 05_honest_splits.
     """
     known = tracks[tracks["genre"] != ""]
     return known.assign(genre=known["genre"].str.split(SEPARATOR)).explode("genre", ignore_index=True)
@@ -190,7 +191,7 @@ def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
 
     References
     ----------
-    ``pandas.Series.str.get_dummies``. Notebook: 06_beyond_the_paper.
+    ``pandas.Series.str.get_dummies``. Notebook: 03_training, 06_beyond_the_paper.
     """
     table = genre.str.get_dummies(SEPARATOR)
     if unknown := sorted(set(table) - set(genres)):
@@ -225,3 +226,103 @@ def rarest(genre: pd.Series) -> pd.Series:
     names = genre.str.split(SEPARATOR)
     counts = names.explode().value_counts()
     return names.map(lambda several: min(several, key=lambda name: (counts[name], name))).astype(genre.dtype)
+
+
+def of_several(genre: pd.Series) -> pd.Series:
+    """Whether a row is of several genres."""
+    return genre.str.contains(SEPARATOR, regex=False)
+
+
+def output_for(tracks: pd.DataFrame, asked: str) -> str:
+    """The output that a network needs to learn a catalog's genres.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog; tracks with a fault do not count.
+    asked : str
+        softmax, sigmoid, or auto: sigmoid, a yes or no for each genre, if a track has several.
+
+    Returns
+    -------
+    str
+        softmax or sigmoid.
+
+    Raises
+    ------
+    ParamsError
+        If a track has several genres and softmax, which gives one answer, is asked for.
+
+    References
+    ----------
+    Notebook: 03_training.
+    """
+    several = tracks[of_several(tracks["genre"]) & (tracks["fault"] == "")]
+    if asked == AUTO:
+        return "sigmoid" if len(several) else "softmax"
+    if asked == "softmax" and len(several):
+        first = several.iloc[0]
+        raise ParamsError(
+            f"{first['track_id']} has several genres ({first['genre']}; {len(several)} tracks have), and softmax gives "
+            "one answer. Leave output at auto, set output=sigmoid, or give each track one genre."
+        )
+    return asked
+
+
+def about_several(tracks: pd.DataFrame) -> str:
+    """What tracks of several genres change, in a sentence.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        With ``genre``, one row a track.
+
+    Returns
+    -------
+    str
+        "" if each has one.
+
+    References
+    ----------
+    Notebook: 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    """
+    count = int(of_several(tracks["genre"]).sum())
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(tracks)} tracks are of several genres. The network says yes or no to each (sigmoid), so that "
+        "its probabilities do not sum to 1. Where one answer is compared with one truth, such a track stands for "
+        "the one of its genres that the network finds likeliest: it is right if the called genre is any of them."
+    )
+
+
+def one_truth(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with one genre a row, to be compared with the one that is called.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks, as ``evaluation.predict`` or ``evaluation.by_track`` returns them.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same where each track is of one genre. A track of several, with all its segments, stands for the one of
+        them that is likeliest in the mean of its rows.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    several = of_several(predictions["genre"])
+    if not several.any():
+        return predictions
+    keys = [name for name in ("track_id", "seed", "protocol") if name in predictions]
+    probabilities = [name for name in predictions.columns if name.startswith("p_")]
+    rows = predictions[several]
+    means = rows.groupby(keys)[probabilities].transform("mean")
+    genres = [name.removeprefix("p_") for name in probabilities]
+    own = np.where(targets(rows["genre"], genres) > 0, means.to_numpy(float), -1.0)  # (row, genre)
+    found = predictions["genre"].copy()
+    found[several] = np.array(genres, dtype=object)[own.argmax(axis=1)]
+    return predictions.assign(genre=found)

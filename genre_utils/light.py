@@ -19,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 from genre_utils import features, listening
 from genre_utils.errors import GenreUtilsError, RunError
 from genre_utils.params import Params
+from genre_utils.paths import given
 from genre_utils.quiet import quiet_stderr
 from genre_utils.trust import Trust, array
 
@@ -29,12 +30,12 @@ DIGITS = 6  # of a printed probability
 Stage = Callable[[np.ndarray], np.ndarray]
 
 
-def open_exported(folder: Path) -> listening.Network:
+def open_exported(folder: str | Path) -> listening.Network:
     """A folder that ``exporting.write`` has written.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         With ``export.json`` (genres, params, trust, stages), ``mel_filters.npy``, a file for each stage, and
         ``reference.npy`` where the network's training is known.
 
@@ -47,6 +48,7 @@ def open_exported(folder: Path) -> listening.Network:
     RunError
         If the folder is not whole, or its features are not those that this version computes.
     """
+    folder = given(folder)
     try:
         facts = json.loads((folder / FACTS).read_text())
         filters = array(folder / FILTERS)
@@ -177,11 +179,11 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0 only if every file was heard.
     """
     parser = argparse.ArgumentParser(prog="python -m genre_utils.light", description=__doc__)
-    parser.add_argument("folder", type=Path, help="an exported network, as exporting.write writes it")
+    parser.add_argument("folder", type=given, help="an exported network, as exporting.write writes it")
     parser.add_argument("file", nargs="+", help="audio, or a folder of it at any depth")
-    chosen = parser.parse_args(arguments)
     faults = 0
     try:
+        chosen = parser.parse_args(arguments)
         found = listening.sources(chosen.file)
         network = open_exported(chosen.folder)
         if network.notice:

@@ -14,6 +14,7 @@ import numpy as np
 from genre_utils import audio, features
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
 from genre_utils.params import Params
+from genre_utils.paths import several
 from genre_utils.trust import SURE, Trust
 
 NAMED = 10  # of the files left out; a folder of music may hold thousands of pictures
@@ -72,12 +73,12 @@ class Sources(NamedTuple):
     unlisted: list[Answer]  # a fault for each folder that could not be looked into
 
 
-def sources(named: Iterable[str | Path]) -> Sources:
+def sources(named: str | Path | Iterable[str | Path]) -> Sources:
     """The audio files among and below what was named.
 
     Parameters
     ----------
-    named : iterable of str or Path
+    named : str or Path, or iterable of them
         A file is taken whatever its suffix. Of a folder, all files with a suffix of audio, at any depth, in sorted
         order; hidden ones are left out. Links are followed, and no folder is entered twice.
 
@@ -89,8 +90,10 @@ def sources(named: Iterable[str | Path]) -> Sources:
     ------
     CatalogError
         If there is nothing to be heard.
+    ParamsError
+        If a path is empty.
     """
-    paths = [Path(path) for path in named]
+    paths = several(named)
     found, seen = Sources([], [], []), set[Path]()
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises where it may not look)
@@ -140,7 +143,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def answers(paths: Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Answer]:
+def answers(paths: str | Path | Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Answer]:
     """Hear files one after the other: all whole segments of each, however many the network was trained on.
 
     The next files are decoded while the network computes. A file that cannot be heard gets its fault, and the
@@ -148,7 +151,7 @@ def answers(paths: Iterable[str | Path], network: Network, threads: int = THREAD
 
     Parameters
     ----------
-    paths : iterable of str or Path
+    paths : str or Path, or iterable of them
         Audio files; drawn from as they are needed.
     network : Network
         As ``predict.open_model`` or ``light.open_exported`` gives it.
@@ -161,6 +164,7 @@ def answers(paths: Iterable[str | Path], network: Network, threads: int = THREAD
         One a file, in the order of the files, as soon as it is known.
     """
     params = dataclasses.replace(network.params, max_segments=0)
+    paths = [paths] if isinstance(paths, str | os.PathLike) else paths
     coming = ((path, log_mels(path, params)) for path in paths)
     waiting: collections.deque = collections.deque()
     pool = ThreadPoolExecutor(threads)

@@ -11,12 +11,15 @@ import yaml
 
 from genre_utils.errors import GenreUtilsError, RunError, warn
 from genre_utils.params import FEATURE_NAMES, Params
-from genre_utils.run_folder import RunFolder, versions
+from genre_utils.paths import given
+from genre_utils.run_folder import LATEST, RunFolder, versions
 from genre_utils.trust import Trust
 
 FOLDER = "model"  # in a run's folder
 NETWORK, PARAMS, FACTS, CARD = "model.keras", "params.yml", "model.json", "README.md"
 DECISIVE = ("genre_utils", "keras", "tensorflow")  # versions that decide what a network answers
+NETWORKS = (".keras", ".h5", ".hdf5")  # files that hold a network and nothing else
+DECIDING, SEAL = ("genres", "params", "trust"), "sha256_of_genres_params_trust"  # of FACTS, which no checksum is of
 BROKEN = (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError)  # of a reader
 MOST_BYTES = 2**20  # of a text that is read: a stranger's may be endless
 # What the network was trained on; another value of another parameter changes no answer. Files are heard whole.
@@ -34,13 +37,13 @@ class Model(NamedTuple):
 
 
 def write(
-    folder: Path, network: Path, genres: list[str], params: Params, trust: Trust, facts: dict[str, Any], card: str
+    folder: str | Path, network: Path, genres: list[str], params: Params, trust: Trust, facts: dict[str, Any], card: str
 ) -> None:
     """Write a model folder, in place of what may be there.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Gets its name when it is whole.
     network : Path
         A .keras file, which is linked, or copied where that is not possible.
@@ -59,6 +62,7 @@ def write(
     ----------
     Notebook: 04_evaluation, by ``card.publish``.
     """
+    folder = given(folder)
     partial, former = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "former"))
     for left in (partial, former):
         shutil.rmtree(left, ignore_errors=True)
@@ -69,6 +73,7 @@ def write(
         shutil.copyfile(network, partial / NETWORK)
     learned = trust.write(partial)
     known = {"genres": genres, "params": params.to_mapping(), "trust": learned, "versions": versions()}
+    known |= {SEAL: sealed(known)}
     checksums = {path.name: checksum(path) for path in sorted(partial.iterdir())}
     text = json.dumps(known | facts | {"sha256": checksums}, indent=2, allow_nan=False)
     (partial / FACTS).write_text(text + "\n", encoding="utf-8")
@@ -80,12 +85,12 @@ def write(
     shutil.rmtree(former, ignore_errors=True)
 
 
-def find(path: Path) -> Path:
+def find(path: str | Path) -> Path:
     """The model folder that a path means.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The folder itself, a run's folder (also ``runs/latest``), or ``model.keras`` in either.
 
     Returns
@@ -97,9 +102,15 @@ def find(path: Path) -> Path:
     RunError
         If there is none, or the run's network is not the one in it: it was trained again since.
     """
-    if path.suffix == ".keras" and path.name != NETWORK:
-        raise RunError(f"{path}: a network alone does not say what it needs. Name a model folder, or a run's folder.")
-    run = RunFolder.existing(path.parent if path.name == NETWORK else path)
+    path = given(path)
+    folder = path.parent if path.name == NETWORK else path
+    alone = path.name == NETWORK and path.is_file() and not any((folder / name).exists() for name in (FACTS, FOLDER))
+    if alone or folder.suffix in NETWORKS or (folder.is_file() and folder.name != LATEST):
+        raise RunError(
+            f"{path}: a network alone does not say what it needs, neither its genres nor its features. Name a model "
+            "folder, or a run's folder. One of another program cannot be used; make run trains one."
+        )
+    run = RunFolder.existing(folder)
     if (run.folder / FACTS).is_file():
         return run.folder
     folder = run.needs(FOLDER)
@@ -110,14 +121,14 @@ def find(path: Path) -> Path:
     return folder
 
 
-def read(folder: Path) -> Model:
+def read(folder: str | Path) -> Model:
     """Read a model folder, everything checked but the network's own contents.
 
     The checksums show a file that was cut off or exchanged; who changes them too is not noticed.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         As :func:`write` has written it; it may be anybody's.
 
     Returns
@@ -134,6 +145,7 @@ def read(folder: Path) -> Model:
     UserWarning
         If it was made with other versions, or parameters have changed that do not decide an answer.
     """
+    folder = given(folder)
     try:
         facts = json.loads(short_text(folder / FACTS))
         genres, made_with, checksums = facts["genres"], facts["versions"], facts["sha256"]
@@ -153,6 +165,8 @@ def read(folder: Path) -> Model:
             file = folder / Path(name).name  # the last part of a name: a folder must not lead out of itself
             if not file.is_file() or checksum(file) != expected:
                 raise ValueError(f"{file.name} is missing, or was cut off, changed or exchanged")
+        if SEAL in facts and facts[SEAL] != sealed(facts):  # older folders have none
+            raise ValueError(f"{', '.join(DECIDING)} in {FACTS} are not those that were written: it was changed")
         if NETWORK not in checksums:
             raise ValueError(f"{FACTS} has no checksum of {NETWORK}")
         trust = Trust.read(folder, facts["trust"], trained_with.n_mels)
@@ -195,6 +209,12 @@ def short_text(path: Path) -> str:
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"{path.name} is longer than {MOST_BYTES:,} bytes")
     return path.read_text(encoding="utf-8")
+
+
+def sealed(facts: dict[str, Any]) -> str:
+    """SHA-256 of what in ``model.json`` decides an answer and its name: genres in another order would be believed."""
+    deciding = {name: facts[name] for name in DECIDING}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def checksum(path: Path) -> str:

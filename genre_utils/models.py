@@ -9,6 +9,7 @@ import numpy as np
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.networks import ANY_LENGTH, MODELS
 from genre_utils.params import Params, unknown_name
+from genre_utils.paths import given
 from genre_utils.quiet import quiet_stderr
 
 with quiet_stderr():
@@ -53,12 +54,12 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
     return keras.Model(log_mel, MODELS[params.model](log_mel, params, genres), name=params.model)
 
 
-def load(path: Path) -> keras.Model:
+def load(path: str | Path) -> keras.Model:
     """A saved network.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         A .keras file; code in it is refused (Keras' safe mode).
 
     Returns
@@ -74,6 +75,7 @@ def load(path: Path) -> keras.Model:
     ----------
     Notebook: 03_training, 04_evaluation, 06_beyond_the_paper.
     """
+    path = given(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())

@@ -44,7 +44,7 @@ def thresholds(predictions: pd.DataFrame) -> pd.Series:
     ----------
     Z. C. Lipton, C. Elkan and B. Naryanaswamy, Optimal thresholding of classifiers to maximize F1 measure (2014):
     a threshold so chosen is optimistic, and on few rows it is not stable.
-    ``sklearn.metrics.confusion_matrix_at_thresholds``. Notebook: 06_beyond_the_paper.
+    ``sklearn.metrics.confusion_matrix_at_thresholds``. Notebook: 04_evaluation, 06_beyond_the_paper.
     """
     validation = predictions[predictions["split"] == "validation"]
     if len(validation) == 0:
@@ -116,7 +116,7 @@ def table(predictions: pd.DataFrame, thresholds: pd.Series) -> pd.DataFrame:
     References
     ----------
     ``sklearn.metrics.average_precision_score`` and ``precision_recall_fscore_support``.
-    Notebook: 06_beyond_the_paper.
+    Notebook: 04_evaluation, 06_beyond_the_paper.
     """
     genres = evaluation.genres_of(predictions)
     calls = called(predictions, thresholds)

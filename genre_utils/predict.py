@@ -1,25 +1,26 @@
 """A saved network on anybody's audio files, by TensorFlow."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from genre_utils import light, model_folder, models
+from genre_utils import light, model_folder
 from genre_utils.errors import RunError
 from genre_utils.listening import Network
 from genre_utils.params import Params
+from genre_utils.paths import given
 from genre_utils.quiet import quiet_stderr
 from genre_utils.trust import Trust
 
-with quiet_stderr():
+if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 
-def open_model(path: Path) -> Network:
+def open_model(path: str | Path) -> Network:
     """A network with all that it needs, ready for :func:`genre_utils.listening.answers`.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         A model folder, a run folder (also ``runs/latest``), or the ``.keras`` file in either; also what
         ``exporting.write`` has written, which LiteRT runs.
 
@@ -41,10 +42,13 @@ def open_model(path: Path) -> Network:
     ----------
     Notebook: 04_evaluation.
     """
+    path = given(path)
     if (path / light.FACTS).is_file():
         return light.open_exported(path)
     folder = model_folder.find(path)
     known = model_folder.read(folder)
+    from genre_utils import models  # TensorFlow takes seconds to come, and a model that is not there is told at once
+
     try:
         model = models.load(known.network)
         entering, leaving = model.input_shape[1:], model.output_shape[1:]
@@ -60,7 +64,7 @@ def open_model(path: Path) -> Network:
     return compiled(model, known.genres, known.params, known.trust)
 
 
-def compiled(model: keras.Model, genres: list[str], params: Params, trust: Trust | None = None) -> Network:
+def compiled(model: "keras.Model", genres: list[str], params: Params, trust: Trust | None = None) -> Network:
     """A network traced once, whatever the number of segments: ``model.predict`` takes seven times as long for a clip.
 
     Parameters
@@ -78,6 +82,9 @@ def compiled(model: keras.Model, genres: list[str], params: Params, trust: Trust
     -------
     Network
     """
+    with quiet_stderr():
+        import tensorflow as tf
+
     # training=False is said: keras.layers.Resizing takes training for true, and hands that on to batch norm.
     traced = tf.function(
         lambda decibels: model(decibels, training=False),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_utils import catalog, disk, experiment, splits, store
+from genre_utils import catalog, disk, experiment, labels, splits, store
 from genre_utils.errors import ParamsError, SplitError
 from genre_utils.params import MODELS, SOUND_NAMES, Params, unknown_name
 from genre_utils.paths import CACHE
@@ -39,7 +39,7 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     Raises
     ------
     ParamsError
-        If a value is impossible, or no network has such a name.
+        If a value is impossible, no network has such a name, or softmax is asked for where tracks have several genres.
     CatalogError
         If a data set is not there, cannot be read or has fewer than two genres.
     SplitError
@@ -48,7 +48,9 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
         If there is not enough room.
     """
     names = {field.name for field in dataclasses.fields(Params)}
-    params = Params.from_mapping({name: value for name, value in values.items() if name in names})
+    output = values.get("output", labels.AUTO)
+    undecided = {"output"} if output == labels.AUTO else set()
+    params = Params.from_mapping({name: value for name, value in values.items() if name in names - undecided})
     for name in {"model", "lesson_model"} & set(values):
         if values[name] not in MODELS:
             raise ParamsError(unknown_name(values[name], MODELS).replace("parameter", name))
@@ -61,6 +63,7 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
         decided = {"protocol": "filtered"}
         params = dataclasses.replace(params, **decided)
     if numbers & set(range(TRAINS, 100)):
+        labels.output_for(tracks, output)
         splits.assign(tracks, params)
     if LEAVES in numbers:
         check_several(params, values["several_dataset"])

@@ -61,10 +61,13 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     Notebook: 04_evaluation.
     """
     value = metrics[level]
+    untested = f", none of them of {', '.join(metrics['untested'])}" if metrics.get("untested") else ""
+    count = metrics.get("several_genres", 0)
+    several = f", {count} of several genres, each taken for the likeliest of its own" if count else ""
     return (
         f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, {uncertainty.words(value)} "
         f"(data set {metrics['dataset']}, protocol {metrics['protocol']}: {splits.DESCRIPTIONS[metrics['protocol']]}, "
-        f"{metrics['track']['n']} test tracks)"
+        f"{metrics['track']['n']} test tracks{untested}{several})"
     )
 
 

@@ -15,7 +15,7 @@ import yaml
 from genre_utils import disk, quiet
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
-from genre_utils.paths import RUNS
+from genre_utils.paths import RUNS, given
 from genre_utils.progress import HEADLESS
 
 pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no formula
@@ -50,6 +50,9 @@ class RunFolder:
 
     folder: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", given(self.folder))
+
     @classmethod
     def open(cls, run_dir: str) -> "RunFolder":
         """The folder that a notebook's ``run_dir`` names.
@@ -71,12 +74,12 @@ class RunFolder:
         return cls(folder)
 
     @classmethod
-    def existing(cls, path: Path) -> "RunFolder":
+    def existing(cls, path: str | Path) -> "RunFolder":
         """A run that is there already.
 
         Parameters
         ----------
-        path : Path
+        path : str or Path
             Its folder; also ``runs/latest`` where links are not allowed and it is a file with the folder's name.
 
         Returns
@@ -88,9 +91,12 @@ class RunFolder:
         RunError
             If there is no such folder.
         """
+        path = given(path)
         folder = followed(path)
         if not folder.is_dir():
-            raise RunError(f"{folder} is no run folder. Name one that a run has left, such as runs/{LATEST}.")
+            found = "it is a file" if folder.exists() else "it does not exist"
+            others = f"runs/{LATEST} is the newest" if followed(RUNS / LATEST).is_dir() else "make run makes the first"
+            raise RunError(f"{folder} is no run folder: {found}. Name one that a run has left; {others}.")
         return cls(folder.resolve())
 
     @property

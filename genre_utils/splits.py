@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from genre_utils import leaks
 from genre_utils.errors import SplitError, listed
-from genre_utils.labels import one_a_row, rarest
+from genre_utils.labels import genres_of, one_a_row, rarest
 from genre_utils.layout import side_of
 from genre_utils.params import SPLITS, Params
 
@@ -19,6 +19,11 @@ DESCRIPTIONS = {
     "filtered": "the split that came with the data (GTZAN's is published, without known faults)",
     "artist": "no artist and no song on two sides",
     "leaky": "LEAKY: segments of one file on both sides",
+}
+FOLLOWS = {  # from a side that lacks a genre
+    "train": "the network cannot learn to name it. Add tracks, take another protocol, or leave the genre out.",
+    "validation": "the best epoch is chosen without it.",
+    "test": "the figures say nothing of it.",
 }
 ONE_OF_SEVERAL = "A track of several genres counts for its rarest."
 
@@ -57,6 +62,33 @@ def assign(
     split = functools.partial(artist, pairs=pairs) if params.protocol == "artist" else PROTOCOL_OF[params.protocol]
     assignment = split(tracks, params)
     return assignment, leaks.between_sides(assignment, tracks, pairs)
+
+
+def missing(assignment: pd.DataFrame, tracks: pd.DataFrame) -> list[str]:
+    """What must be said beside a split: the sides that lack a genre.
+
+    Published lists and whole artists may leave a side without, and so may tracks of several genres.
+
+    Parameters
+    ----------
+    assignment : pd.DataFrame [columns=track_id, segment, split]
+        As a function of this module returns it.
+    tracks : pd.DataFrame
+        The catalog.
+
+    Returns
+    -------
+    list of str
+        A sentence for each side that lacks genres, and what follows from it.
+
+    References
+    ----------
+    Notebook: 03_training, 05_honest_splits, 06_beyond_the_paper.
+    """
+    sides = assignment.drop_duplicates(["track_id", "split"]).merge(tracks[["track_id", "genre"]], on="track_id")
+    every = genres_of(usable(tracks))
+    lacking = {side: sorted({*every} - {*genres_of(sides[sides["split"] == side])}) for side in SPLITS}
+    return [f"No {side} track is of {', '.join(names)}: {FOLLOWS[side]}" for side, names in lacking.items() if names]
 
 
 def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -280,6 +312,39 @@ def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
                 f"{split} would hold {count} of {len(genre)} {unit}s; stratified over {len(counts)} genres it needs "
                 f"at least {len(counts)}, and leaves as many for training. Add tracks or change {split}_fraction."
             )
-        rest, chosen = train_test_split(rest, test_size=count, stratify=genre[rest], random_state=params.seed)
+        left = genre[rest]
+        lone = left.map(left.value_counts()) == 1  # scikit-learn draws from two or more; its place comes below
+        strata = left.where(~lone, left.mode()[0])
+        rest, chosen = train_test_split(rest, test_size=count, stratify=strata, random_state=params.seed)
         assignment[chosen] = split
-    return assignment
+    return with_every_genre(assignment, genre, params.seed)
+
+
+def with_every_genre(assignment: pd.Series, genre: pd.Series, seed: int) -> pd.Series:
+    """The same sides, equally large, with every genre on each: a genre's share of a small side may round to none.
+
+    Parameters
+    ----------
+    assignment : pd.Series
+        A side for each row; each side has at least as many rows as there are genres.
+    genre : pd.Series
+        Of each row; each has at least as many rows as there are sides.
+    seed : int
+        Of the rows that change places: one of the genre that a side lacks, with one of the genre it has most of.
+
+    Returns
+    -------
+    pd.Series
+        As it was where no side lacks a genre.
+    """
+    counts = pd.crosstab(genre, assignment).reindex(columns=[*SPLITS], fill_value=0)
+    rng, changed = np.random.default_rng(seed), assignment.copy()
+    for name in counts.index[(counts == 0).any(axis=1)]:
+        for side in counts.columns[counts.loc[name] == 0]:
+            other, frequent = counts.loc[name].idxmax(), counts[side].idxmax()
+            incoming = rng.choice(genre.index[(genre == name) & (changed == other)])
+            outgoing = rng.choice(genre.index[(genre == frequent) & (changed == side)])
+            changed[incoming], changed[outgoing] = side, other
+            counts.loc[[name, frequent], side] += [1, -1]
+            counts.loc[[name, frequent], other] += [-1, 1]
+    return changed

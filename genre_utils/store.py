@@ -15,7 +15,7 @@ from genre_utils import catalog, disk, journal
 from genre_utils.errors import warn
 from genre_utils.extraction import VERSION, extract, feature_params, plan, shape_of
 from genre_utils.params import SOUND_NAMES, Params
-from genre_utils.paths import CACHE
+from genre_utils.paths import CACHE, given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Store:
         return dataclasses.replace(self, segments=self.segments[kind.isin(kinds)])
 
 
-def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
+def build(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> Store:
     """Extract what is not there yet, and open the store.
 
     A killed extraction goes on with the track where it stopped. A track that cannot be decoded gets its
@@ -86,7 +86,7 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
         A catalog; tracks with a fault are kept in the table and give no segments.
     params : Params
         The features and the versions of the sound; together with the tracks they name the folder.
-    cache : Path
+    cache : str or Path
         Where stores are kept.
 
     Returns
@@ -106,6 +106,7 @@ def build(tracks: pd.DataFrame, params: Params, cache: Path = CACHE) -> Store:
     ----------
     Notebook: 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
     """
+    cache = given(cache)
     folder = cache / "features" / fingerprint(tracks, params)
     if not folder.exists() or damage(folder, tracks, params):  # a whole one needs no lock, and no right to write
         with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done
@@ -154,18 +155,19 @@ def damage(folder: Path, tracks: pd.DataFrame, params: Params) -> str:
     return f"rows of {len(lost)} blocks differ, first of {' '.join(lost[0]).strip()}" if lost else ""
 
 
-def open_store(folder: Path) -> Store:
+def open_store(folder: str | Path) -> Store:
     """Open a store that is already built, without the check of :func:`build`.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         As made by :func:`build`.
 
     Returns
     -------
     Store
     """
+    folder = given(folder)
     facts = json.loads((folder / "params.json").read_text())
     versions = folder / "versions.parquet"
     return Store(

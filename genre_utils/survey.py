@@ -17,7 +17,8 @@ SILENT_DBFS = -60.0  # below the noise of a record or a tape, above that of 16 b
 SILENCE_SECONDS = 0.05  # one full period of 20 Hz: shorter, and a bass note's zero crossings would be silent
 
 FACTS = [
-    "track_id", "found", "level_dbfs", "peak", "clipped_share", "silent_share", "decoded_seconds", "digest",
+    "track_id", "found", "level_dbfs", "peak", "clipped_share", "silent_share", "header_seconds", "decoded_seconds",
+    "digest",
 ]  # fmt: skip
 
 
@@ -37,7 +38,8 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
         The catalog with the faults that only decoding finds, and for the others, measured on the part that the
         project uses (``max_segments`` segments, or everything if that is 0): ``level_dbfs`` (RMS below full
         scale, in dB), ``peak`` (of full scale), ``clipped_share`` (samples at full scale, in [0, 1]),
-        ``silent_share`` (time below -60 dBFS, in [0, 1]), ``decoded_seconds`` and ``digest`` (equal for equal mono
+        ``silent_share`` (time below -60 dBFS, in [0, 1]), ``decoded_seconds``, ``header_seconds`` (what the header
+        says of the whole file, whose ``duration_seconds`` is what there is) and ``digest`` (equal for equal mono
         samples, whatever file they come from).
     spectra : pd.DataFrame [index=track_id, columns=mel band]
         Mean log-mel over the track's segments, in dB below each segment's maximum.
@@ -67,7 +69,7 @@ def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.nda
     """The facts of one track, its average spectrum and its fingerprint, or its fault: what a worker does."""
     cluster.visible(Path(path).parent)
     try:
-        samples = audio.load(path, params)
+        samples, (header_seconds, _) = audio.load(path, params), audio.lengths(path)
     except AudioError as error:
         return {"track_id": track_id, "found": error.reason}, None, None
     facts = {
@@ -77,6 +79,7 @@ def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.nda
         "peak": np.abs(samples).max(),
         "clipped_share": np.mean(np.abs(samples) >= CLIPPED),
         "silent_share": silent_share(samples, params.sample_rate_hz),
+        "header_seconds": header_seconds,
         "decoded_seconds": len(samples) / params.sample_rate_hz,
         "digest": hashlib.sha256(samples.tobytes()).hexdigest(),
     }

@@ -17,7 +17,7 @@ import pandas as pd
 from genre_utils import disk, distribution, fused, labels, models, pipeline, recipe
 from genre_utils.errors import DiskError, ParamsError, warn
 from genre_utils.params import Params
-from genre_utils.paths import CACHE
+from genre_utils.paths import CACHE, given
 from genre_utils.progress import HEADLESS, sign
 from genre_utils.quiet import quiet_stderr
 from genre_utils.store import Store
@@ -38,8 +38,8 @@ def train(
     assignment: pd.DataFrame,
     genres: list[str],
     params: Params,
-    folder: Path,
-    cache: Path = CACHE,
+    folder: str | Path,
+    cache: str | Path = CACHE,
     quiet: bool = False,
 ) -> pd.DataFrame:
     """Train the network, keep one epoch's weights, write model and history.
@@ -64,9 +64,9 @@ def train(
         The classes, in the order of the network's outputs.
     params : Params
         The network and its training.
-    folder : Path
+    folder : str or Path
         Gets ``model.keras`` (without the optimizer's state) and ``history.csv``.
-    cache : Path
+    cache : str or Path
         Where the state is kept until the training is done.
     quiet : bool
         Without a line or a bar an epoch; the runner of notebooks gets a sign of life.
@@ -90,13 +90,15 @@ def train(
     ----------
     Paper, II.D. Notebook: 03_training, 06_beyond_the_paper.
     """
+    cache = given(cache)
+    folder = given(folder)
     examples = pipeline.examples(store, assignment, "train", genres)
     held_out = pipeline.examples(store, assignment, "validation", genres)
     several = examples.loc[examples["label"] < 0, "track_id"]
     if len(several) and params.output == "softmax":
         raise ParamsError(
             f"{several.iloc[0]} has several genres, and softmax gives one answer. Set output to sigmoid, as "
-            "notebook 6 does, or give the track one genre."
+            "notebook 3 does by itself, or give the track one genre."
         )
     dense = recipe.takes_shares(params)
     targets = [labels.targets(table["genre"], genres) if dense else None for table in (examples, held_out)]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from genre_utils import labels
 from genre_utils.errors import EvaluationError
 
 RESAMPLES = 2_000  # of whole clusters; more only smooths the interval's ends
@@ -43,7 +44,7 @@ def accuracy(predictions: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     Notebook: 04_evaluation, 05_honest_splits.
     """
-    right = (predictions["genre"] == predictions["predicted"]).astype(float)
+    right = is_right(predictions).astype(float)
     return {"accuracy": float(right.mean())} | interval(right, predictions, seed)
 
 
@@ -161,6 +162,11 @@ def over_seeds(accuracies: list[float]) -> dict[str, float | int | None]:
         "high": float(values.max()),
         "seeds": len(values),
     }
+
+
+def is_right(predictions: pd.DataFrame) -> pd.Series:
+    """Whether the called genre is the row's, or of several the likeliest of the track's; see ``labels.one_truth``."""
+    return labels.one_truth(predictions)["genre"] == predictions["predicted"]
 
 
 def interval(values: pd.Series, table: pd.DataFrame, seed: int) -> dict[str, Any]:
@@ -284,7 +290,7 @@ def counted(count: int, noun: str) -> str:
 def paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """The rows of both models side by side."""
     keys = [name for name in ("track_id", "segment", "seed") if name in first]
-    tables = [table.assign(right=table["genre"] == table["predicted"]) for table in (first, second)]
+    tables = [table.assign(right=is_right(table)) for table in (first, second)]
     joined = tables[0].merge(tables[1][[*keys, "right"]], on=keys, suffixes=("_first", "_second"), validate="1:1")
     if not len(first) == len(second) == len(joined):
         raise EvaluationError(

@@ -15,7 +15,7 @@ from conftest import tone
 
 import genre_utils
 from genre_utils import __main__, asking, catalog, inference, listening, result_figures
-from genre_utils.errors import AudioError, CatalogError
+from genre_utils.errors import AudioError, CatalogError, ParamsError
 from genre_utils.progress import HEADLESS
 from genre_utils.trust import UNLIKE
 
@@ -276,3 +276,19 @@ def test_the_timeline_has_a_row_a_genre_and_a_column_a_segment(folder, network, 
     with warnings.catch_warnings(), pytest.raises(AudioError, match="cannot be read as audio"):
         warnings.simplefilter("ignore")
         result_figures.timeline(inference.predict([folder / "text.mp3"], network), params, tmp_path / "no.png")
+
+
+def test_one_text_is_one_path_and_not_its_letters(network, folder):
+    table = inference.predict("music/b.wav", network)
+    assert set(table["path"]) == {"music/b.wav"}
+    assert [answer.path for answer in listening.answers("music/b.wav", network)] == ["music/b.wav"]
+    assert listening.sources(folder / "b.wav").files == [folder / "b.wav"]
+    for named in ("", [""], ["music", ""]):
+        with pytest.raises(ParamsError, match="A path must not be empty"):
+            inference.predict(named, network)
+
+
+@pytest.mark.parametrize("words", ["predict,", "predict,x,--model,", "explore,", "run,--out,"])
+def test_an_empty_path_is_no_folder(words, capsys):
+    assert __main__.main(words.split(",")) == 1
+    assert "A path must not be empty" in capsys.readouterr().err

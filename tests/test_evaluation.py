@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import classification_report, confusion_matrix
 
-from genre_utils import evaluation
+from genre_utils import evaluation, report
 
 
 def test_the_papers_table_is_consistent_with_itself():
@@ -97,3 +97,16 @@ def test_metrics_hold_the_promised_keys_and_are_json(predictions):
     assert metrics["track"]["n"] == 32
     assert list(metrics["table"]["rock"]) == ["precision", "recall", "f1", "support"]
     assert metrics["table"]["rock"]["support"] == 48
+
+
+def test_a_genre_without_test_rows_has_no_figure_and_is_named(predictions):
+    facts = {"dataset": "music", "protocol": "paper", "model": "any"}
+    assert "untested" not in evaluation.metrics(predictions, facts)
+    kept = predictions[(predictions["split"] != "test") | (predictions["genre"] != "pop")]
+    metrics = evaluation.metrics(kept, facts)
+    assert metrics["untested"] == ["pop"]
+    assert metrics["table"]["pop"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    json.dumps(metrics, allow_nan=False)
+    assert "24 test tracks, none of them of pop)" in report.sentence(metrics, "track")
+    table = evaluation.table_one(kept[kept["split"] == "test"])
+    assert table.loc["average", "recall"] == pytest.approx(metrics["segment"]["accuracy"])  # of what was tested

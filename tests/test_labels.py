@@ -1,12 +1,13 @@
 import unicodedata
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genre_utils import labels
-from genre_utils.errors import CatalogError
+from genre_utils import evaluation, labels, uncertainty
+from genre_utils.errors import CatalogError, ParamsError
 
 TRACKS = pd.DataFrame({"track_id": [*"abcd"], "genre": ["pop", "country|pop", "rock", "country|pop"]})
 
@@ -66,3 +67,48 @@ def test_a_name_with_a_comma_is_left_out_and_an_unknown_one_refused():
     assert labels.without(tracks, "") is tracks
     with pytest.raises(CatalogError, match=r"Unknown genre 'rok'. Did you mean 'rock'\?"):
         labels.without(tracks, "rok")
+
+
+def predicted(rows):
+    """Rows (track, genre, p_blues, p_pop, p_rock), called by their likeliest."""
+    table = pd.DataFrame(rows, columns=["track_id", "genre", "p_blues", "p_pop", "p_rock"])
+    called = table[["p_blues", "p_pop", "p_rock"]].to_numpy().argmax(axis=1)
+    return table.assign(predicted=np.array(["blues", "pop", "rock"])[called], split="test", segment=range(len(rows)))
+
+
+def test_a_track_of_several_genres_stands_for_its_likeliest_with_all_its_segments():
+    table = predicted(
+        [
+            ("a", "blues|rock", 0.2, 0.9, 0.6),  # pop is called, and is none of its own
+            ("a", "blues|rock", 0.7, 0.1, 0.4),
+            ("b", "blues|pop", 0.3, 0.8, 0.9),
+            ("c", "pop", 0.9, 0.2, 0.1),
+        ]
+    )
+    assert labels.one_truth(table)["genre"].tolist() == ["rock", "rock", "pop", "pop"]  # 0.45 and 0.5 of the track a
+    one = table[table["genre"] == "pop"]
+    assert labels.one_truth(one) is one
+
+
+@given(st.lists(st.lists(st.integers(0, 100), min_size=3, max_size=3), min_size=1, max_size=12))
+def test_of_whole_tracks_any_own_genre_is_right(rows):
+    """Oracle: the called genre is among the track's own."""
+    genres = ["blues|rock", "blues|pop", "pop", "blues|pop|rock"]
+    table = predicted([(str(n), genres[n % 4], *(p / 100 for p in row)) for n, row in enumerate(rows)])
+    own = [one.predicted in one.genre.split("|") for one in table.itertuples()]
+    ties = table[["p_blues", "p_pop", "p_rock"]].nunique(axis=1) < 3
+    right = uncertainty.is_right(table)
+    assert (right == own)[~ties].all()
+    assert evaluation.confusion(table).to_numpy().sum() == len(table)  # none is left out
+    assert evaluation.confusion(table).to_numpy().trace() == right.sum()
+
+
+def test_the_output_is_what_the_tracks_need():
+    one = pd.DataFrame({"track_id": ["a", "b"], "genre": ["pop", "blues|rock"], "fault": ["", "odd"]})
+    several = one.assign(fault="")
+    assert [labels.output_for(table, "auto") for table in (one, several)] == ["softmax", "sigmoid"]
+    assert labels.output_for(one, "sigmoid") == "sigmoid"
+    with pytest.raises(ParamsError, match=r"b has several genres \(blues\|rock; 1 tracks have\).*output=sigmoid"):
+        labels.output_for(several, "softmax")
+    assert labels.about_several(one[:1]) == ""
+    assert labels.about_several(several).startswith("1 of 2 tracks are of several genres")

@@ -2,6 +2,8 @@ import dataclasses
 import html
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import mistune
@@ -11,8 +13,8 @@ import pytest
 import tiny  # noqa: F401  (a network for models.build)
 import yaml
 
-from genre_utils import calibration, card, evaluation, listening, model_folder, models, predict
-from genre_utils.errors import RunError
+from genre_utils import calibration, card, evaluation, exporting, light, listening, model_folder, models, predict
+from genre_utils.errors import ParamsError, RunError
 from genre_utils.run_folder import RunFolder, versions
 
 GENRES = ["bass", "noise", "treble"]
@@ -275,3 +277,54 @@ def test_the_card_says_whose_the_music_is(published, run, dataset, licence, said
     text = card.text(facts | {"kind": card.kind_of(dataset)}, GENRES)
     assert yaml.safe_load(text.split("---\n")[1])["license"] == licence
     assert said in text.partition("## Licence")[2]
+
+
+def test_genres_in_another_order_are_not_believed(folder):
+    facts = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(facts | {"genres": facts["genres"][::-1]}))
+    with pytest.raises(RunError, match=r"genres, params, trust in model\.json are not those that were written"):
+        predict.open_model(folder)
+    facts["versions"]["keras"] = "3.3.0"  # which decide no name
+    (folder / "model.json").write_text(json.dumps(facts))
+    with pytest.warns(UserWarning, match="made with other versions"):
+        predict.open_model(folder)
+
+
+@pytest.mark.parametrize("name", ["mine.h5", "mine.keras", "alone/model.keras", "song.mp3"])
+def test_a_network_alone_is_called_so(run, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    shutil.copy(run.folder / "model.keras", tmp_path / name)
+    with pytest.raises(RunError, match=r"a network alone does not say what it needs.*Name a model folder"):
+        predict.open_model(str(tmp_path / name))
+
+
+def test_a_model_that_is_not_there_is_told_without_tensorflow(tmp_path):
+    """In seconds' place at once."""
+    code = f"""
+import sys
+from genre_utils import __main__
+status = __main__.main(["predict", {str(tmp_path / "song.mp3")!r}, "--model", {str(tmp_path / "none")!r}])
+assert status == 1 and "tensorflow" not in sys.modules and "keras" not in sys.modules
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert "is no run folder: it does not exist" in told.stderr
+
+
+def test_texts_are_paths_and_an_empty_one_is_refused(folder, tmp_path):
+    network = predict.open_model(str(folder))
+    exporting.write(
+        models.load(str(folder / "model.keras")), network.genres, network.params, str(tmp_path / "exported")
+    )
+    assert light.open_exported(str(tmp_path / "exported")).genres == network.genres
+    assert RunFolder(str(folder)).folder == folder
+    for door in (
+        predict.open_model,
+        light.open_exported,
+        model_folder.find,
+        models.load,
+        RunFolder,
+        RunFolder.existing,
+    ):
+        with pytest.raises(ParamsError, match="A path must not be empty"):
+            door("")

@@ -317,3 +317,41 @@ def test_a_genre_that_is_too_rare_says_how_several_are_counted(rng):
         splits.paper(tracks, Params())
     with pytest.raises(SplitError, match=r"Received: polka 2\. .*A track of several genres counts for its rarest\."):
         splits.artist(tracks, named("artist"))
+
+
+@given(
+    counts=st.lists(st.one_of(st.integers(3, 9), st.integers(3, 300)), min_size=2, max_size=8),
+    seed=st.integers(0, 2**31 - 1),
+    test=st.floats(0.05, 0.45),
+    validation=st.floats(0.05, 0.45),
+    protocol=st.sampled_from(["paper", "leaky"]),
+)
+def test_every_genre_that_is_let_in_is_on_every_side(counts, seed, test, validation, protocol):
+    """The rule that is checked is kept: a genre of three tracks among hundreds has one on each side."""
+    tracks = catalog_of({f"g{number}": count for number, count in enumerate(counts)})
+    params = named(protocol, seed=seed, test_fraction=test, validation_fraction=validation)
+    try:
+        assignment, _ = splits.assign(tracks, params)
+    except SplitError as error:
+        assert "would hold" in str(error)  # a side smaller than the number of genres
+        return
+    units = assignment if protocol == "leaky" else assignment.drop_duplicates("track_id")
+    sides = pd.crosstab(units["track_id"].str.split("/").str[0], units["split"])
+    assert list(sides.columns) == sorted(SPLITS) and (sides > 0).all(axis=None)
+    assert sides["test"].sum() == round(test * len(units))
+    assert sides["validation"].sum() == round(validation * len(units))
+    assert splits.missing(assignment, tracks) == []
+
+
+def test_what_every_side_has_already_is_left_as_it_is():
+    """And so figures of ordinary data stay."""
+    genre = pd.Series(["a"] * 20 + ["b"] * 12)
+    assignment = pd.Series((["train"] * 3 + ["validation", "test"]) * 6 + ["train"] * 2)
+    assert splits.with_every_genre(assignment, genre, 0).equals(assignment)
+
+
+def test_a_genre_that_a_side_lacks_is_named():
+    tracks = catalog_of({"a": 9, "b": 9})
+    tracks.loc[(tracks["genre"] == "b") & (tracks["published_split"] == "test"), "published_split"] = ""
+    assignment, _ = splits.assign(tracks, named("filtered"))
+    assert splits.missing(assignment, tracks) == ["No test track is of b: the figures say nothing of it."]

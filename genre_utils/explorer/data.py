@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, features, model_folder, report, uncertainty
+from genre_utils import evaluation, features, labels, model_folder, origins, report, uncertainty
 from genre_utils.catalog import DEMOS
 from genre_utils.errors import EvaluationError
 from genre_utils.explorer import faults, levels
@@ -64,8 +64,9 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     Raises
     ------
     RunError
-        If a file is missing, or the model folder broken or older than the network; the message names the notebook
-        that writes it. A run without a model folder is shown, as not calibrated.
+        If a file is missing or of other data or another training than the rest, or the model folder broken or older
+        than the network; the message names the notebook that writes it. A run without a model folder is shown, as not
+        calibrated.
     EvaluationError
         If the two runs have no tested segment in common, or different genres or labels.
 
@@ -75,6 +76,7 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     """
     for one in filter(None, (run, against)):
         one.needs("duplicates.csv", "params.yml", "tracks.parquet", "split.csv", "predictions.parquet", "metrics.json")
+        origins.check_finished(one)
     about = faults.known(run.tracks(), run.assignment(), run.duplicates())
     folders = [one for one in (run, against) if one is not None]
     runs = [(one.predictions(), one.metrics()) for one in folders]
@@ -135,16 +137,18 @@ def build(
     genres = evaluation.genres_of(tested[0])
     sizes = [len(table) for table in tested]
     tested = in_common(tested, names) if len(tested) == 2 else tested
+    several = labels.about_several(evaluation.by_track(tested[0]))
+    tested = [labels.one_truth(table) for table in tested]
     rows = tested[0]
     by_track = [evaluation.by_track(table) for table in tested]
     ids = by_track[0]["track_id"]
-    catalog = tracks.set_index("track_id").loc[ids]
+    catalog = tracks.set_index("track_id").loc[ids].assign(genre=by_track[0]["genre"].to_numpy())
     badges = about.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
     place = {genre: index for index, genre in enumerate(genres)}
     similar = evaluation.by_similarity(evaluation.confusion(rows)).index
     facts = {
         "title": " against ".join(f"{metrics['model']} on {metrics['dataset']}" for _, metrics in runs),
-        "notices": notices([metrics for _, metrics in runs], names, sizes, len(rows)),
+        "notices": notices([metrics for _, metrics in runs], names, sizes, len(rows)) + [several] * bool(several),
         "genres": genres,
         "similarity": [place[genre] for genre in similar],
         "segment_seconds": params.segment_seconds,
@@ -177,6 +181,11 @@ def in_common(tested: list[pd.DataFrame], names: list[str]) -> list[pd.DataFrame
     first, second = tested
     if evaluation.genres_of(first) != evaluation.genres_of(second):
         raise EvaluationError(f"The runs {names[0]} and {names[1]} have different genres: they cannot be compared.")
+    if labels.of_several(first["genre"]).any():
+        raise EvaluationError(
+            f"The runs {names[0]} and {names[1]} have tracks of several genres, each of which stands for the one that "
+            "a network finds likeliest: they cannot be set side by side. Explore them one by one."
+        )
     same = first[[*KEYS, "genre"]].merge(second[[*KEYS, "genre"]], on=KEYS, suffixes=("_a", "_b"))
     if same.empty:
         raise EvaluationError(

@@ -17,6 +17,7 @@ from genre_utils.errors import RunError
 from genre_utils.explorer import media
 from genre_utils.explorer.data import Exploration
 from genre_utils.figures import LEVEL_MAP
+from genre_utils.paths import given
 from genre_utils.progress import HEADLESS
 
 FRONT = Path(__file__).parent / "front"
@@ -38,14 +39,14 @@ def style() -> str:
     return (FRONT / "explorer.css").read_text(encoding="utf-8").replace("LEVEL_MAP_STOPS", stops)
 
 
-def write(exploration: Exploration, folder: Path, single_file: bool = False) -> Path:
+def write(exploration: Exploration, folder: str | Path, single_file: bool = False) -> Path:
     """Write the page, with sound and pictures beside it or inside.
 
     Parameters
     ----------
     exploration : Exploration
         What to show.
-    folder : Path
+    folder : str or Path
         Of the page; an older page in it is replaced, anything else is not touched.
     single_file : bool
         Put sound and pictures into the page itself, so that one file can be handed on.
@@ -67,6 +68,7 @@ def write(exploration: Exploration, folder: Path, single_file: bool = False) -> 
     ----------
     Notebook: 04_evaluation.
     """
+    folder = given(folder)
     page = folder / "index.html"
     with disk.writing(folder):
         make_room(folder)
