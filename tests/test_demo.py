@@ -44,7 +44,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def unaided(monkeypatch):
     """Nobody borrows: each genre is what its row says."""
-    monkeypatch.setattr(demo, "BORROW", (0.0, 0.0))
+    monkeypatch.setattr(demo, "BORROW", 0.0)
 
 
 def contents(folder):
