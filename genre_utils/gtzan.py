@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from genre_utils import download
 from genre_utils.errors import CatalogError, DownloadError, warn
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
@@ -131,6 +130,8 @@ def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
     pd.DataFrame
         The same tracks; as they were, with a warning, if the lists can neither be found nor fetched.
     """
+    from genre_utils import download  # pooch, which the lists themselves do not need
+
     home = download.data_home()
     try:
         artists = read_artists(download.fetch_list(ARTISTS, home))

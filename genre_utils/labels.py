@@ -1,5 +1,6 @@
 """The genres of a track in one text, ``blues|rock``, and what networks and splits make of them."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -12,6 +13,12 @@ from genre_utils.params import unknown_name
 
 SEPARATOR = "|"
 AUTO = "auto"  # the output that a catalog needs
+SIDE_OF = {
+    "train": r"tr|train|training",
+    "validation": r"val|valid|validation|dev|devel|development|cv",
+    "test": r"te|test|testing|tst|eval|evaluation|holdout",
+}
+SIDE_NAME = r"(?:{})(?:set|data|split|audio|wavs?|songs|tracks|files)?"
 
 
 def key(name: str) -> str:
@@ -22,6 +29,12 @@ def key(name: str) -> str:
 def letters(name: str) -> str:
     """The letters and digits of a name alone: what Hip-Hop and hip hop have in common, which may be one genre."""
     return "".join(filter(str.isalnum, key(name)))
+
+
+def side_of(name: str) -> str:
+    """The side of a split that a folder's or a list's name says: train, validation, test, or ""."""
+    plain = letters(name)
+    return next((side for side, names in SIDE_OF.items() if re.fullmatch(SIDE_NAME.format(names), plain)), "")
 
 
 def in_order(genre: str) -> str:

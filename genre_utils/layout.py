@@ -9,15 +9,9 @@ from typing import NamedTuple
 
 from genre_utils import audio
 from genre_utils.errors import CatalogError, listed
-from genre_utils.labels import key, letters
+from genre_utils.labels import key, letters, side_of
 from genre_utils.tree import Below, below, is_audio
 
-SIDE_OF = {
-    "train": r"tr|train|training",
-    "validation": r"val|valid|validation|dev|devel|development|cv",
-    "test": r"te|test|testing|tst|eval|evaluation|holdout",
-}
-SIDE_NAME = r"(?:{})(?:set|data|split|audio|wavs?|songs|tracks|files)?"
 # Where the levels of a tree could be read in two ways, the level that holds these is the genres' or nothing is. The
 # names of GTZAN, of the ballroom data, of FMA and what else is common, letters alone.
 NAMES = (
@@ -38,12 +32,6 @@ class Layout(NamedTuple):
     tracks: list[tuple[Path, str, str]]  # a file, its genre's folder, and its side of the split or ""
     strays: list[Path]  # audio in no genre's folder
     notes: list[str]  # what is to be told
-
-
-def side_of(name: str) -> str:
-    """The side of a split that a folder's or a list's name says: train, validation, test, or ""."""
-    plain = letters(name)
-    return next((side for side, names in SIDE_OF.items() if re.fullmatch(SIDE_NAME.format(names), plain)), "")
 
 
 def read(folder: Path, level: int = 0) -> Layout:

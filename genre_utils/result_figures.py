@@ -198,10 +198,10 @@ def confused_pairs(pairs: pd.DataFrame, title: str, save: Path, most: int = 10) 
     Paper, III.B.3. Notebook: 04_evaluation.
     """
     shown = pairs[(pairs.index < most) | pairs["in_paper"]].assign(
-        named=lambda table: np.where(table["in_paper"], "named by the paper", "not named")
+        named=lambda table: np.where(table["in_paper"], "named by the paper", "not named by the paper")
     )
     figure, axes = plt.subplots(figsize=(8, 4.5))
-    order = {"named by the paper": sns.color_palette()[3], "not named": sns.color_palette()[0]}
+    order = {"named by the paper": sns.color_palette()[3], "not named by the paper": sns.color_palette()[0]}
     sns.barplot(shown, x="share", y="pair", hue="named", palette=order, ax=axes, dodge=False, legend=False)
     axes.set(title=title, xlabel="share of both genres taken for the other", ylabel="")
     axes.xaxis.set_major_formatter(PercentFormatter(1))

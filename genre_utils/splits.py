@@ -10,8 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from genre_utils import leaks
 from genre_utils.errors import SplitError, listed
-from genre_utils.labels import genres_of, one_a_row, rarest
-from genre_utils.layout import side_of
+from genre_utils.labels import genres_of, rarest, side_of
 from genre_utils.params import SPLITS, Params
 
 DESCRIPTIONS = {
@@ -179,7 +178,7 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     Raises
     ------
     SplitError
-        If a side holds no usable track, as in a small part of GTZAN, or none of a genre.
+        If a side holds no usable track, as in a small part of GTZAN, or training none of a genre.
 
     References
     ----------
@@ -198,12 +197,11 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
             "(its lists are fetched into the data home) and for a CSV with the column published_split "
             f"({', '.join(SPLITS)}). Use protocol=artist otherwise."
         )
-    each = one_a_row(chosen.assign(side=side))
-    there = {genre: {*sides} for genre, sides in each.groupby("genre")["side"]}
-    if lacking := [f"{genre} in {split}" for genre, sides in there.items() for split in SPLITS if split not in sides]:
+    learnt = genres_of(chosen[side == "train"])
+    if lacking := sorted({*genres_of(chosen)} - {*learnt}):
         raise SplitError(
-            "Every genre needs a usable track on each side of the given split. Received: none of "
-            f"{listed(lacking)}. Add tracks there, or leave these genres out: exclude_genres."
+            f"Every genre needs a usable training track. The given split has none of {listed(lacking)}. "
+            "Add tracks there, or leave these genres out: exclude_genres."
         )
     return of_segments(chosen, side, params)
 

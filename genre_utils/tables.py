@@ -13,8 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from genre_utils.errors import CatalogError, listed
-from genre_utils.labels import SEPARATOR, in_order, key
-from genre_utils.layout import side_of
+from genre_utils.labels import SEPARATOR, in_order, key, side_of
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}

@@ -277,7 +277,7 @@ def test_artists_have_one_genre_and_names_of_their_own():
     tracks = pd.DataFrame(demo.track_list(*demo.SIZES["demo"], seed=0))
     assert (tracks.groupby("genre").artist.nunique() == 10).all()
     assert tracks[["artist", "genre"]].drop_duplicates().artist.is_unique
-    assert (tracks.groupby("artist").size() == 3).all()
+    assert set(tracks.groupby("artist").size()) == {2, 3}
     assert tracks.title.is_unique
 
 

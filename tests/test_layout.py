@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genre_utils import layout, tree
+from genre_utils import labels, layout, tree
 from genre_utils.errors import CatalogError
 
 
@@ -65,7 +65,7 @@ def test_a_split_on_disk_is_the_given_split(tmp_path, form, names):
     files = [form.format(side=n, g=g, i=i) for n in names for g in ("a", "b") for i in range(3)]
     found = layout.read(made(tmp_path, files))
     assert genres(found) == {"a": 3 * len(names), "b": 3 * len(names)}
-    assert Counter(side for *_, side in found.tracks) == {layout.side_of(name): 6 for name in names}
+    assert Counter(side for *_, side in found.tracks) == {labels.side_of(name): 6 for name in names}
     assert any("is split already" in note and "protocol=filtered" in note for note in found.notes)
     with_level = layout.read(tmp_path, 1 + form.split("/").index("{g}"))
     assert genres(with_level) == genres(found)  # the same tracks, mixed

@@ -50,7 +50,7 @@ def test_libmpg123_says_nothing_of_a_damaged_file(damaged, capfd):
         audio.load(path, PARAMS)
     assert capfd.readouterr().err == ""
     assert catalog.faults(tracks)["track_id"].tolist() == ["page.mp3"]
-    assert "No MP3 in it" in catalog.faults(tracks)["fault"][0]
+    assert "it is a web page" in catalog.faults(tracks)["fault"][0]
 
 
 def test_what_others_write_meanwhile_comes_through_in_order(capfd):

@@ -200,11 +200,11 @@ def test_a_split_on_disk_is_never_mixed_unasked():
         splits.assign(other, named("paper"))
 
 
-def test_a_genre_without_a_track_on_a_given_side_is_named():
+def test_a_genre_that_a_given_split_does_not_train_is_refused():
     tracks = on_two_sides({"a": 20, "b": 20})
-    few = tracks[(tracks["genre"] == "a") | (tracks["published_split"] == "train")]
-    with pytest.raises(SplitError, match=r"Received: none of b in test\..*exclude_genres"):
-        splits.filtered(few, named("filtered"))
+    lacking = tracks[(tracks["genre"] == "a") | (tracks["published_split"] == "test")]
+    with pytest.raises(SplitError, match=r"The given split has none of b\..*exclude_genres"):
+        splits.filtered(lacking, named("filtered"))
 
 
 def test_a_published_split_that_does_not_fit_is_refused():
