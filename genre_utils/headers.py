@@ -26,7 +26,9 @@ KBPS = {  # of MPEG-1 layers I to III, and of MPEG-2 and 2.5 layers I, then II a
 }
 RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # by MPEG's version
 TAGS = {b"TAG": 128, b"APETAGEX": 32}  # that may stand between two MP3s, and their sizes
+WIDEST_GAP = 1 << 24  # bytes without sound between what is joined; what comes behind more is left out, unread
 FLAC_BEGINS = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # and its first block, of 34 bytes
+FLAC_MARK = 8  # bytes of it
 
 
 class Part(NamedTuple):
@@ -209,7 +211,7 @@ def of_mpeg(data: mmap.mmap) -> list[Part]:
             place += 10 + functools.reduce(lambda total, bits: total << 7 | bits & 127, data[place + 6 : place + 10], 0)
         else:
             tag = next((length for name, length in TAGS.items() if data[place : place + len(name)] == name), 1)
-            marks = [data.find(mark, place + tag) for mark in (b"\xff", b"ID3")]
+            marks = [data.find(mark, place + tag, place + WIDEST_GAP) for mark in (b"\xff", b"ID3")]
             place = min((mark for mark in marks if mark >= 0), default=size)
     found = []
     for stretch in stretches:
@@ -276,13 +278,19 @@ def of_ogg(data: mmap.mmap) -> list[Part]:
             begins.append(place)
         among_first = is_first
         count = data[place + 26]
-        place = data.find(b"OggS", place + 27 + count + sum(data[place + 27 : place + 27 + count]))
+        place += 27 + count + sum(data[place + 27 : place + 27 + count])
+        place = data.find(b"OggS", place, place + WIDEST_GAP)
     return one_after_the_other(begins, len(data))
 
 
 def of_flac(data: mmap.mmap) -> list[Part]:
-    """Several FLACs in one file."""
-    return one_after_the_other([match.start() for match in FLAC_BEGINS.finditer(data)], len(data))
+    """Several FLACs in one file, whose frames do not say where they end: all of it is searched."""
+    begins = []
+    for start in range(0, len(data), WIDEST_GAP):
+        begins += [match.start() for match in FLAC_BEGINS.finditer(data, start, start + WIDEST_GAP + FLAC_MARK - 1)]
+        if hasattr(data, "madvise"):  # or what was read would count as memory of this process
+            data.madvise(mmap.MADV_DONTNEED, start, min(WIDEST_GAP, len(data) - start))
+    return one_after_the_other(begins, len(data))
 
 
 def one_after_the_other(begins: list[int], size: int) -> list[Part]:

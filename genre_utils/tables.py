@@ -64,7 +64,9 @@ def read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             raise CatalogError(f"{path}, line {line.number}: path is empty. Fill it in or remove the line.")
         file, fault = located(named, path.parent)
         there = os.path.lexists(file)
-        same = first.setdefault(named if "\0" in str(file) else os.path.realpath(file), line)
+        # Through a linked folder it is the same file; a linked file is a track, and a copy for the audit.
+        place = named if "\0" in str(file) else str(file.parent.resolve() / file.name)
+        same = first.setdefault(place, line)
         if same is not line:
             raise CatalogError(f"{path}, line {line.number}: {twice(line, same)}")
         if not there and not fault:

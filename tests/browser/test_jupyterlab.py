@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from browser import jupyterlab
 from browser.conftest import watched
-from genre_utils import audit, catalog, survey
+from genre_utils import audit, catalog, origins, survey
 from genre_utils.paths import NOTEBOOKS
 from genre_utils.run_folder import RunFolder
 
@@ -31,6 +31,8 @@ def lab_run(genre_folder, built, assignment, params, tmp_path_factory):
     assignment.to_csv(run.folder / "split.csv", index=False)
     genres = sorted(catalog.usable(built.tracks)["genre"].unique())
     training.train(built, assignment, genres, chosen, run.folder, tmp_path_factory.mktemp("state"), quiet=True)
+    made = ["duplicates.csv", "tracks.parquet", "split.csv", "history.csv", "model.keras"]
+    origins.sign(run, origins.of(built.tracks, chosen), *made)
     return run
 
 
