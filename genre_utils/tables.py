@@ -65,7 +65,7 @@ def read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
         file, fault = located(named, path.parent)
         there = os.path.lexists(file)
         # Through a linked folder it is the same file; a linked file is a track, and a copy for the audit.
-        place = named if "\0" in str(file) else str(file.parent.resolve() / file.name)
+        place = named if "\0" in str(file) else str(Path(os.path.realpath(file.parent), file.name))
         same = first.setdefault(place, line)
         if same is not line:
             raise CatalogError(f"{path}, line {line.number}: {twice(line, same)}")
