@@ -1,7 +1,9 @@
 """Files whose header says less than they hold: what libsndfile must be given to decode all of it."""
 
 import bisect
+import contextlib
 import dataclasses
+import errno
 import functools
 import io
 import itertools
@@ -128,7 +130,7 @@ def parts(path: str | Path, file: soundfile.SoundFile) -> list[Part]:
     )
     if find is None or not Path(path).stat().st_size:
         return []
-    with Path(path).open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         found = find(data)
     told = [part.seconds for part in found]
     more = sum(told) - file.frames / file.samplerate
@@ -136,9 +138,20 @@ def parts(path: str | Path, file: soundfile.SoundFile) -> list[Part]:
     return [] if right and all(told) else found
 
 
+@contextlib.contextmanager
+def mapped(path: str | Path) -> Iterator[mmap.mmap]:
+    """A file's bytes; where addresses for them run out, as where memory does."""
+    with Path(path).open("rb") as raw, contextlib.ExitStack() as stack:
+        try:
+            data = stack.enter_context(mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ))
+        except OSError as error:
+            raise (MemoryError(str(error)) if error.errno == errno.ENOMEM else error) from error
+        yield data
+
+
 def opened(path: str | Path, found: list[Part]) -> Iterator[soundfile.SoundFile]:
     """Each part of a file, open, one after the other."""
-    with Path(path).open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         for part in found:
             with Forward(Pieces(data, part.pieces)) as file:
                 yield file
@@ -251,7 +264,8 @@ def of_wav(data: mmap.mmap) -> list[Part]:
         if data[place : place + 4] == b"data":
             rest = data[end : end + 8]
             chunk = len(rest) == 8 and rest[:4].isascii() and rest[:4].decode().isprintable()
-            if chunk or len(data) - end <= (bytes_a_second * TOLERANCE_SECONDS if size else 0):
+            blank = size and not any(data[end : end + min(bytes_a_second, WIDEST_GAP)])  # room that was kept, no sound
+            if chunk or blank or len(data) - end <= (bytes_a_second * TOLERANCE_SECONDS if size else 0):
                 return []
             whole = struct.pack(f"{order}I", min(len(data) - begin, 0xFFFFFFFF))
             header = data[:4] + whole + data[8 : begin - 4] + whole
@@ -284,12 +298,15 @@ def of_ogg(data: mmap.mmap) -> list[Part]:
 
 
 def of_flac(data: mmap.mmap) -> list[Part]:
-    """Several FLACs in one file, whose frames do not say where they end: all of it is searched."""
+    """Several FLACs in one file, whose frames do not say where they end: all of it is searched, up to a gap."""
     begins = []
     for start in range(0, len(data), WIDEST_GAP):
-        begins += [match.start() for match in FLAC_BEGINS.finditer(data, start, start + WIDEST_GAP + FLAC_MARK - 1)]
+        window = data[start : start + WIDEST_GAP + FLAC_MARK - 1]
         if hasattr(data, "madvise"):  # or what was read would count as memory of this process
             data.madvise(mmap.MADV_DONTNEED, start, min(WIDEST_GAP, len(data) - start))
+        if window.count(0) == len(window):
+            break
+        begins += [start + match.start() for match in FLAC_BEGINS.finditer(window)]
     return one_after_the_other(begins, len(data))
 
 
