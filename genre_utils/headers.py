@@ -28,6 +28,7 @@ KBPS = {  # of MPEG-1 layers I to III, and of MPEG-2 and 2.5 layers I, then II a
 }
 RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # by MPEG's version
 TAGS = {b"TAG": 128, b"APETAGEX": 32}  # that may stand between two MP3s, and their sizes
+MOST_BYTES = 1 << 31  # larger files are taken at their header's word: they may not find addresses, and take seconds
 WIDEST_GAP = 1 << 24  # bytes without sound between what is joined; what comes behind more is left out, unread
 FLAC_BEGINS = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # and its first block, of 34 bytes
 FLAC_MARK = 8  # bytes of it
@@ -128,7 +129,7 @@ def parts(path: str | Path, file: soundfile.SoundFile) -> list[Part]:
     find = {"MP3": of_mpeg, "WAV": of_wav, "WAVEX": of_wav, "AU": of_au, "OGG": of_ogg, "FLAC": of_flac}.get(
         file.format
     )
-    if find is None or not Path(path).stat().st_size:
+    if find is None or not 0 < Path(path).stat().st_size <= MOST_BYTES:
         return []
     with mapped(path) as data:
         found = find(data)
