@@ -172,7 +172,7 @@ def memory(bench: Bench) -> Tries:
     sound = bench.folder / "long"
     kills.music(sound, 1, 6, 22_050)
     soundfile.write(sound / "bass" / "hours.wav", np.tile(np.sin(np.arange(22_050) * 0.1), 1_200), 22_050)
-    for megabytes in (100, 200, 300)[: bench.some(3)]:
+    for megabytes in (200, 250, 300)[: bench.some(3)]:
         cache = Path(tempfile.mkdtemp(dir=bench.folder))
         words = [sys.executable, "-c", LIMITED, str(sound), str(cache), str(megabytes)]
         ended = subprocess.run(words, capture_output=True, text=True)
