@@ -60,30 +60,33 @@ def duration(path: str | Path) -> float:
     ----------
     Notebook: 01_eda.
     """
-    return lengths(path)[1]
-
-
-def lengths(path: str | Path) -> tuple[float, float]:
-    """What :func:`duration` returns, after what the header says; see ``headers`` for when they differ."""
     try:
-        told, seconds = promised(path)
+        seconds = held(path)
         if not 0 <= seconds <= Path(path).stat().st_size:  # no format is so dense that a byte lasts a second
             raise OSError(f"its header promises {seconds:.0f} s, which so few bytes cannot hold")
-        return told, seconds
+        return seconds
     except (OSError, RuntimeError, ValueError) as error:
         raise AudioError(path, unreadable(path, error)) from error
 
 
-def promised(path: str | Path) -> tuple[float, float]:
-    """Seconds by the header, and by what there is where that is more: as libsndfile reads them, else PyAV."""
+def held(path: str | Path) -> float:
+    """Seconds by the header, or by what there is where that is more: as libsndfile reads them, else PyAV."""
     try:
         with opened(path) as file, chatty(file.format == "MP3"):
             found = headers.parts(path, file)
             told = declared(file)
-            return told, headers.seconds(path, found) if found else told
+            return headers.seconds(path, found) if found else told
     except soundfile.LibsndfileError as refusal:
-        seconds = containers.duration(path, explained(refusal))
-        return seconds, seconds
+        return containers.duration(path, explained(refusal))
+
+
+def header_seconds(path: str | Path) -> float:
+    """Seconds by the header alone, of a file that can be decoded; see ``headers`` for when there is more."""
+    try:
+        with opened(path) as file:
+            return declared(file)
+    except soundfile.LibsndfileError as refusal:
+        return containers.duration(path, explained(refusal))
 
 
 def declared(file: soundfile.SoundFile) -> float:

@@ -69,7 +69,7 @@ def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.nda
     """The facts of one track, its average spectrum and its fingerprint, or its fault: what a worker does."""
     cluster.visible(Path(path).parent)
     try:
-        samples, (header_seconds, _) = audio.load(path, params), audio.lengths(path)
+        samples = audio.load(path, params)
     except AudioError as error:
         return {"track_id": track_id, "found": error.reason}, None, None
     facts = {
@@ -79,7 +79,7 @@ def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.nda
         "peak": np.abs(samples).max(),
         "clipped_share": np.mean(np.abs(samples) >= CLIPPED),
         "silent_share": silent_share(samples, params.sample_rate_hz),
-        "header_seconds": header_seconds,
+        "header_seconds": audio.header_seconds(path),
         "decoded_seconds": len(samples) / params.sample_rate_hz,
         "digest": hashlib.sha256(samples.tobytes()).hexdigest(),
     }
