@@ -358,9 +358,9 @@ def test_a_store_on_the_device_gives_the_losses_of_batches_from_the_host(rng):
 
 @pytest.mark.parametrize("model", ["paper_cnn", "compact_cnn"])
 @pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
-def test_the_readme_says_what_the_results_say(model, protocol):
+def test_the_results_page_says_what_the_results_say(model, protocol):
     result = json.loads((PROJECT / "benchmarks" / "results" / f"{model}_{protocol}.json").read_text())["pooled"]
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     (line,) = [line for line in readme.splitlines() if line.startswith(f"| `{protocol}`:")]
     cells = [cell.strip() for cell in line.split("|")]
     for place, level in enumerate(("segment", "track"), start=4 if model == "paper_cnn" else 6):
@@ -374,19 +374,23 @@ def test_the_readme_says_what_the_results_say(model, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
-def test_the_readme_says_what_a_refit_comes_to(protocol):
+def test_the_results_page_says_what_a_refit_comes_to(protocol):
     name = f"compact_cnn_refit_{protocol}.json"
     found = json.loads((PROJECT / "benchmarks" / "results" / name).read_text())["pooled"]
     segments, tracks = (f"{100 * found[level]['accuracy']:.1f} %" for level in ("segment", "track"))
-    (line,) = [line for line in (PROJECT / "README.md").read_text().splitlines() if line.startswith("Refitted on the")]
+    (line,) = [
+        line
+        for line in (PROJECT / "docs" / "results.md").read_text().splitlines()
+        if line.startswith("Refitted on the")
+    ]
     assert any(f"{segments} {joined} {tracks}" in line for joined in ("of segments and", "and"))
     assert f"under `{protocol}`" in line
 
 
 @pytest.mark.parametrize(("data", "name"), [("demo", "audit_demo"), ("80 real GTZAN clips", "audit_gtzan")])
-def test_the_readme_says_what_the_audit_found(data, name):
+def test_the_results_page_says_what_the_audit_found(data, name):
     ratios = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["ratios"]
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     (line,) = [line for line in readme.splitlines() if line.startswith(f"| {data}") and "80 of 80" in line]
     cells = [cell.strip() for cell in line.split("|")]
     assert float(cells[3]) == ratios["recall"]
@@ -396,9 +400,9 @@ def test_the_readme_says_what_the_audit_found(data, name):
 
 
 @pytest.mark.parametrize(("data", "name"), [("demo", "explorer_demo"), ("real GTZAN clips", "explorer_gtzan_mini")])
-def test_the_readme_says_what_the_explorer_weighs(data, name):
+def test_the_results_page_says_what_the_explorer_weighs(data, name):
     large, *pages = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"]
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     for row in pages:
         figures = f"| {row['size_mb']:.1f} MB | {row['median_open_ms']:.0f} ms | |"
         assert f"| {row['tracks']} tracks of 30 s, {data}, {row['page']} {figures}" in readme
@@ -413,12 +417,12 @@ REFITS = ["compact_cnn_refit", "attention_refit", "svm_refit"]
 
 
 @pytest.mark.parametrize("name", [*FIVE, "ensemble", *REFITS, "ensemble_refit"])
-def test_the_readme_says_what_goes_beyond_the_paper(name):
+def test_the_results_page_says_what_goes_beyond_the_paper(name):
     folder = PROJECT / "benchmarks" / "results"
     together = name.startswith("ensemble")
     result = json.loads((folder / (f"{name}.json" if together else f"{name}_artist.json")).read_text())
     last = result["rows"][-1] if together else result["pooled"] | {"against": result.get("against")}
-    lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
     start = {"ensemble": "| all of them", "ensemble_refit": "| refits"}.get(name, f"| `{name}`")
     if name in REFITS:
         start = f"| refit: `{name.removesuffix('_refit')}`"
@@ -440,12 +444,12 @@ def test_the_page_of_tries_is_made_from_the_results_in_the_tree(tmp_path, monkey
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == made
 
 
-def test_the_readme_says_how_long_the_recommended_network_trains():
+def test_the_results_page_says_how_long_the_recommended_network_trains():
     result = json.loads((PROJECT / "benchmarks" / "results" / "budget_compact_cnn.json").read_text())
     (row,) = result["rows"]
     assert row["clips"]["train"] >= 640 and row["train_seconds"] < 600
     said = f"On {row['clips']['train']} of the clips its {row['epochs']} epochs took {row['train_seconds']:.0f} s"
-    assert said in (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert said in (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def test_a_process_is_measured_without_the_one_that_starts_it():
@@ -607,8 +611,13 @@ def test_every_way_to_train_is_the_same_training():
     np.testing.assert_allclose(curves["ours"], curves["onednn"], rtol=1e-3)
 
 
-def test_the_readme_says_what_make_bench_printed():
-    text = (PROJECT / "README.md").read_text(encoding="utf-8").partition("### How fast it is")[2].partition("\n##")[0]
+def test_the_results_page_says_what_make_bench_printed():
+    text = (
+        (PROJECT / "docs" / "results.md")
+        .read_text(encoding="utf-8")
+        .partition("### How fast it is")[2]
+        .partition("\n##")[0]
+    )
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) > 10
     for script_name, what, *values in rows:
@@ -617,10 +626,10 @@ def test_the_readme_says_what_make_bench_printed():
             assert value == f"{json.loads(path.read_text())['ratios'][what.strip('`')]:.3g}", (machine, what)
 
 
-def test_the_readme_says_how_fast_the_papers_network_trains():
+def test_the_results_page_says_how_fast_the_papers_network_trains():
     result = json.loads((PROJECT / "benchmarks" / "results" / "fast" / "training.json").read_text())
     (rate,) = [row["segments_per_second"] for row in result["rows"] if row["way"] == "ours"]
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     assert f"trains on {rate:.1f} segments a second" in readme
     assert f"50 epochs: {4_200 * 50 / rate / 3_600:.1f} hours" in readme
 

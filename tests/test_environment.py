@@ -115,8 +115,8 @@ def test_the_readme_names_the_commands_of_the_makefile():
     assert {"run", "test", "lab"} <= named <= targets
 
 
-def test_the_readme_names_every_room_after_those_that_it_imports():
-    text = (PROJECT / "README.md").read_text().partition("| for | files |")[2].partition("\n\n")[0]
+def test_contributing_names_every_module_after_those_that_it_imports():
+    text = (PROJECT / "CONTRIBUTING.md").read_text().partition("| for | files |")[2].partition("\n\n")[0]
     named = re.sub(r"[*|]", "", re.sub(r"^\|[^|]*\|", "", text, flags=re.M)).replace("\n", ",").split(",")
     named = [name.strip() for name in named if re.search(r"[a-z]", name)]
     package = PROJECT / "genre_utils"

@@ -138,8 +138,8 @@ def test_the_compact_networks_are_small(compact, paper_network, tmp_path):
     assert models.multiply_adds(compact, frames) <= models.multiply_adds(paper_network, frames) / 20
 
 
-def test_the_readme_says_what_the_recommended_network_costs(paper_network):
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+def test_the_results_page_says_what_the_recommended_network_costs(paper_network):
+    readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     compact = models.build(Params(model="compact_cnn"), 10)
     costs = [models.multiply_adds(network, Params().frames_per_segment) / 1e6 for network in (compact, paper_network)]
     assert f"{compact.count_params():,} parameters" in readme
