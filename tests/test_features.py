@@ -148,12 +148,16 @@ thin = {
     "exported network": lambda: dense(rng.normal(size=(6, 4_096))),
     "product": lambda: product @ product,
 }
-while not all("sleeping" in line for lines in about("State").values() for line in lines):
-    time.sleep(0.1)
-before = about("ctxt_switches")  # a thread that is not woken is never switched to
+
+def switches():  # once all sleep: a thread that was woken, and looks for more work for a while, has not switched yet
+    while not all("sleeping" in line for lines in about("State").values() for line in lines):
+        time.sleep(0.01)
+    return about("ctxt_switches")
+
 for name, way in thin.items():
+    before = switches()
     way()
-    after = about("ctxt_switches")
+    after = switches()
     if any(after[thread] != before[thread] for thread in before):
         print(name)
 """
