@@ -81,7 +81,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/numpydoc lint genre_utils/*.py genre_utils/explorer/*.py
+	$(BIN)/numpydoc lint $$(git ls-files 'genre_utils/*.py')
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 # Needs uv (pip install uv); run it after a change of pyproject.toml's dependencies.

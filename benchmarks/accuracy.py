@@ -28,12 +28,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from genre_utils import augment, evaluation, gtzan, leaks, models, recipe, splits, uncertainty
+from genre_utils.datasets import gtzan
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError, SplitError
+from genre_utils.evaluation import scoring, uncertainty
+from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
+from genre_utils.splits import leaks, protocols
+from genre_utils.training import recipe, spec_augment
 
-import keras  # isort: skip  (after genre_utils.models, which keeps it quiet)
+import keras  # isort: skip  (after genre_utils.models.factory, which keeps it quiet)
 
 SEGMENTS, COLUMNS = 6, 64  # of 77.5 ms: 4.96 s, the paper's 5 s
 SECONDS_PER_COLUMN = 0.0775
@@ -114,13 +118,13 @@ def divided(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, str]:
     """
     has_test = (tracks["published_split"] == "test").any()
     if params.protocol != "filtered" or has_test:
-        return splits.assign(tracks, params)[0], "test"
+        return protocols.assign(tracks, params)[0], "test"
     roles = tracks["published_split"].map({"train": "train", "validation": "test"}).fillna("")
-    inner = leaks.of_tracks(splits.paper(tracks[roles == "train"], params))
+    inner = leaks.of_tracks(protocols.paper(tracks[roles == "train"], params))
     chosen = inner.loc[inner["split"] == "validation", "track_id"]
     roles = roles.where(~tracks["track_id"].isin(chosen), "validation")
     part = f"{params.validation_fraction:.0%} of train validates"
-    assignment = splits.filtered(tracks.assign(published_split=roles), params)
+    assignment = protocols.filtered(tracks.assign(published_split=roles), params)
     return assignment, f"published validation list (no test clip is in the arrays; {part})"
 
 
@@ -179,7 +183,7 @@ class Batches(Plain):
         index = self.order[step * self.params.batch_size :][: self.params.batch_size]
         segments, following = in_db(self.segments[index]), in_db(self.following[index])
         rng = np.random.default_rng([self.params.seed, self.epoch, step])
-        return augment.augmented(segments, following, self.targets[index], self.params, rng)
+        return spec_augment.augmented(segments, following, self.targets[index], self.params, rng)
 
 
 def in_db(segments: np.ndarray) -> np.ndarray:
@@ -210,7 +214,7 @@ def trained(
     facts : dict
         ``epochs`` trained, ``best_epoch``, its ``validation_accuracy``, ``train_seconds``, ``parameters``.
     """
-    model = recipe.compiled(models.build(params, genres, frames=batches.segments.shape[2]), params)
+    model = recipe.compiled(factory.build(params, genres, frames=batches.segments.shape[2]), params)
     with tempfile.TemporaryDirectory() as folder:
         best = str(Path(folder) / "best.weights.h5")
         checkpoint = keras.callbacks.ModelCheckpoint(
@@ -287,10 +291,11 @@ def by_hand(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The same by features made by hand and a classifier of scikit-learn."""
     # Here, because they need the libraries for audio, which a machine for training may lack.
-    from genre_utils import classical, classifiers
+    from genre_utils.features import handcrafted
+    from genre_utils.models import classifiers
 
     started = time.monotonic()
-    features = classical.of_log_mel(in_db(x), params)
+    features = handcrafted.of_log_mel(in_db(x), params)
     predictions = classifiers.fit_predict(features, table, params.model, genres, params.seed)
     seconds = round(time.monotonic() - started, 1)
     return predictions, {"epochs": 0, "train_seconds": seconds, "parameters": features.shape[1]}
@@ -298,7 +303,7 @@ def by_hand(
 
 def right(predictions: pd.DataFrame) -> dict[str, int]:
     """How many tracks there are, and how many of them are right: what a recipe is chosen by, on validation clips."""
-    tracks = evaluation.by_track(predictions[predictions["split"] == "validation"])
+    tracks = scoring.by_track(predictions[predictions["split"] == "validation"])
     return {"right": int((tracks["genre"] == tracks["predicted"]).sum()), "of": len(tracks)}
 
 
@@ -312,7 +317,7 @@ def scores(test: pd.DataFrame) -> dict[str, Any]:
     """Segment and track accuracy with their intervals."""
     return {
         "segment": uncertainty.accuracy(test),
-        "track": uncertainty.accuracy(evaluation.by_track(test)),
+        "track": uncertainty.accuracy(scoring.by_track(test)),
     }
 
 
@@ -331,7 +336,7 @@ def gpu_names() -> list[str]:
 
         return [found.device_kind for found in jax.devices() if found.platform != "cpu"]
     if keras.backend.backend() == "tensorflow":
-        from genre_utils import pipeline
+        from genre_utils.training import pipeline
 
         return pipeline.gpus()
     return [name for name in keras.distribution.list_devices() if "cpu" not in name]
@@ -355,7 +360,7 @@ def summary(predictions: pd.DataFrame, rows: list[dict], missing: dict[str, int]
             level: uncertainty.over_seeds([score[level]["accuracy"] for score in by_seed])
             for level in ("segment", "track")
         },
-        "table": evaluation.table_one(predictions).reset_index().to_dict("records"),
+        "table": scoring.table_one(predictions).reset_index().to_dict("records"),
     }  # fmt: skip
 
 
@@ -377,7 +382,7 @@ def report(pooled: dict[str, Any], predictions: pd.DataFrame, device_name: str) 
     if chosen_by["of"]:
         print(f"validation tracks right, all trainings: {100 * chosen_by['accuracy']:.1f} % of {chosen_by['of']}")
     print("\nTable I, segments:")
-    print(evaluation.table_one(predictions.query("split == 'test'")).round(2).to_string())
+    print(scoring.table_one(predictions.query("split == 'test'")).round(2).to_string())
 
 
 def compare(other: Path, predictions: pd.DataFrame) -> dict[str, Any]:
@@ -389,9 +394,9 @@ def compare(other: Path, predictions: pd.DataFrame) -> dict[str, Any]:
     theirs = pd.read_parquet(other.with_suffix(".parquet")).query("split == 'test'")
     predictions = predictions.query("split == 'test'")
     tables = {"segment": (theirs, predictions)}
-    tables["track"] = (evaluation.by_track(theirs), evaluation.by_track(predictions))
+    tables["track"] = (scoring.by_track(theirs), scoring.by_track(predictions))
     gains = {level: uncertainty.difference(*pair) for level, pair in tables.items()}
-    votes = [evaluation.by_track(table.drop(columns="seed")) for table in (theirs, predictions)]
+    votes = [scoring.by_track(table.drop(columns="seed")) for table in (theirs, predictions)]
     test = uncertainty.mcnemar(*votes)
     print(f"\nless {other.stem} on the same clips:")
     for level, gain in gains.items():
@@ -421,7 +426,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--logmel", type=Path, nargs="+", required=True, help="one or more .npz files")
     parser.add_argument("--lists", type=Path, required=True, help="folder with index.txt and *_filtered.txt")
     parser.add_argument("--protocol", choices=("filtered", "artist", "paper"), required=True)
-    parser.add_argument("--model", choices=sorted([*models.MODELS, *BY_HAND]), required=True)
+    parser.add_argument("--model", choices=sorted([*factory.MODELS, *BY_HAND]), required=True)
     parser.add_argument("--folds", type=int, default=5, help="of the protocol artist; every clip is tested once")
     parser.add_argument("--only-folds", type=int, nargs="+", help="a part of the folds, where time is short")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each fold: seeds 0, 1, …")

@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from genre_utils import audit, catalog, gtzan, survey
+from genre_utils.datasets import catalog, gtzan
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
+from genre_utils.splits import fingerprinting, survey
 
 SEED = 0
 MOST_TRACKS = 80  # six copies of each: 560 files, 156,520 pairs
@@ -91,13 +92,13 @@ def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[s
         start = time.perf_counter()
         surveyed, _, fingerprints = survey.survey(everything, params)
         decoded = time.perf_counter()
-        pairs = audit.duplicates(surveyed, fingerprints)
+        pairs = fingerprinting.duplicates(surveyed, fingerprints)
         compared = time.perf_counter()
     left_out = catalog.faults(surveyed)
     if len(left_out):
         print(f"{len(left_out)} files could not be used, their pairs count as missed:\n{left_out.to_string()}")
 
-    found = {(a, b): kind for a, b, kind in pairs[audit.PAIR_COLUMNS[:3]].itertuples(index=False)}
+    found = {(a, b): kind for a, b, kind in pairs[fingerprinting.PAIR_COLUMNS[:3]].itertuples(index=False)}
     true, repeats, false = set(), [], []
     for a, b in itertools.combinations(everything["track_id"], 2):
         if a[:3] == b[:3]:
@@ -105,7 +106,7 @@ def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[s
         elif (a, b) in found:
             same = judged((name[a[:3]], name[b[:3]]), index).startswith("same")
             (repeats if same else false).append((a, b))
-    every = audit.near_duplicates(fingerprints, threshold=-1.0)
+    every = fingerprinting.near_duplicates(fingerprints, threshold=-1.0)
     pairs_of = every[["track_a", "track_b", "similarity"]].itertuples(index=False)
     similarity = {(a, b): value for a, b, value in pairs_of}
     rows = []
@@ -129,7 +130,7 @@ def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[s
         "precision": 1 - len(false) / len(found) if found else float("nan"),
         "lowest_true": float(every.loc[of_one, "similarity"].min()),
         "highest_different": float(different["similarity"]),
-        "threshold": audit.NEAR_DUPLICATE,
+        "threshold": fingerprinting.NEAR_DUPLICATE,
         "lowest_rms_db": min(float(np.sqrt(np.square(each).mean())) for each in fingerprints.values()),
     }
     print(
@@ -157,17 +158,17 @@ def of_log_mels(file: Path, index: dict[str, str]) -> tuple[list[dict], dict[str
         ids, images = [str(i) for i in arrays["ids"]], arrays["x"]  # (n, mel, frame), uint8
     start = time.perf_counter()
     fingerprints = {
-        name: audit.from_log_mel(image * np.float32(80 / 255), LOG_MEL_HOP_SECONDS)
+        name: fingerprinting.from_log_mel(image * np.float32(80 / 255), LOG_MEL_HOP_SECONDS)
         for name, image in zip(ids, images, strict=True)
     }
-    every = audit.near_duplicates(fingerprints, LOG_MEL_HOP_SECONDS, threshold=-1.0)
+    every = fingerprinting.near_duplicates(fingerprints, LOG_MEL_HOP_SECONDS, threshold=-1.0)
     seconds = time.perf_counter() - start
     place = {name: number for number, name in enumerate(ids)}
     identical = {
         (a, b) for a, b in itertools.combinations(sorted(ids), 2) if (images[place[a]] == images[place[b]]).all()
     }
     every["pair"] = list(zip(every["track_a"], every["track_b"], strict=True))
-    reported = every[every["similarity"] >= audit.NEAR_DUPLICATE]
+    reported = every[every["similarity"] >= fingerprinting.NEAR_DUPLICATE]
     exact = reported["pair"].isin(identical)
     print(
         f"\nlog-mels: {len(ids)} clips, {len(every):,} pairs in {seconds:.1f} s\n"
@@ -178,16 +179,16 @@ def of_log_mels(file: Path, index: dict[str, str]) -> tuple[list[dict], dict[str
     if index:
         every["judged"] = [judged(pair, index) for pair in every["pair"]]
         same = every["judged"].str.startswith("same")
-        beyond = every[(every["similarity"] >= audit.NEAR_DUPLICATE) & ~every["pair"].isin(identical)]
+        beyond = every[(every["similarity"] >= fingerprinting.NEAR_DUPLICATE) & ~every["pair"].isin(identical)]
         confirmed = beyond["judged"].str.startswith("same")
         print(f"of these, same artist and title by the index: {confirmed.sum()} of {len(beyond)}")
         for pair in beyond[~confirmed].itertuples():
             print(f"  {pair.track_a} {pair.track_b} {pair.similarity:.3f} {pair.lag_seconds:+.2f} s {pair.judged}")
-        below = every[every["similarity"] < audit.NEAR_DUPLICATE].sort_values("similarity", ascending=False)
+        below = every[every["similarity"] < fingerprinting.NEAR_DUPLICATE].sort_values("similarity", ascending=False)
         print(f"lowest reported similarity {reported['similarity'].min():.3f}; the highest that are not reported:")
         for pair in below.head(5).itertuples():
             print(f"  {pair.track_a} {pair.track_b} {pair.similarity:.3f} {pair.lag_seconds:+.2f} s {pair.judged}")
-        same_reported = (same & (every["similarity"] >= audit.NEAR_DUPLICATE)).sum()
+        same_reported = (same & (every["similarity"] >= fingerprinting.NEAR_DUPLICATE)).sum()
         print(
             f"same artist and title: {same.sum()} pairs, {same_reported} of them reported "
             "(others may be other parts or other recordings)\nhighest similarity of two known, different titles: "
@@ -203,12 +204,14 @@ def main() -> int:
     parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
     parser.add_argument("--logmel", type=Path, help="an .npz of ids [n] and x, uint8 [n, mel, frame], 77.5 ms a frame")
     parser.add_argument("--lists", type=Path, help="a folder with index.txt: file ::: artist ::: title")
-    parser.add_argument("--bands", type=int, default=audit.BANDS, help="of the fingerprint")
-    parser.add_argument("--window-seconds", type=float, default=audit.WINDOW_SECONDS, help="of the fingerprint")
+    parser.add_argument("--bands", type=int, default=fingerprinting.BANDS, help="of the fingerprint")
+    parser.add_argument(
+        "--window-seconds", type=float, default=fingerprinting.WINDOW_SECONDS, help="of the fingerprint"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # a folder that holds a part of GTZAN is a data set here
-    audit.BANDS, audit.WINDOW_SECONDS = options.bands, options.window_seconds
+    fingerprinting.BANDS, fingerprinting.WINDOW_SECONDS = options.bands, options.window_seconds
     index = read_index(options.lists)
     rows, ratios = of_copies(Params(dataset=options.data), index)
     if options.logmel:

@@ -35,12 +35,15 @@ import soundfile
 from broken_corpus import Item
 from PIL import Image
 
-from genre_utils import catalog, evaluation, explorer, features, listening, store
+from genre_utils.datasets import catalog
 from genre_utils.errors import GenreUtilsError
-from genre_utils.explorer import media
+from genre_utils.evaluation import scoring
+from genre_utils.evaluation.novelty import Trust
+from genre_utils.explorer import data, media, page
+from genre_utils.features import spectrogram, store
+from genre_utils.inference import prediction
 from genre_utils.params import Params
-from genre_utils.run_folder import RunFolder, machine
-from genre_utils.trust import Trust
+from genre_utils.runs.folder import RunFolder, machine
 
 PARAMS = Params(dataset="corpus", segment_seconds=1.0, max_segments=3)
 GENRES = ["loud", "low", "high"]
@@ -70,7 +73,7 @@ class Doors:
     def __init__(self, folder: Path):
         self.root, self.scratch = folder / "corpus", folder / "scratch"
         samples = corpus.clip(PARAMS.sample_rate_hz).astype(np.float32)
-        self.reference = features.log_mel(features.segments(samples, PARAMS), PARAMS)  # (segment, mel, frame)
+        self.reference = spectrogram.log_mel(spectrogram.segments(samples, PARAMS), PARAMS)  # (segment, mel, frame)
 
     def table(self, items: list[Item]) -> pd.DataFrame:
         """The catalog of these files."""
@@ -131,7 +134,7 @@ class Doors:
 
         found = []
         paths = [self.root / item.place for item in items]
-        for answer in listening.answers(paths, listening.Network(run, GENRES, PARAMS)):
+        for answer in prediction.answers(paths, prediction.Network(run, GENRES, PARAMS)):
             if answer.fault:
                 found.append({"fault": answer.fault})
             else:
@@ -148,9 +151,9 @@ class Doors:
     def page(self, items: list[Item]) -> list[Found]:
         """The explorer of a run that tested all of them while they were good; its page is parsed."""
         run = tested(self.root, items, self.scratch / "run")
-        page = Page(explorer.write(explorer.of_run(run), self.scratch / "explorer"))
-        facts, *carried = map(json.loads, page.data)
-        assert len(page.data) + 1 == page.scripts, f"{page.scripts} scripts, of which {len(page.data)} hold data"
+        parsed = Page(page.write(data.of_run(run), self.scratch / "explorer"))
+        facts, *carried = map(json.loads, parsed.data)
+        assert len(parsed.data) + 1 == parsed.scripts, f"{len(parsed.data)} of {parsed.scripts} scripts hold data"
         found = dict(zip((track["id"] for track in facts["tracks"]), carried, strict=True))
         return [self.on_page(found[shown(item.place)]) for item in items]
 
@@ -238,7 +241,7 @@ def tested(root: Path, items: list[Item], folder: Path) -> RunFolder:
     table.to_parquet(folder / "predictions.parquet", index=False)
     table[["track_id", "segment", "split"]].to_csv(folder / "split.csv", index=False)
     pd.DataFrame(columns=["track_a", "track_b", "kind"]).to_csv(folder / "duplicates.csv", index=False)
-    run.write_metrics(evaluation.metrics(table, {"dataset": "corpus", "protocol": "paper", "model": "a guess"}))
+    run.write_metrics(scoring.metrics(table, {"dataset": "corpus", "protocol": "paper", "model": "a guess"}))
     return run
 
 
@@ -366,10 +369,11 @@ def through(servant: Servant, items: list[Item], short: bool) -> Iterable[dict[s
 
 def write_model(folder: Path) -> None:
     """A model folder that nobody trained."""
-    from genre_utils import model_folder, models  # TensorFlow, which nothing else here needs
+    from genre_utils.inference import model_folder
+    from genre_utils.models import factory  # TensorFlow, which nothing else here needs
 
     params = dataclasses.replace(PARAMS, model="compact_cnn", image_height=32, image_width=32)
-    models.build(params, len(GENRES)).save(folder / "model.keras")
+    factory.build(params, len(GENRES)).save(folder / "model.keras")
     model_folder.write(folder / "model", folder / "model.keras", GENRES, params, Trust(), {}, "")
 
 

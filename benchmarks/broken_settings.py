@@ -17,10 +17,11 @@ from typing import Any
 
 import broken_corpus as corpus
 
-from genre_utils import catalog, profiles
+from genre_utils.datasets import catalog
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError
 from genre_utils.params import Params
-from genre_utils.run_folder import RunFolder, machine, read_mapping
+from genre_utils.runs import profiles
+from genre_utils.runs.folder import RunFolder, machine, read_mapping
 
 PARAMS = Params(dataset="x", segment_seconds=1.0)
 MOST_MB, MOST_SECONDS = 1_024, 10

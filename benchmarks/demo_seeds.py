@@ -20,9 +20,14 @@ from typing import Any
 
 import pandas as pd
 
-from genre_utils import catalog, demo_styles, evaluation, labels, profiles, splits, store, uncertainty
+from genre_utils.datasets import catalog, labels
+from genre_utils.datasets.demo import styles
+from genre_utils.evaluation import scoring, uncertainty
+from genre_utils.features import store
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
+from genre_utils.runs import profiles
+from genre_utils.runs.folder import machine
+from genre_utils.splits import protocols
 
 LOWEST, HIGHEST, WIDEST, FEWEST_TRACKS = 0.60, 0.90, 0.25, 30  # the goals
 ALL, OFF = "all", "off"
@@ -38,17 +43,18 @@ def params_of(seed: int) -> Params:
 
 def child(seed: int) -> None:
     """Train and test once, and print predictions of the test as JSON."""
-    from genre_utils import models, training
+    from genre_utils.models import factory
+    from genre_utils.training import trainer
 
     params = params_of(seed)
     features = store.build(catalog.load(params), params)
     genres = labels.genres_of(features.tracks)
-    assignment, _ = splits.assign(features.tracks, params)
+    assignment, _ = protocols.assign(features.tracks, params)
     with tempfile.TemporaryDirectory() as folder:
         # A cache of its own: the state of a training elsewhere must not be taken for this one's.
-        history = training.train(features, assignment, genres, params, Path(folder), Path(folder), quiet=True)
-        network = models.load(Path(folder) / "model.keras")
-    predictions = evaluation.predict(network, features, assignment, genres, params)
+        history = trainer.train(features, assignment, genres, params, Path(folder), Path(folder), quiet=True)
+        network = factory.load(Path(folder) / "model.keras")
+    predictions = scoring.predict(network, features, assignment, genres, params)
     test = predictions[predictions["split"] == "test"].drop(columns=["path", "split"])
     facts = {"epochs": len(history), "seconds": history["seconds"].sum(), "test": test.to_dict("list")}
     print(json.dumps(facts))
@@ -75,9 +81,9 @@ def row_of(isa: str, seed: int, facts: dict[str, Any], test: pd.DataFrame) -> di
         LOWEST <= row["accuracy"] <= HIGHEST
         and row["width"] <= WIDEST
         and row["tracks"] >= FEWEST_TRACKS
-        and row["genres_called"] == len(demo_styles.GENRES)
+        and row["genres_called"] == len(styles.GENRES)
     )
-    pairs = evaluation.confused_pairs(test).head(SHOWN)
+    pairs = scoring.confused_pairs(test).head(SHOWN)
     return row | {"most_confused": pairs.set_index("pair")["confused"].to_dict()}
 
 
@@ -93,12 +99,12 @@ def said(row: dict[str, Any]) -> str:
 
 def among_neighbours(tests: list[pd.DataFrame]) -> dict[str, float]:
     """How many wrong segments are taken for a genre that the true one borrows from, or lends to; and by chance."""
-    near = {(genre, other) for genre, style in demo_styles.STYLES.items() for other in style.neighbours}
+    near = {(genre, other) for genre, style in styles.STYLES.items() for other in style.neighbours}
     near |= {(other, genre) for genre, other in near}
     test = pd.concat(tests)
     wrong = test[test["genre"] != test["predicted"]]
     found = [pair in near for pair in zip(wrong["genre"], wrong["predicted"], strict=True)]
-    others = len(demo_styles.GENRES) - 1
+    others = len(styles.GENRES) - 1
     chance = wrong["genre"].map(lambda genre: sum(pair[0] == genre for pair in near) / others).mean()
     return {
         "share of mistakes that are a neighbour": sum(found) / max(1, len(found)),

@@ -87,7 +87,7 @@ def noise(folder: Path) -> Path:
 
 def by_papermill(project: Path, out: Path, values: dict[str, Any], notebooks: list[Path]) -> None:
     """Notebook after notebook by papermill's own command."""
-    from genre_utils import profiles
+    from genre_utils.runs import profiles
 
     out.mkdir()
     for notebook in notebooks:
@@ -139,9 +139,9 @@ def compared(one: Path, other: Path) -> dict[str, bool]:
                 double_precision=15
             )
         if path.suffix == ".keras":
-            from genre_utils import models
+            from genre_utils.models import factory
 
-            return [weights.tobytes() for weights in models.load(path).get_weights()]
+            return [weights.tobytes() for weights in factory.load(path).get_weights()]
         return path.read_bytes()
 
     names = sorted({*NEEDED} | {path.relative_to(other).as_posix() for path in artefacts(other)})
@@ -159,7 +159,7 @@ def child(way: str, image: int, batch: int) -> None:
     """Train an epoch for every line that comes in; answer with the seconds of its steps. At the end, save."""
     import training
 
-    from genre_utils.quiet import quiet_stderr
+    from genre_utils.system.quiet import quiet_stderr
 
     with quiet_stderr():
         import tensorflow as tf
@@ -219,7 +219,7 @@ def cost(image: int, batch: int, repeats: int, folder: Path) -> dict[str, Any]:
 
 def runs(folder: Path, short: bool) -> dict[str, Path]:
     """Run folders by the way in which they were made; the first is what the others are compared with."""
-    from genre_utils import profiles
+    from genre_utils.runs import profiles
 
     first, second = (tree(folder / name) for name in ("first copy", "second copy"))
     notebooks = profiles.notebooks()[:4]
@@ -259,8 +259,8 @@ def main() -> int:
     if options.step:
         stepped(options.step, options.values)
         return 0
-    from genre_utils import profiles
-    from genre_utils.run_folder import machine
+    from genre_utils.runs import profiles
+    from genre_utils.runs.folder import machine
 
     if options.papermill:
         by_papermill(Path.cwd(), options.papermill, options.values, profiles.notebooks()[:4])

@@ -15,24 +15,18 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from genre_utils import (
-    catalog,
-    classical,
-    demo,
-    disk,
-    errors,
-    evaluation,
-    execution,
-    explorer,
-    headless,
-    models,
-    profiles,
-    run_folder,
-    splits,
-    store,
-    training,
-)
+from genre_utils import errors
+from genre_utils.datasets import catalog
+from genre_utils.datasets.demo import composition
+from genre_utils.evaluation import scoring
+from genre_utils.explorer import data, page
+from genre_utils.features import handcrafted, store
+from genre_utils.models import factory
 from genre_utils.params import Params
+from genre_utils.runs import execution, folder, headless, profiles
+from genre_utils.splits import protocols
+from genre_utils.system import disk
+from genre_utils.training import trainer
 
 spec = importlib.util.spec_from_file_location("kills", Path(__file__).with_name("kills.py"))
 kills = importlib.util.module_from_spec(spec)
@@ -41,7 +35,7 @@ spec.loader.exec_module(kills)
 EQUAL, TOLD = "finished, equal", "told"
 PLAIN = Params.from_mapping(kills.SMALL.to_mapping() | {"noise_snr_db": 0.0, "max_epochs": 4})
 MB = 1 << 20
-training.SECONDS_BETWEEN_SAVES = 0
+trainer.SECONDS_BETWEEN_SAVES = 0
 Tries = Iterator[tuple[str, str]]
 
 
@@ -52,7 +46,7 @@ class Bench:
         self.folder, self.share, self.rng = folder, share, np.random.default_rng(0)
         self.tracks = catalog.from_folder(kills.music(folder / "music", 8, 2.2, PLAIN.sample_rate_hz), PLAIN)
         self.store = store.build(self.tracks, PLAIN, folder / "undisturbed")
-        self.split = splits.paper(self.store.tracks, PLAIN)
+        self.split = protocols.paper(self.store.tracks, PLAIN)
         self.genres = sorted(set(self.tracks["genre"]))
         (folder / "trained").mkdir()
         # In a child: a process in which TensorFlow has computed cannot be forked, as those of "two at once" are.
@@ -70,7 +64,7 @@ class Bench:
 
     def train(self, here: Path) -> None:
         """Train, the state and the results in one folder."""
-        training.train(self.store, self.split, self.genres, PLAIN, here, here, quiet=True)
+        trainer.train(self.store, self.split, self.genres, PLAIN, here, here, quiet=True)
 
     def built(self, cache: Path) -> str:
         """Whether a store is what the undisturbed one is."""
@@ -144,24 +138,24 @@ def training_full(bench: Bench) -> Tries:
 
 def results_full(bench: Bench) -> Tries:
     """While what a run leaves is written: each file is the old one, the new one, or not there."""
-    run = run_folder.RunFolder(bench.folder / "trained")
+    run = folder.RunFolder(bench.folder / "trained")
     run.write_params(PLAIN)
-    network = models.load(run.folder / "model.keras")
-    predictions = evaluation.predict(network, bench.store, bench.split, bench.genres, PLAIN)
+    network = factory.load(run.folder / "model.keras")
+    predictions = scoring.predict(network, bench.store, bench.split, bench.genres, PLAIN)
     predictions.to_parquet(run.folder / "predictions.parquet", index=False)
     bench.store.tracks.to_parquet(run.folder / "tracks.parquet", index=False)
     bench.split.to_csv(run.folder / "split.csv", index=False)
     run.write_table("duplicates.csv", pd.DataFrame(columns=["track_a", "track_b", "kind", "similarity", "lag_seconds"]))
     facts = {"dataset": "tones", "protocol": "paper", "model": PLAIN.model, "seed": 0}
-    metrics = evaluation.metrics(predictions, facts | {"padding": "x" * 20_000})
+    metrics = scoring.metrics(predictions, facts | {"padding": "x" * 20_000})
     run.write_metrics(metrics)
-    exploration = explorer.of_run(run)
-    writers: dict[str, Callable[[run_folder.RunFolder], object]] = {
+    exploration = data.of_run(run)
+    writers: dict[str, Callable[[folder.RunFolder], object]] = {
         "params.yml": lambda run: run.write_params(PLAIN),
         "metrics.json": lambda run: run.write_metrics(metrics),
         "predictions.parquet": lambda run: run.write_table("predictions.parquet", predictions),
         "split.csv": lambda run: run.write_table("split.csv", bench.split),
-        "explorer/index.html": lambda run: explorer.write(exploration, run.folder / "explorer"),
+        "explorer/index.html": lambda run: page.write(exploration, run.folder / "explorer"),
     }
     for name, write in writers.items():
         write(run)
@@ -170,12 +164,12 @@ def results_full(bench: Bench) -> Tries:
 
         def check(where: Path, name: str = name, write: Callable = write) -> str:
             torn = (where / name).exists() and (where / name).read_bytes() != (run.folder / name).read_bytes()
-            write(run_folder.RunFolder(where))
+            write(folder.RunFolder(where))
             same = (where / name).read_bytes() == (run.folder / name).read_bytes()
             return "a torn file" if torn else EQUAL if same else "differs"
 
         for what, outcome in full_disk(
-            bench, lambda where, write=write: write(run_folder.RunFolder(where)), check, size, bench.some(3)
+            bench, lambda where, write=write: write(folder.RunFolder(where)), check, size, bench.some(3)
         ):
             yield f"{name}, {what}", outcome
 
@@ -218,12 +212,12 @@ def read_only(bench: Bench) -> Tries:
         yield "training", told(lambda: bench.train(where), errors.DiskError, where, way)
         yield "runs", told(lambda: headless.run("tiny"), errors.DiskError, where / "runs", way)
         yield "--out", told(lambda: headless.run("tiny", [], where / "out"), errors.DiskError, where / "out", way)
-        with mock.patch.object(run_folder, "RUNS", where / "runs"):
-            yield "run folder", told(lambda: run_folder.RunFolder.open(""), errors.DiskError, where / "runs", way)
-        run = run_folder.RunFolder(where)
+        with mock.patch.object(folder, "RUNS", where / "runs"):
+            yield "run folder", told(lambda: folder.RunFolder.open(""), errors.DiskError, where / "runs", way)
+        run = folder.RunFolder(where)
         yield "params.yml", told(lambda: run.write_params(PLAIN), errors.DiskError, where / "params.yml", way)
-        yield "demo music", told(lambda: demo.render(where / "demo", 1, 1), errors.DiskError, where, way)
-        call = lambda: classical.extract(bench.tracks, PLAIN, where / "cache")  # noqa: E731
+        yield "demo music", told(lambda: composition.render(where / "demo", 1, 1), errors.DiskError, where, way)
+        call = lambda: handcrafted.extract(bench.tracks, PLAIN, where / "cache")  # noqa: E731
         yield "features made by hand", told(call, errors.DiskError, where, way)
 
 

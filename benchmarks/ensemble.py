@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from genre_utils import ensemble, evaluation, gtzan, uncertainty
+from genre_utils.datasets import gtzan
 from genre_utils.errors import EvaluationError, GenreUtilsError
+from genre_utils.evaluation import ensemble, scoring, uncertainty
 
 
 def members(paths: list[Path]) -> dict[str, tuple[pd.DataFrame, float]]:
@@ -35,7 +36,7 @@ def members(paths: list[Path]) -> dict[str, tuple[pd.DataFrame, float]]:
 
 def tracks_of(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
     """One row a track of one side."""
-    return evaluation.by_track(predictions[predictions["split"] == split])
+    return scoring.by_track(predictions[predictions["split"] == split])
 
 
 def lost(tracks: pd.DataFrame, listed: pd.Index) -> dict[str, list[dict[str, Any]]]:
@@ -120,7 +121,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         "against": args.against.name if args.against else None,
         "ratios": {"track_accuracy": last["track"]["accuracy"], "segment_accuracy": last["segment"]["accuracy"]},
         "rows": rows,
-        "table": evaluation.table_one(tested).reset_index().to_dict("records"),
+        "table": scoring.table_one(tested).reset_index().to_dict("records"),
     }
     if args.lists:
         result["lost"] = lost(tested, gtzan.read_filtered(args.lists / name for name in gtzan.SPLIT_OF).index)

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from playwright.sync_api import Browser, sync_playwright
 
-from genre_utils import catalog, evaluation
+from genre_utils.datasets import catalog
+from genre_utils.evaluation import scoring
 from genre_utils.explorer import data, media, page
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
 
 SEED = 0
 LARGE_SEGMENTS = 10_000
@@ -58,7 +59,7 @@ def explored(tracks: pd.DataFrame, params: Params) -> data.Exploration:
         segment=segment, start_seconds=segment * params.segment_seconds, split="test",
         predicted=genres[shares.argmax(axis=1)], **{f"p_{genre}": shares[:, i] for i, genre in enumerate(genres)},
     )  # fmt: skip
-    metrics = evaluation.metrics(table, {"dataset": "synthetic", "protocol": "paper", "model": "a half-right guess"})
+    metrics = scoring.metrics(table, {"dataset": "synthetic", "protocol": "paper", "model": "a half-right guess"})
     nothing = pd.DataFrame(columns=["track_id", "kind", "text"])
     return data.build([(table, metrics)], ["benchmark"], tracks, nothing, params)
 

@@ -32,9 +32,14 @@ import pandas as pd
 import psutil
 import soundfile
 
-from genre_utils import disk, errors, extraction, headless, journal, store, training, waveform
+from genre_utils import errors
+from genre_utils.audio import augmentation
+from genre_utils.features import extraction, journal, store
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
+from genre_utils.runs import headless
+from genre_utils.runs.folder import machine
+from genre_utils.system import disk
+from genre_utils.training import trainer
 
 spec = importlib.util.spec_from_file_location("disks", Path(__file__).with_name("disks.py"))
 disks = importlib.util.module_from_spec(spec)
@@ -97,14 +102,14 @@ def partial_damaged(bench: Bench) -> Tries:
 def state_damaged(bench: Bench) -> Tries:
     """The state of an interrupted training: the one before it is used, or the training begins anew."""
     kept = bench.folder / "kept"
-    save = training.State.save
+    save = trainer.State.save
 
-    def copying(state: training.State) -> None:
+    def copying(state: trainer.State) -> None:
         save(state)
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(state.root, kept / "training" / state.root.name)
 
-    with mock.patch.object(training.State, "save", copying):
+    with mock.patch.object(trainer.State, "save", copying):
         (bench.folder / "saved").mkdir()
         bench.train(bench.folder / "saved")
     states = sorted(kept.glob("training/*/epoch-*"))
@@ -156,7 +161,8 @@ def clocks(bench: Bench) -> Tries:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from genre_utils import catalog, store
+from genre_utils.datasets import catalog
+from genre_utils.features import store
 from genre_utils.params import Params
 params = Params(dataset="unused", max_segments=0)
 tracks = catalog.from_folder(Path(sys.argv[1]), params)
@@ -216,7 +222,7 @@ def costs(folder: Path) -> dict[str, float]:
     """What the checksums cost: their share of an extraction, and seconds for the rows of 1,000 tracks of 30 s."""
     params, tracks = Params(dataset="unused"), 1_000
     soundfile.write(folder / "clip.wav", np.random.default_rng(0).normal(0, 0.1, 30 * 22_050), 22_050)
-    original = waveform.ORIGINAL
+    original = augmentation.ORIGINAL
     blocks = [journal.Block(str(n), str(folder / "clip.wav"), original, 6 * n, 6) for n in range(tracks)]
     shape = (6 * tracks, params.n_mels, params.frames_per_segment)
     journal.allocate(folder, shape)

@@ -82,7 +82,8 @@ def essentia(clips: Path, out: Path) -> None:
 
 def ours(clips: Path, out: Path) -> None:
     """This project: the catalog and its feature store."""
-    from genre_utils import catalog, store
+    from genre_utils.datasets import catalog
+    from genre_utils.features import store
 
     store.build(catalog.from_folder(clips, PARAMS), PARAMS, out)
 
@@ -128,7 +129,8 @@ def timed(name: str, clips: Path, out: Path, started: float) -> dict[str, float]
 
 def peak(clips: Path, out: Path, started: float) -> dict[str, float]:
     """Extract everything once, or find it done: seconds, and this process's largest resident memory."""
-    from genre_utils import catalog, store
+    from genre_utils.datasets import catalog
+    from genre_utils.features import store
 
     imported = time.time()
     store.build(catalog.from_folder(clips, PARAMS), PARAMS, out)
@@ -141,7 +143,8 @@ def threads(clips: Path, out: Path) -> dict[str, dict[str, int]]:
     """How many workers there were and how many threads BLAS and SciPy's FFT would start in each."""
     import dataclasses
 
-    from genre_utils import catalog, extraction, store
+    from genre_utils.datasets import catalog
+    from genre_utils.features import extraction, store
 
     extract_track = extraction.extract_track
 
@@ -300,8 +303,8 @@ def main() -> int:
         print(json.dumps(found))
         return 0
 
-    from genre_utils import catalog
-    from genre_utils.run_folder import machine
+    from genre_utils.datasets import catalog
+    from genre_utils.runs.folder import machine
 
     about = machine(("numpy", "scipy", "librosa", "soundfile", "soxr", "joblib", "numba"))
     print(", ".join(f"{name} {value}" for name, value in about.items()))

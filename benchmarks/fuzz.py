@@ -32,10 +32,13 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from genre_utils import audio, catalog, gtzan, light, profiles, unpack
+from genre_utils.audio import decoding
+from genre_utils.datasets import archives, catalog, gtzan
 from genre_utils.errors import GenreUtilsError
+from genre_utils.inference import litert_model
 from genre_utils.params import Params
-from genre_utils.run_folder import machine, read_mapping
+from genre_utils.runs import profiles
+from genre_utils.runs.folder import machine, read_mapping
 
 PARAMS = Params(
     dataset="x", sample_rate_hz=8_000, segment_seconds=0.5, n_fft=512, hop_length=128, n_mels=32, fmax_hz=4_000
@@ -63,7 +66,7 @@ def sounds() -> list[bytes]:
     return found + [corpus.good(suffix) for suffix in corpus.suffixes() if suffix in corpus.FILMS]
 
 
-def archives() -> list[bytes]:
+def damaged_archives() -> list[bytes]:
     """A zip, a tar and a tar.gz."""
     files = {"rock/a.wav": b"RIFF" * 9, "rock/b.wav": bytes(999), "pop/c.txt": b"text"}
     found = []
@@ -97,36 +100,36 @@ def profile() -> bytes:
 
 def exported(folder: Path, data: bytes, place: int) -> None:
     """Open an exported network of one product, one of whose three files is changed, and ask it once."""
-    from genre_utils import features
+    from genre_utils.features import spectrogram
 
     flat = PARAMS.n_mels * PARAMS.frames_per_segment
     facts = {"genres": ["a", "b"], "params": PARAMS.to_mapping(), "trust": TRUST, "stages": ["p.npy"]}
     files = {
         "export.json": json.dumps(facts).encode(),
-        "mel_filters.npy": npy(features.mel_filters(PARAMS)),
+        "mel_filters.npy": npy(spectrogram.mel_filters(PARAMS)),
         "p.npy": npy(np.ones((flat, 2), np.float32)),
     }
     files[list(files)[place]] = data
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    light.open_exported(folder).run(np.zeros((1, flat), np.float32))
+    litert_model.open_exported(folder).run(np.zeros((1, flat), np.float32))
 
 
 def export_seeds() -> list[bytes]:
     """The three files of an exported network, each of which is put in the place that its first byte says."""
-    from genre_utils import features
+    from genre_utils.features import spectrogram
 
     facts = {"genres": ["a", "b"], "params": PARAMS.to_mapping(), "trust": TRUST, "stages": ["p.npy"]}
     flat = PARAMS.n_mels * PARAMS.frames_per_segment
     return [
-        b"\0" + json.dumps(facts).encode(), b"\1" + npy(features.mel_filters(PARAMS)),
+        b"\0" + json.dumps(facts).encode(), b"\1" + npy(spectrogram.mel_filters(PARAMS)),
         b"\2" + npy(np.ones((flat, 2), np.float32)),
     ]  # fmt: skip
 
 
 def listened(path: Path) -> None:
     """The samples of a file must be finite, and no more than are wanted."""
-    samples = audio.load(path, PARAMS)
+    samples = decoding.load(path, PARAMS)
     assert np.isfinite(samples).all()
     assert PARAMS.samples_per_segment <= len(samples) <= PARAMS.max_segments * PARAMS.samples_per_segment
 
@@ -134,7 +137,7 @@ def listened(path: Path) -> None:
 def streamed(path: Path) -> None:
     """The blocks of a whole file; half a minute of it is enough."""
     given = 0
-    for block in audio.blocks(path, Params(**PARAMS.to_mapping() | {"max_segments": 0})):
+    for block in decoding.blocks(path, Params(**PARAMS.to_mapping() | {"max_segments": 0})):
         assert np.isfinite(block).all()
         given += len(block)
         if given > 30 * PARAMS.sample_rate_hz:
@@ -143,14 +146,14 @@ def streamed(path: Path) -> None:
 
 def measured(path: Path) -> None:
     """A duration must be a number."""
-    assert 0 <= audio.duration(path) < float("inf")
+    assert 0 <= decoding.duration(path) < float("inf")
 
 
 def unpacked(path: Path) -> None:
     """Everything must lie in its folder."""
     folder = path.with_name("unpacked")
     shutil.rmtree(folder, ignore_errors=True)
-    unpack.unpack(path, folder, 2**20)
+    archives.unpack(path, folder, 2**20)
     assert sorted(path.parent.iterdir()) == sorted([path, folder])
 
 
@@ -175,7 +178,7 @@ def in_export(path: Path) -> None:
 
 def in_model(path: Path) -> None:
     """``model.json`` of a model folder."""
-    from genre_utils import model_folder
+    from genre_utils.inference import model_folder
 
     folder = path.with_name("model")
     folder.mkdir(exist_ok=True)
@@ -207,9 +210,9 @@ READERS: dict[str, tuple[Callable[[Path], object], Callable[[], list[bytes]], st
     "gtzan.read_artists": (gtzan.read_artists, lambda: [ARTISTS], "index.txt"),
     "gtzan.read_filtered": (lambda path: gtzan.read_filtered([path]), lambda: [FILTERED], "test_filtered.txt"),
     "light.open_exported": (in_export, export_seeds, "a.bin"),
-    "unpack": (unpacked, archives, "a.zip"),
+    "unpack": (unpacked, damaged_archives, "a.zip"),
 }
-if importlib.util.find_spec("genre_utils.model_folder"):
+if importlib.util.find_spec("genre_utils.inference.model_folder"):
     READERS["model_folder.read"] = (in_model, lambda: [model_json()], "a.json")
 
 

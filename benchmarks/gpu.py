@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_utils import models, recipe
+from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
+from genre_utils.training import recipe
 
-import keras  # isort: skip  (after genre_utils.models, which keeps it quiet)
+import keras  # isort: skip  (after genre_utils.models.factory, which keeps it quiet)
 
 spec = importlib.util.spec_from_file_location("accuracy", Path(__file__).with_name("accuracy.py"))
 accuracy = importlib.util.module_from_spec(spec)
@@ -79,7 +80,7 @@ def in_precision(network: keras.Model, precision: str) -> keras.Model:
 
 def trainer(store: np.ndarray, genres: int, params: Params, precision: str, where: str) -> keras.Model:
     """The network, compiled: from log-mels, or from rows of the store, to probabilities."""
-    network = in_precision(models.build(params, genres, frames=store.shape[2]), precision)
+    network = in_precision(factory.build(params, genres, frames=store.shape[2]), precision)
     keras.utils.set_random_seed(params.seed)  # the same dropout in every way
     if where == RESIDENT:
         rows = keras.Input((), dtype="int32")

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_utils import light, listening
+from genre_utils.inference import litert_model, prediction
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
 
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 NETWORKS = ("paper_cnn", "compact_cnn")
@@ -43,12 +43,14 @@ UNTIMED, TIMED = 3, 3  # files of a turn: at first, the core is idle, and thread
 KERAS = """
 import json, sys
 from pathlib import Path
-from genre_utils import listening, models, predict
+from genre_utils.inference import keras_model, prediction
+from genre_utils.models import factory
 from genre_utils.params import Params
 folder, *files = sys.argv[1:]
 facts = json.loads((Path(folder) / "export.json").read_text())
-network = predict.compiled(models.load(Path(folder).with_suffix(".keras")), facts["genres"], Params(**facts["params"]))
-for answer in listening.answers(files, network):
+trained = factory.load(Path(folder).with_suffix(".keras"))
+network = keras_model.compiled(trained, facts["genres"], Params(**facts["params"]))
+for answer in prediction.answers(files, network):
     print(answer.track.tolist(), flush=True)
 """
 
@@ -87,15 +89,16 @@ def answering(way: str, name: str, folder: Path) -> Callable[[Path], np.ndarray]
     """What turns a file into probabilities, one way, by a network that is loaded here."""
     params = Params(model=name)
     if way == "light":
-        network = light.open_exported(folder / name)
+        network = litert_model.open_exported(folder / name)
     else:
-        from genre_utils import models, predict
+        from genre_utils.inference import keras_model
+        from genre_utils.models import factory
 
-        model = models.load(folder / f"{name}.keras")
+        model = factory.load(folder / f"{name}.keras")
         if way != "predict":
             return lambda path: naive(path, model, params)
-        network = predict.compiled(model, GENRES, params)
-    return lambda path: next(listening.answers([path], network)).probabilities
+        network = keras_model.compiled(model, GENRES, params)
+    return lambda path: next(prediction.answers([path], network)).probabilities
 
 
 def child(way: str, folder: Path) -> None:
@@ -164,7 +167,7 @@ def process(command: list[str | Path]) -> dict[str, float]:
 def commands(folder: Path, name: str) -> dict[str, list[str | Path]]:
     """What answers for files in a process of its own."""
     return {
-        "light": [sys.executable, "-m", "genre_utils.light", folder / name],
+        "light": [sys.executable, "-m", "genre_utils.inference.litert_model", folder / name],
         "predict": [sys.executable, "-c", KERAS, folder / name],
     }
 
@@ -237,7 +240,9 @@ def main() -> int:
     if options.child:
         child(options.child, options.folder)
         return 0
-    from genre_utils import catalog, exporting, models  # not above: light's process has no TensorFlow
+    from genre_utils.datasets import catalog
+    from genre_utils.inference import export
+    from genre_utils.models import factory  # not above: light's process has no TensorFlow
 
     about = machine(("tensorflow", "keras", "ai-edge-litert", "librosa", "numpy", "scipy"))
     about |= {"isa": options.isa or "all of the CPU"}
@@ -249,9 +254,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name in NETWORKS:
-            model = models.build(Params(model=name), len(GENRES))
+            model = factory.build(Params(model=name), len(GENRES))
             model.save(folder / f"{name}.keras")
-            exporting.write(model, GENRES, Params(model=name), folder / name)
+            export.write(model, GENRES, Params(model=name), folder / name)
         print(f"{'':>18} {'network':>12} {'way':>12} seconds  peak MB")
         measured = [warm(paths, folder, options.repeats, options.isa)]
         if not options.isa:

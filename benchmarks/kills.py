@@ -28,7 +28,7 @@ import soundfile
 
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
 
 # What is tried at the same time, how often, and how often in the short form: 50 kills of each kind.
 TRIED = (
@@ -47,7 +47,7 @@ SMALL = Params(
     validation_fraction=0.25, test_fraction=0.25, model="compact_cnn",
 )  # fmt: skip
 RUN = """
-from genre_utils import headless
+from genre_utils.runs import headless
 headless.WRITTEN["04_evaluation"] = ("predictions.parquet", "metrics.json")
 headless.run("three")
 """
@@ -206,23 +206,27 @@ def tries(
 
 def of_extraction(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
     """Kills of ``store.build``: 24 tracks by threads, a version of each by processes."""
-    from genre_utils import catalog, store
+    from genre_utils.datasets import catalog
+    from genre_utils.features import store
 
     tracks = catalog.from_folder(music(folder / "music", 8, 2.2, SMALL.sample_rate_hz), SMALL)
     yield from tries(lambda cache: store.build(tracks, SMALL, cache), folder, count, rng)
 
 
 def of_training(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    """Kills of ``training.train``, which saves its state after each of six short epochs."""
-    from genre_utils import catalog, splits, store, training
+    """Kills of ``trainer.train``, which saves its state after each of six short epochs."""
+    from genre_utils.datasets import catalog
+    from genre_utils.features import store
+    from genre_utils.splits import protocols
+    from genre_utils.training import trainer
 
-    training.SECONDS_BETWEEN_SAVES = 0
+    trainer.SECONDS_BETWEEN_SAVES = 0
     tracks = catalog.from_folder(music(folder / "music", 8, 2.2, SMALL.sample_rate_hz), SMALL)
     features = store.build(tracks, SMALL, folder)
-    assignment, genres = splits.paper(features.tracks, SMALL), sorted(set(tracks["genre"]))
+    assignment, genres = protocols.paper(features.tracks, SMALL), sorted(set(tracks["genre"]))
 
     def work(here: Path) -> None:
-        training.train(features, assignment, genres, SMALL, here, here, quiet=True)
+        trainer.train(features, assignment, genres, SMALL, here, here, quiet=True)
 
     yield from tries(work, folder, count, rng)
 
@@ -233,7 +237,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         import nbformat
 
-        from genre_utils import profiles
+        from genre_utils.runs import profiles
 
         self.folder, self.log = folder / "project", folder / "log"
         ignored = shutil.ignore_patterns("__pycache__")

@@ -26,10 +26,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genre_utils import labels, models, pipeline, recipe
+from genre_utils.datasets import labels
+from genre_utils.features.store import Store
+from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
-from genre_utils.store import Store
+from genre_utils.runs.folder import machine
+from genre_utils.training import pipeline, recipe
 
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 RECIPES = {"plain": Params(), "augmented": Params(**recipe.RECIPES["augmented"])}
@@ -114,7 +116,7 @@ def epoch(store: Store, table: pd.DataFrame, params: Params, number: int, each: 
 def delivery(store: Store, table: pd.DataFrame, repeats: int, image: int) -> Iterator[dict]:
     """Epochs of all kinds and steps of training, interleaved; medians."""
     params = Params(image_height=image, image_width=image)
-    model = recipe.compiled(models.build(params, len(GENRES)), params)
+    model = recipe.compiled(factory.build(params, len(GENRES)), params)
     batch = next(iter(pipeline.in_order(store, table, params).as_numpy_iterator()))
     model.train_on_batch(*batch)  # traces
     cases = [(name, cache) for name in RECIPES for cache in ("warm", "cold")]

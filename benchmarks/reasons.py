@@ -100,9 +100,9 @@ def audio_integers(folder: Path) -> Pair:
     """The 16 bits of a file."""
     import soundfile
 
-    from genre_utils import audio
+    from genre_utils.audio import decoding
 
-    chosen = functools.partial(audio.load, clip(folder), PARAMS)
+    chosen = functools.partial(decoding.load, clip(folder), PARAMS)
     return Pair(under(patch.object(soundfile.SoundFile, "subtype", "FLOAT"), chosen), chosen)
 
 
@@ -120,7 +120,7 @@ def audio_channels(_: Path) -> Pair:
 
 def augment_crop(_: Path) -> Pair:
     """Random starts."""
-    from genre_utils import augment
+    from genre_utils.training import spec_augment
 
     these, following = decibels(BATCH, np.float16), decibels(BATCH + 1, np.float16)[1:]
 
@@ -129,12 +129,12 @@ def augment_crop(_: Path) -> Pair:
         column = start[:, None, None] + np.arange(these.shape[2])  # (n, 1, frame)
         return np.take_along_axis(np.concatenate([these, following], axis=2), column, axis=2)
 
-    return Pair(plain, lambda: augment.crop(these, following, np.random.default_rng(0)))
+    return Pair(plain, lambda: spec_augment.crop(these, following, np.random.default_rng(0)))
 
 
 def augment_shift(_: Path) -> Pair:
     """Random keys."""
-    from genre_utils import augment
+    from genre_utils.training import spec_augment
 
     these, bands = decibels(BATCH), 4
 
@@ -142,12 +142,12 @@ def augment_shift(_: Path) -> Pair:
         moved = np.arange(these.shape[1]) - np.random.default_rng(0).integers(-bands, bands + 1, (len(these), 1))
         return np.take_along_axis(these, moved.clip(0, these.shape[1] - 1)[:, :, None], axis=1)
 
-    return Pair(plain, lambda: augment.shift(these, bands, np.random.default_rng(0)))
+    return Pair(plain, lambda: spec_augment.shift(these, bands, np.random.default_rng(0)))
 
 
 def augment_mix(_: Path) -> Pair:
     """MixUp."""
-    from genre_utils import augment
+    from genre_utils.training import spec_augment
 
     these, targets, alpha = decibels(BATCH), np.ones((BATCH, len(GENRES)), np.float32), 0.2
 
@@ -156,28 +156,28 @@ def augment_mix(_: Path) -> Pair:
         share, partner = rng.beta(alpha, alpha, (BATCH, 1, 1)).astype(np.float32), rng.permutation(BATCH)
         return share * these + (1 - share) * these[partner]
 
-    return Pair(plain, lambda: augment.mix(these, targets, alpha, np.random.default_rng(0))[0])
+    return Pair(plain, lambda: spec_augment.mix(these, targets, alpha, np.random.default_rng(0))[0])
 
 
 def features_bands(_: Path) -> Pair:
     """The mel bands of a clip's segments."""
-    from genre_utils import features
+    from genre_utils.features import spectrogram
 
     segments = np.random.default_rng(0).normal(0, 0.1, (6, PARAMS.samples_per_segment)).astype(np.float32)
-    whole = [(slice(None), slice(None), np.ascontiguousarray(features.mel_filters(PARAMS).T))]
-    chosen = functools.partial(features.log_mel, segments, PARAMS)
-    return Pair(under(patch.object(features, "mel_blocks", lambda _: whole), chosen), chosen)
+    whole = [(slice(None), slice(None), np.ascontiguousarray(spectrogram.mel_filters(PARAMS).T))]
+    chosen = functools.partial(spectrogram.log_mel, segments, PARAMS)
+    return Pair(under(patch.object(spectrogram, "mel_blocks", lambda _: whole), chosen), chosen)
 
 
 def features_threads(_: Path) -> Pair:
     """The same, where BLAS may start a thread a core."""
     from threadpoolctl import threadpool_limits
 
-    from genre_utils import features
+    from genre_utils.features import spectrogram
 
     threadpool_limits(os.cpu_count() or 1, "blas")
     pair = features_bands(Path())
-    return Pair(under(patch.object(features, "ONE_THREAD", 2**62), pair.plain), pair.chosen)
+    return Pair(under(patch.object(spectrogram, "ONE_THREAD", 2**62), pair.plain), pair.chosen)
 
 
 def features_busy(_: Path) -> Pair:
@@ -190,7 +190,7 @@ def features_busy(_: Path) -> Pair:
 
 def features_filters(_: Path) -> Pair:
     """The mel filters, in a process that has what any log-mel needs."""
-    from genre_utils import features
+    from genre_utils.features import spectrogram
 
     def plain() -> np.ndarray:
         import librosa.filters
@@ -199,14 +199,14 @@ def features_filters(_: Path) -> Pair:
             sr=PARAMS.sample_rate_hz, n_fft=PARAMS.n_fft, n_mels=PARAMS.n_mels, fmin=PARAMS.fmin_hz, fmax=PARAMS.fmax_hz
         )
 
-    return Pair(plain, lambda: features.mel_filters(PARAMS))
+    return Pair(plain, lambda: spectrogram.mel_filters(PARAMS))
 
 
 def built(folder: Path, tracks: int) -> Way:
     """A store of so many tracks, made anew each time."""
     import pandas as pd
 
-    from genre_utils import store
+    from genre_utils.features import store
 
     paths = [str(clip(folder, number)) for number in range(tracks)]
     table = pd.DataFrame({"track_id": paths, "path": paths, "genre": "noise", "artist": "", "title": ""})
@@ -218,7 +218,7 @@ def extraction_threads(folder: Path) -> Pair:
     """A clip for each of two workers, which are started for them."""
     from joblib.externals.loky import get_reusable_executor
 
-    from genre_utils import extraction
+    from genre_utils.features import extraction
 
     chosen, work = built(folder, 2), extraction.work
     chosen()  # writes Parquet for the first time
@@ -228,7 +228,7 @@ def extraction_threads(folder: Path) -> Pair:
 
 def extraction_memory(folder: Path) -> Pair:
     """What the workers do with the memory of one clip after the other."""
-    from genre_utils import extraction
+    from genre_utils.features import extraction
 
     build = built(folder, CLIPS)
 
@@ -250,9 +250,9 @@ def light_threads(folder: Path) -> Pair:
     """The products of the segments of ten clips."""
     from threadpoolctl import ThreadpoolController, threadpool_limits
 
-    from genre_utils import light
+    from genre_utils.inference import litert_model
 
-    product, values = light.product(matrix(folder)), np.random.default_rng(0).normal(0, 1, (6, MATRIX[0]))
+    product, values = litert_model.product(matrix(folder)), np.random.default_rng(0).normal(0, 1, (6, MATRIX[0]))
 
     def chosen() -> np.ndarray:
         return np.stack([product(values.astype(np.float32)) for _ in range(10)])
@@ -264,28 +264,29 @@ def light_threads(folder: Path) -> Pair:
 
 def light_rows(folder: Path) -> Pair:
     """The same, and how much of the matrix is in memory."""
-    from genre_utils import light
+    from genre_utils.inference import litert_model
 
-    product, values = light.product(matrix(folder)), np.ones((6, MATRIX[0]), np.float32)
+    product, values = litert_model.product(matrix(folder)), np.ones((6, MATRIX[0]), np.float32)
     return Pair(lambda: values @ np.load(matrix(folder), mmap_mode="r"), lambda: product(values))
 
 
 def light_matrix(folder: Path) -> Pair:
     """A clip's answer from the exported network."""
-    from genre_utils import light, listening
+    from genre_utils.inference import litert_model, prediction
 
     def exported(name: str, large_bytes: int) -> None:
-        from genre_utils import exporting, models
+        from genre_utils.inference import export
+        from genre_utils.models import factory
 
-        with patch.object(exporting, "LARGE_BYTES", large_bytes):
-            model = models.load(once(folder / "paper.keras", models.build(PARAMS, len(GENRES)).save))
-            exporting.write(model, GENRES, PARAMS, folder / name)
+        with patch.object(export, "LARGE_BYTES", large_bytes):
+            model = factory.load(once(folder / "paper.keras", factory.build(PARAMS, len(GENRES)).save))
+            export.write(model, GENRES, PARAMS, folder / name)
 
     for name, large_bytes in (("whole", 2**40), ("in parts", 32 * 2**20)):
         once(folder / name, lambda _, name=name, large_bytes=large_bytes: exported(name, large_bytes))
 
     def answered(name: str) -> np.ndarray:
-        return next(listening.answers([clip(folder)], light.open_exported(folder / name))).probabilities
+        return next(prediction.answers([clip(folder)], litert_model.open_exported(folder / name))).probabilities
 
     return Pair(lambda: answered("whole"), lambda: answered("in parts"))
 
@@ -294,17 +295,17 @@ def listening_threads(folder: Path) -> Pair:
     """Files of two blocks, stereo at 44.1 kHz."""
     import soundfile
 
-    from genre_utils import listening
+    from genre_utils.inference import prediction
 
     def write(file: Path) -> None:
         samples, _ = soundfile.read(clip(folder), dtype="int16")
         soundfile.write(file, np.resize(samples, (2 * CLIP_SECONDS * 44_100, 2)), 44_100)
 
     file = once(folder / "stereo.wav", write)
-    network = listening.Network(lambda heard: heard.mean(axis=(1, 2))[:, None], ["noise"], PARAMS)
+    network = prediction.Network(lambda heard: heard.mean(axis=(1, 2))[:, None], ["noise"], PARAMS)
 
     def heard(threads: int) -> np.ndarray:
-        return np.stack([answer.probabilities for answer in listening.answers([file] * 12, network, threads)])
+        return np.stack([answer.probabilities for answer in prediction.answers([file] * 12, network, threads)])
 
     return Pair(lambda: heard(10), lambda: heard(2))
 
@@ -318,9 +319,9 @@ def prints(bands: int) -> dict[str, np.ndarray]:
 
 def found(fingerprints: dict[str, np.ndarray]) -> np.ndarray:
     """Which of them are copies, (pair, two)."""
-    from genre_utils import audit
+    from genre_utils.splits import fingerprinting
 
-    return audit.near_duplicates(fingerprints)[["track_a", "track_b"]].to_numpy().astype(int)
+    return fingerprinting.near_duplicates(fingerprints)[["track_a", "track_b"]].to_numpy().astype(int)
 
 
 def audit_bands(_: Path) -> Pair:
@@ -331,11 +332,11 @@ def audit_bands(_: Path) -> Pair:
 
 def audit_tiles(_: Path) -> Pair:
     """The same of clips that are not equally long, and what it takes of memory."""
-    from genre_utils import audit
+    from genre_utils.splits import fingerprinting
 
-    lengths = {name: each[:, : 600 - int(name)] for name, each in prints(audit.BANDS).items()}
+    lengths = {name: each[:, : 600 - int(name)] for name, each in prints(fingerprinting.BANDS).items()}
     chosen = functools.partial(found, lengths)
-    return Pair(under(patch.object(audit, "TILE_VALUES", audit.TILE_VALUES // 16), chosen), chosen)
+    return Pair(under(patch.object(fingerprinting, "TILE_VALUES", fingerprinting.TILE_VALUES // 16), chosen), chosen)
 
 
 def stored(folder: Path) -> Path:
@@ -354,7 +355,7 @@ def stored(folder: Path) -> Path:
 
 def pipeline_cold(folder: Path) -> Pair:
     """Batches from a store that is not in the page cache."""
-    from genre_utils import pipeline
+    from genre_utils.training import pipeline
 
     features = np.load(stored(folder), mmap_mode="r")
     rows = np.random.default_rng(0).choice(len(features), (COLD_BATCHES, BATCH), replace=False)
@@ -376,7 +377,7 @@ def examples(rows: int) -> tuple[Any, Any]:
     """A store in memory and its segments."""
     import pandas as pd
 
-    from genre_utils.store import Store
+    from genre_utils.features.store import Store
 
     table = pd.DataFrame({"row": np.arange(rows), "next_row": np.arange(rows), "label": 0})
     nothing = pd.DataFrame()
@@ -385,7 +386,7 @@ def examples(rows: int) -> tuple[Any, Any]:
 
 def pipeline_options(_: Path) -> Pair:
     """Some validations by Keras, of a network that takes no time."""
-    from genre_utils import pipeline
+    from genre_utils.training import pipeline
 
     store, table = examples(max(VALIDATIONS) * BATCH)
     keras = pipeline.tf.keras
@@ -400,7 +401,7 @@ def pipeline_options(_: Path) -> Pair:
 
 def pipeline_graph(_: Path) -> Pair:
     """A process's first batch."""
-    from genre_utils import pipeline
+    from genre_utils.training import pipeline
 
     store, table = examples(BATCH)
     pipeline.tf.constant(0)
@@ -410,11 +411,12 @@ def pipeline_graph(_: Path) -> Pair:
 
 def predict_traced(_: Path) -> Pair:
     """A clip's segments through the compact network."""
-    from genre_utils import models, predict
+    from genre_utils.inference import keras_model
+    from genre_utils.models import factory
 
     params = dataclasses.replace(PARAMS, model="compact_cnn")
-    model, heard = models.build(params, len(GENRES)), decibels(6)
-    traced = predict.compiled(model, GENRES, params)
+    model, heard = factory.build(params, len(GENRES)), decibels(6)
+    traced = keras_model.compiled(model, GENRES, params)
     return Pair(lambda: model.predict(heard, verbose=0), lambda: traced.run(heard))
 
 
@@ -422,7 +424,7 @@ def classifiers_folds(_: Path) -> Pair:
     """The machine's answers for segments of ten genres."""
     import pandas as pd
 
-    from genre_utils import classifiers
+    from genre_utils.models import classifiers
 
     rng, label = np.random.default_rng(0), np.arange(30 * len(GENRES)) % len(GENRES)
     x = rng.normal(0, 2, (len(GENRES), 40))[label] + rng.normal(0, 1, (len(label), 40))
@@ -438,7 +440,7 @@ def classifiers_folds(_: Path) -> Pair:
 
 def fused_moments(_: Path) -> Pair:
     """Mean and variance of each channel."""
-    from genre_utils import fused
+    from genre_utils.models import fused
 
     images = fused.tf.random.stateless_normal(IMAGES, (0, 0)) + 1
     plain = fused.tf.function(lambda: fused.tf.concat(fused.tf.nn.moments(images, (0, 1, 2)), 0))
@@ -571,7 +573,7 @@ def main() -> int:
         print(json.dumps(job(name, way, int(repeats), Path(folder))))
         return 0
 
-    from genre_utils.run_folder import machine
+    from genre_utils.runs.folder import machine
 
     about = machine(("numpy", "scipy", "soundfile", "librosa", "joblib", "tensorflow", "keras", "ai-edge-litert"))
     rows = []

@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from genre_utils import catalog, store
+from genre_utils.datasets import catalog
+from genre_utils.features import store
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
 
 SIZES = (100, 1_000)
 LARGE = 10_000

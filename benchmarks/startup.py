@@ -23,9 +23,9 @@ import papermill.parameterize
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
-from genre_utils import execution, profiles
 from genre_utils.paths import PROJECT
-from genre_utils.run_folder import machine
+from genre_utils.runs import execution, profiles
+from genre_utils.runs.folder import machine
 
 FIRST_FIGURE_SECONDS, RUN_SECONDS = 5, 180  # the goals
 LESSONS = 4
@@ -33,7 +33,7 @@ SLOWEST = 4  # cells of a notebook in the table of the run
 RUN = """
 import sys
 from pathlib import Path
-from genre_utils import execution, profiles
+from genre_utils.runs import execution, profiles
 values = profiles.RUNNER_KEYS | profiles.read_profile("demo")
 for notebook in profiles.notebooks():
     chosen = {name: values[name] for name in profiles.parameters_of(notebook) if name in values}

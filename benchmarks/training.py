@@ -49,10 +49,11 @@ def keras_epoch(way: str, image: int, size: int, steps: int) -> tuple[Callable[[
     import keras
     import tensorflow as tf
 
-    from genre_utils import fused, models, pipeline
+    from genre_utils.models import factory, fused
     from genre_utils.params import Params
+    from genre_utils.training import pipeline
 
-    plain = models.build(Params(image_height=image, image_width=image), GENRES, FRAMES)
+    plain = factory.build(Params(image_height=image, image_width=image), GENRES, FRAMES)
     weights = plain.get_weights()
     keras.utils.set_random_seed(0)  # the same dropout in every way
     network = fused.network(plain) if way in ("batch norm", "ours") else keras.models.clone_model(plain)
@@ -124,10 +125,10 @@ def child(way: str, image: int, size: int, steps: int) -> None:
     if way == "torch":
         epoch, facts = torch_epoch(image, size, steps), {}
     else:
-        from genre_utils import models
+        from genre_utils.models import factory
 
         epoch, network = keras_epoch(way, image, size, steps)
-        facts = {"multiply_adds": models.multiply_adds(network, FRAMES)}
+        facts = {"multiply_adds": factory.multiply_adds(network, FRAMES)}
     facts["losses"] = [loss for _, loss in epoch()]  # traces and allocates
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
@@ -145,7 +146,7 @@ def child(way: str, image: int, size: int, steps: int) -> None:
 
 def exact(image: int, size: int) -> None:
     """Print by how much weights differ from those of float64, after one step of gradient descent without dropout."""
-    from genre_utils import fused, models
+    from genre_utils.models import factory, fused
     from genre_utils.params import Params
 
     import keras  # isort: skip
@@ -161,7 +162,7 @@ def exact(image: int, size: int) -> None:
 
     params = Params(image_height=image, image_width=image)
     x, y = batches(1, size)
-    plain = models.build(params, GENRES, FRAMES)
+    plain = factory.build(params, GENRES, FRAMES)
     names = ("float64", "keras", "ours")
     networks = (alike(plain, "float64"), alike(plain, "float32"), fused.network(alike(plain, "float32")))
     weights = {}
@@ -232,7 +233,7 @@ def main() -> int:
     if options.child:
         child(options.child, options.image, options.batch, options.steps)
         return 0
-    from genre_utils.run_folder import machine  # not above: a process of PyTorch's has nothing of this project
+    from genre_utils.runs.folder import machine  # not above: a process of PyTorch's has nothing of this project
 
     about = machine(("tensorflow", "keras", "numpy"))
     about |= {"isa": options.isa or "all of the CPU", "image": options.image, "batch": options.batch}

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from genre_utils import uncertainty
+from genre_utils.evaluation import uncertainty
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

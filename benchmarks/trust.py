@@ -28,26 +28,16 @@ import soundfile
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import StratifiedKFold
 
-from genre_utils import (
-    audio,
-    calibration,
-    catalog,
-    confidence,
-    evaluation,
-    features,
-    labels,
-    models,
-    pipeline,
-    recipe,
-    splits,
-    store,
-    training,
-    trust,
-    uncertainty,
-)  # fmt: skip
+from genre_utils.audio import decoding
+from genre_utils.datasets import catalog, labels
 from genre_utils.errors import SplitError
+from genre_utils.evaluation import calibration, novelty, reliability, scoring, uncertainty
+from genre_utils.features import spectrogram, store
+from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.run_folder import machine
+from genre_utils.runs.folder import machine
+from genre_utils.splits import protocols  # fmt: skip
+from genre_utils.training import pipeline, recipe, trainer
 
 SECONDS = 30.0  # of each sound, as long as a clip of GTZAN
 FOLDS = 5
@@ -139,7 +129,7 @@ def strange_sounds(rate_hz: int) -> Iterator[tuple[str, str, np.ndarray]]:
 def log_mel(samples: np.ndarray, params: Params) -> np.ndarray:
     """Of all segments of a sound that has been through 16 bits, (n, mel, frame)."""
     samples = (np.round(np.clip(samples, -1, 1) * 32_767) / 32_768).astype(np.float32)
-    return features.log_mel(features.segments(samples, params), params)
+    return spectrogram.log_mel(spectrogram.segments(samples, params), params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,14 +147,14 @@ class Heard:
 def euclidean(fitted: Heard, of: Callable[[Heard], np.ndarray]) -> Callable[[Heard], np.ndarray]:
     """Distance from the nearest training segment, every axis divided by its spread."""
     known = of(fitted)
-    mean, spread = known.mean(axis=0), known.std(axis=0) + (trust.LEAST_DB if of is sound else 1e-6)
-    return lambda heard: trust.nearest((of(heard) - mean) / spread, (known - mean) / spread)
+    mean, spread = known.mean(axis=0), known.std(axis=0) + (novelty.LEAST_DB if of is sound else 1e-6)
+    return lambda heard: novelty.nearest((of(heard) - mean) / spread, (known - mean) / spread)
 
 
 def mahalanobis(fitted: Heard, of: Callable[[Heard], np.ndarray], by_genre: bool) -> Callable[[Heard], np.ndarray]:
     """Mahalanobis distance from the mean, or the nearest of the genres' means under a common covariance (Lee)."""
     known, genres = of(fitted), np.unique(fitted.genre) if by_genre else [None]
-    spread = known.std(axis=0) + (trust.LEAST_DB if of is sound else 1e-6)
+    spread = known.std(axis=0) + (novelty.LEAST_DB if of is sound else 1e-6)
     known = known / spread
     means = [known[fitted.genre == genre].mean(axis=0) if by_genre else known.mean(axis=0) for genre in genres]
     centred = known - (np.array(means)[np.searchsorted(genres, fitted.genre)] if by_genre else means[0])
@@ -204,7 +194,7 @@ def hear(network: keras.Model, decibels: np.ndarray, track: np.ndarray, genre: n
     ends = keras.Model(network.input, [last.input, network.output])
     entering, probabilities = (np.asarray(value, float) for value in ends.predict(decibels, batch_size=64, verbose=0))
     logits = entering @ np.asarray(last.kernel) + np.asarray(last.bias)
-    return Heard(track, genre, trust.described(decibels), entering, probabilities, logits)
+    return Heard(track, genre, novelty.described(decibels), entering, probabilities, logits)
 
 
 def folds(tracks: pd.DataFrame, params: Params) -> tuple[list[pd.DataFrame], str]:
@@ -212,25 +202,25 @@ def folds(tracks: pd.DataFrame, params: Params) -> tuple[list[pd.DataFrame], str
     for count in range(FOLDS, 2, -1):
         own = dataclasses.replace(params, protocol="artist", folds=count)
         with contextlib.suppress(SplitError):
-            assigned = [splits.artist(tracks, dataclasses.replace(own, fold=fold)) for fold in range(count)]
+            assigned = [protocols.artist(tracks, dataclasses.replace(own, fold=fold)) for fold in range(count)]
             return assigned, f"{count} folds by artist"
     parts = [part for _, part in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(tracks, tracks["genre"])]
     assigned = []
     for fold in range(FOLDS):
         split = np.full(len(tracks), "train", dtype=object)
         split[parts[fold]], split[parts[(fold + 1) % FOLDS]] = "test", "validation"
-        assigned.append(splits.of_segments(tracks, split, params))
+        assigned.append(protocols.of_segments(tracks, split, params))
     return assigned, f"{FOLDS} folds by file, artists on both sides"
 
 
 def trained(
     params: Params, kept: store.Store, assignment: pd.DataFrame, genres: list[str]
-) -> tuple[keras.Model, pd.DataFrame, trust.Trust]:
+) -> tuple[keras.Model, pd.DataFrame, novelty.Trust]:
     """A network, its predictions of validation and test, and what it is to be read by."""
     with tempfile.TemporaryDirectory() as folder:
-        training.train(kept, assignment, genres, params, Path(folder), Path(folder) / "cache", quiet=True)
-        network = models.load(Path(folder) / "model.keras")
-    predictions = evaluation.predict(network, kept, assignment, genres, params)
+        trainer.train(kept, assignment, genres, params, Path(folder), Path(folder) / "cache", quiet=True)
+        network = factory.load(Path(folder) / "model.keras")
+    predictions = scoring.predict(network, kept, assignment, genres, params)
     return network, predictions, calibration.learned(predictions, kept, assignment, params)
 
 
@@ -241,7 +231,7 @@ def of_split(network: keras.Model, kept: store.Store, assignment: pd.DataFrame, 
     return hear(network, decibels, table["track_id"].to_numpy(str), table["genre"].to_numpy(str))
 
 
-def scored(training: Heard, others: Heard, believed: trust.Trust, genres: list[str]) -> pd.DataFrame:
+def scored(training: Heard, others: Heard, believed: novelty.Trust, genres: list[str]) -> pd.DataFrame:
     """Every score of every track or sound, in the mean of its segments, and what it would be answered."""
     table = pd.DataFrame({name: fit(training)(others) for name, fit in SCORES.items()}).groupby(others.track).mean()
     table["strangeness"] = pd.Series(believed.strangeness_of(others.figures)).groupby(others.track).mean()
@@ -277,7 +267,7 @@ def every_fold(
         train, test = (of_split(network, kept, assignment, side, known) for side in ("train", "test"))
         strange = {"held out": test}
         if left_out:
-            alone = splits.of_segments(kept.tracks[kept.tracks["genre"] == left_out], "test", params)
+            alone = protocols.of_segments(kept.tracks[kept.tracks["genre"] == left_out], "test", params)
             strange[HELD_OUT] = of_split(network, kept, alone, "test", [left_out])
         else:
             raw = predicted[predicted["split"] == "test"]
@@ -353,19 +343,21 @@ def report_scores(scores: pd.DataFrame) -> list[dict]:
 def report_verdicts(scores: pd.DataFrame, genre: pd.Series) -> list[dict]:
     """Print and return what would be said of every kind as the network is shipped; ``genre`` is that of the tracks."""
     rows = []
-    print(f"\n{'as it is shipped':>20} answers {trust.UNLIKE:>28} {trust.NOT_SURE:>9}  mostly called, right")
+    print(f"\n{'as it is shipped':>20} answers {novelty.UNLIKE:>28} {novelty.NOT_SURE:>9}  mostly called, right")
     for kind, table in scores.groupby("kind", sort=False):
-        shares = {verdict: float((table["verdict"] == verdict).mean()) for verdict in (trust.UNLIKE, trust.NOT_SURE)}
+        shares = {
+            verdict: float((table["verdict"] == verdict).mean()) for verdict in (novelty.UNLIKE, novelty.NOT_SURE)
+        }
         called = table["called"].value_counts(normalize=True)
         row = {"what": "verdict", "kind": kind, "answers": len(table), "called": called.index[0]} | shares
         text = f"{called.index[0]} {called.iloc[0]:.0%}"
         if kind in ("held out", ROOM):
             row["right"] = float((table["name"].map(genre) == table["called"]).mean())
             text += f", {row['right']:.1%} right"
-        elif (missed := table.loc[table["verdict"] != trust.UNLIKE, "name"].value_counts()).sum():
+        elif (missed := table.loc[table["verdict"] != novelty.UNLIKE, "name"].value_counts()).sum():
             text += f"; let through: {', '.join(f'{name} {count}x' for name, count in missed.head(5).items())}"
         rows.append(row)
-        print(f"{kind:>20} {len(table):7d} {shares[trust.UNLIKE]:28.1%} {shares[trust.NOT_SURE]:9.1%}  {text}")
+        print(f"{kind:>20} {len(table):7d} {shares[novelty.UNLIKE]:28.1%} {shares[novelty.NOT_SURE]:9.1%}  {text}")
     return rows
 
 
@@ -373,12 +365,12 @@ def report_calibration(found: Found) -> list[dict]:
     """Print and return what the temperatures do, and how often a verdict is given to right and wrong tracks."""
     tables = {
         "segments": found.plain, "segments, calibrated": found.calibrated,
-        "tracks": evaluation.by_track(found.plain), "tracks, calibrated": found.judged,
+        "tracks": scoring.by_track(found.plain), "tracks, calibrated": found.judged,
     }  # fmt: skip
     rows = []
     print(f"\n{'':>28}     n right   sure  calibration error  negative log-likelihood")
     for name, table in tables.items():
-        error = confidence.expected_calibration_error(table)
+        error = reliability.expected_calibration_error(table)
         right = table["genre"] == table["predicted"]
         row = {
             "what": name,
@@ -390,11 +382,11 @@ def report_calibration(found: Found) -> list[dict]:
         row |= {key: error[key] for key in ("ece", "low", "high", "resampled_by")}
         span = uncertainty.words(error, brief=True)
         for verdict, own in (("right", table[right]), ("wrong", table[~right])):
-            row[f"below half, {verdict}"] = int((own.filter(like="p_").max(axis=1) < trust.SURE_FROM).sum())
+            row[f"below half, {verdict}"] = int((own.filter(like="p_").max(axis=1) < novelty.SURE_FROM).sum())
         rows.append(row)
         print(
             f"{name:>28} {row['n']:5d} {row['right']:.3f}  {row['sure']:.3f}  {100 * row['ece']:.1f} "
-            f"{span} %  {row['surprise']:.3f}   below {trust.SURE_FROM}: "
+            f"{span} %  {row['surprise']:.3f}   below {novelty.SURE_FROM}: "
             f"{row['below half, right']} of {right.sum()} right, {row['below half, wrong']} of {(~right).sum()} wrong"
         )
     print("temperatures, segments and tracks: " + ", ".join(f"{a:.2f} {b:.2f}" for a, b in found.temperatures))
@@ -415,7 +407,7 @@ def main() -> int:
     print("  ".join(f"{name} {value}" for name, value in about.items()))
     changes = recipe.RECIPES["augmented"] | {"max_epochs": 2 if options.short else options.epochs}
     params = Params(dataset=options.data, model="compact_cnn", batch_size=16, **changes)
-    tracks = splits.usable(catalog.load(params))
+    tracks = protocols.usable(catalog.load(params))
     kept = store.build(tracks, params)
     assigned, how = folds(tracks, params)
     genres = labels.genres_of(tracks)
@@ -427,7 +419,7 @@ def main() -> int:
         sounds.setdefault(kind, {})[name] = log_mel(samples, params)
     rng = np.random.default_rng(1)
     sounds[ROOM] = {
-        row.track_id: log_mel(in_a_room(audio.load(row.path, params), rng, params.sample_rate_hz), params)
+        row.track_id: log_mel(in_a_room(decoding.load(row.path, params), rng, params.sample_rate_hz), params)
         for row in tracks.itertuples()
     }
     found = every_fold(params, kept, assigned[:1] if options.short else assigned, missing, sounds)

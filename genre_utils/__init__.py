@@ -2,10 +2,6 @@
 
 import os
 
-from genre_utils import quiet
-
-quiet.plain_warnings()
-
 # Read once, when TensorFlow is first imported: on CPUs without AVX-512 the faster kernels are off by default.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # without a GPU it logs an error; real ones are exceptions too

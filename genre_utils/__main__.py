@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from genre_utils import catalog, disk, labels
+from genre_utils.datasets import catalog, labels
 from genre_utils.errors import NAMED, GenreUtilsError, by_reason
 from genre_utils.params import Params
 from genre_utils.paths import CACHE, RUNS, given
-from genre_utils.run_folder import LATEST
-from genre_utils.terminal import plain_output
+from genre_utils.runs.folder import LATEST
+from genre_utils.system import disk
+from genre_utils.system.terminal import plain_output
 
 
 @plain_output()
@@ -65,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = parser.parse_args(arguments)
         if chosen.command == "run":
-            from genre_utils import headless  # papermill and nbconvert, which fetch does not need
-            from genre_utils.run_folder import RunFolder
+            from genre_utils.runs import headless  # papermill and nbconvert, which fetch does not need
+            from genre_utils.runs.folder import RunFolder
 
             if chosen.again and (chosen.set or chosen.notebooks):
                 parser.error("--again repeats a run as it was, and takes neither --set nor --notebooks")
@@ -79,14 +80,14 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask, chosen.notebooks or headless.PAPER)
         elif chosen.command == "predict":
-            from genre_utils import asking
+            from genre_utils.inference import command
 
             kind = "json" if chosen.json else "csv"
-            return asking.command(chosen.file, chosen.model, chosen.top, kind, chosen.json or chosen.csv)
+            return command.command(chosen.file, chosen.model, chosen.top, kind, chosen.json or chosen.csv)
         elif chosen.command == "explore":
             explore(chosen.run, chosen.against, chosen.single_file, chosen.out)
         else:
-            from genre_utils import profiles
+            from genre_utils.runs import profiles
 
             values = profiles.checked({"dataset": chosen.dataset}, chosen.set, Params().to_mapping())
             fetched(catalog.load(Params.from_mapping(values)))
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def known_profiles() -> str:
     """The profiles and what each is and takes, for ``run --help``."""
-    from genre_utils import profiles
+    from genre_utils.runs import profiles
 
     names = sorted(path.stem for path in profiles.PROFILES.glob("*.yml"))
     return "\n".join(["profiles:", *(f"  {name}: {profiles.described(name)}" for name in names)])
@@ -125,8 +126,8 @@ def fetched(tracks: pd.DataFrame) -> None:
 
 def again(path: Path, out: Path | None, dask: str | None) -> int:
     """Repeat a run and say what came out otherwise; 1 if figures did and nothing is known that could be why."""
-    from genre_utils import headless, provenance
-    from genre_utils.run_folder import RunFolder
+    from genre_utils.runs import headless, provenance
+    from genre_utils.runs.folder import RunFolder
 
     before = RunFolder.existing(path)
     metrics = before.metrics()
@@ -143,12 +144,12 @@ def again(path: Path, out: Path | None, dask: str | None) -> int:
 
 def explore(run: Path, against: Path | None, single_file: bool, out: Path | None) -> None:
     """Write the explorer of a run that is there already, or of two."""
-    from genre_utils import explorer
-    from genre_utils.run_folder import RunFolder
+    from genre_utils.explorer import data, page
+    from genre_utils.runs.folder import RunFolder
 
     folders = [RunFolder.existing(path) for path in (run, against) if path is not None]
     name = "explorer" if against is None else f"explorer-against-{folders[1].folder.name}"
-    explorer.write(explorer.of_run(*folders), out or folders[0].folder / name, single_file)
+    page.write(data.of_run(*folders), out or folders[0].folder / name, single_file)
 
 
 if __name__ == "__main__":

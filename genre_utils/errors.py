@@ -1,12 +1,15 @@
 """What can go wrong, by name: every message says what is wrong, where, and what to do."""
 
+import contextlib
 import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 NAMED = 10  # files of one reason, and reasons, in a list that may have thousands
+RECORD: list[Path] = []  # of the warnings that a run has shown, where each is to be shown once
 
 
 class GenreUtilsWarning(UserWarning):
@@ -122,3 +125,28 @@ def by_reason(names: Iterable[str], reasons: Iterable[str], whole: str | Path = 
     if whole and left + others:
         lines.append(f"All of them: {whole}")
     return lines
+
+
+def is_new(text: str) -> bool:
+    """Whether the run has not shown this warning yet; from then on it has. Where nothing is recorded all are new."""
+    if not RECORD:
+        return True
+    line = " ".join(text.split())
+    with contextlib.suppress(OSError), RECORD[0].open("a+", encoding="utf-8", errors="backslashreplace") as file:
+        file.seek(0)
+        if f"{line}\n" in list(file):
+            return False
+        file.write(f"{line}\n")
+    return True
+
+
+def shown(message: Any, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
+    """This package's warnings as their text alone, each once a run; all others look as they did."""
+    if not issubclass(category, GenreUtilsWarning):
+        return before(message, category, filename, lineno, line)
+    return f"{message}\n" if is_new(str(message)) else ""
+
+
+if warnings.formatwarning.__module__ != __name__:  # not already ours: a test may read this file again
+    before = warnings.formatwarning
+    warnings.formatwarning = shown

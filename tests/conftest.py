@@ -9,8 +9,10 @@ import pytest
 import soundfile
 from hypothesis import settings
 
-from genre_utils import catalog, splits, store
+from genre_utils.datasets import catalog
+from genre_utils.features import store
 from genre_utils.params import Params
+from genre_utils.splits import protocols
 
 os.environ["MPLBACKEND"] = "Agg"
 settings.register_profile("tests", deadline=None, max_examples=40)  # a deadline would be a test of the machine
@@ -72,12 +74,12 @@ def built(genre_folder: Path, params: Params, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def assignment(built: store.Store, params: Params) -> pd.DataFrame:
     """Its split by the paper's protocol."""
-    return splits.paper(built.tracks, params)
+    return protocols.paper(built.tracks, params)
 
 
 @pytest.fixture(scope="session")
 def predictions() -> pd.DataFrame:
-    """A table as ``evaluation.predict`` makes it: 40 tracks of six segments, four genres, about 60 % right."""
+    """A table as ``scoring.predict`` makes it: 40 tracks of six segments, four genres, about 60 % right."""
     rng = np.random.default_rng(2)
     genres = ["blues", "country", "pop", "rock"]
     rows = []

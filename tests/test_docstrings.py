@@ -10,7 +10,7 @@ import pytest
 from numpydoc.validate import validate
 
 import genre_utils
-from genre_utils import profiles
+from genre_utils.runs import profiles
 
 MODULES = [
     name.removeprefix("genre_utils.")
@@ -39,7 +39,7 @@ def test_what_a_lesson_calls_names_the_lesson():
     for path in profiles.notebooks():
         source = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
         for module in MODULES:
-            for name in set(re.findall(rf"\b{module}\.(\w+)\(", source)) & set(functions(module)):
+            for name in set(re.findall(rf"\b{module.rpartition('.')[2]}\.(\w+)\(", source)) & set(functions(module)):
                 text = inspect.getdoc(functions(module)[name]) or ""
                 if "Parameters\n---" in text:
                     assert path.stem in text, f"{module}.{name}, References: should name the notebook {path.stem}."

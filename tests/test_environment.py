@@ -1,6 +1,5 @@
 """Two ways to install, one set of versions; two commands that the README promises."""
 
-import ast
 import os
 import re
 import shutil
@@ -113,18 +112,3 @@ def test_the_readme_names_the_commands_of_the_makefile():
     named |= set(re.findall(r"^make ([a-z-]+)", (PROJECT / "README.md").read_text(), flags=re.M))
     assert {"run", "test", "lab", "lint", "clean"} <= targets
     assert {"run", "test", "lab"} <= named <= targets
-
-
-def test_contributing_names_every_module_after_those_that_it_imports():
-    text = (PROJECT / "CONTRIBUTING.md").read_text().partition("| for | files |")[2].partition("\n\n")[0]
-    named = re.sub(r"[*|]", "", re.sub(r"^\|[^|]*\|", "", text, flags=re.M)).replace("\n", ",").split(",")
-    named = [name.strip() for name in named if re.search(r"[a-z]", name)]
-    package = PROJECT / "genre_utils"
-    assert sorted(named) == sorted({path.stem for path in package.glob("[!_]*.py")} | {"explorer"})
-    for place, room in enumerate(named):
-        files = [package / f"{room}.py"] if room != "explorer" else (package / room).glob("*.py")
-        for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "genre_utils":
-                inner = node.module.partition(".")[2]
-                imported = {inner.partition(".")[0]} if inner else {alias.name for alias in node.names}
-                assert imported <= {*named[: place + 1]}, room

@@ -18,11 +18,15 @@ import soundfile
 from jupyter_server.serverapp import ServerApp
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from genre_utils import __main__, audio, execution, figures, headless, models, profiles, result_figures
+from genre_utils import __main__
+from genre_utils.audio import decoding
 from genre_utils.errors import AudioError, ParamsError, RunError
+from genre_utils.figures import eda, results
+from genre_utils.models import factory
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
-from genre_utils.terminal import shown
+from genre_utils.runs import execution, headless, profiles
+from genre_utils.system.terminal import shown
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -145,15 +149,15 @@ def test_a_network_with_code_in_it_is_refused(tmp_path, network):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x)])
     model.save(tmp_path / "code.keras")
     with pytest.raises(ValueError, match=r"[Ll]ambda"):
-        models.load(tmp_path / "code.keras")
+        factory.load(tmp_path / "code.keras")
     with zipfile.ZipFile(network) as good:
         config = json.loads(good.read("config.json"))
     for module, name in (("os", "system"), ("builtins", "exec"), ("keras.utils", "get_file"), ("subprocess", "run")):
         layer = {"module": module, "class_name": name, "config": {"name": "x"}, "registered_name": None}
         config["config"]["layers"] = [layer]
         with pytest.raises((TypeError, ValueError, KeyError)):
-            models.load(exchanged(network, ("config.json", "config.json"), json.dumps(config)))
-    assert models.load(network).count_params() == 10
+            factory.load(exchanged(network, ("config.json", "config.json"), json.dumps(config)))
+    assert factory.load(network).count_params() == 10
 
 
 def test_weights_are_neither_a_pickle_nor_a_bomb(network, capsys):
@@ -164,12 +168,12 @@ def test_weights_are_neither_a_pickle_nor_a_bomb(network, capsys):
     file = io.BytesIO()
     np.savez(file, **{"layers/dense/vars": np.array([Trap()], dtype=object)})
     with pytest.raises(Exception, match=r"pickle|weights|variables"):
-        models.load(exchanged(network, ("model.weights.h5", "model.weights.npz"), file.getvalue()))
+        factory.load(exchanged(network, ("model.weights.h5", "model.weights.npz"), file.getvalue()))
     assert "a pickle was read" not in capsys.readouterr().out
     bomb = exchanged(network, ("model.weights.h5",) * 2, bytes(2**26), zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < 100_000
     with pytest.raises(RunError, match="would unpack to 67,"):
-        models.load(bomb)
+        factory.load(bomb)
 
 
 # Names
@@ -216,13 +220,13 @@ def test_a_notebook_s_page_shows_names_and_runs_nothing(tmp_path, monkeypatch):
 def test_figures_draw_names_as_they_are(tmp_path):
     names = ["$\\frac{$", "a $x$", "<b>&amp;"]
     counts = pd.DataFrame(np.eye(3, dtype=int), names, names)
-    figure = result_figures.confusion_matrix(counts, names[0], tmp_path / "a.png")
+    figure = results.confusion_matrix(counts, names[0], tmp_path / "a.png")
     texts = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert texts == names and (tmp_path / "a.png").exists()
     table = pd.DataFrame({"genre": names * 2, "level": range(6)})
     pictures = set()
     for name in ("b.png", "c.png"):
-        figures.by_genre(table, "level", names[0], names[1], tmp_path / name)
+        eda.by_genre(table, "level", names[0], names[1], tmp_path / name)
         pictures.add((tmp_path / name).read_bytes())
     assert len(pictures) == 1  # points are spread by no chance of the moment
 
@@ -277,13 +281,13 @@ def test_a_playlist_is_no_music(tmp_path):
     secret = tmp_path / "secret.wav"
     soundfile.write(secret, np.random.default_rng(0).normal(0, 0.1, 8_000), 8_000)
     params = Params(dataset="x", sample_rate_hz=8_000, segment_seconds=0.5, fmax_hz=4_000.0)
-    assert len(audio.load(secret, params)) == 8_000
+    assert len(decoding.load(secret, params)) == 8_000
     lists = (f"#EXTM3U\n#EXTINF:1,\n{secret.as_uri()}\n#EXT-X-ENDLIST\n", f"ffconcat version 1.0\nfile '{secret}'\n")
     for text in lists:
         for suffix in (".m4a", ".mp4", ".mp3", ".wav"):
             (tmp_path / f"list{suffix}").write_text(text)
             with pytest.raises(AudioError):
-                audio.load(tmp_path / f"list{suffix}", params)
+                decoding.load(tmp_path / f"list{suffix}", params)
 
 
 # SECURITY.md

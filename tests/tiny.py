@@ -4,11 +4,11 @@ import functools
 
 from keras import layers
 
-from genre_utils import models, networks
+from genre_utils.models import architectures, factory
 
 
 def tiny_cnn(log_mel, params, genres, dropout=0.2):
-    x = networks.standardised_image(log_mel, params)
+    x = architectures.standardised_image(log_mel, params)
     x = layers.Conv2D(8, 3, strides=2, activation="relu")(x)
     x = layers.BatchNormalization(momentum=params.bn_momentum)(x)
     x = layers.GlobalAveragePooling2D()(x)
@@ -16,5 +16,5 @@ def tiny_cnn(log_mel, params, genres, dropout=0.2):
     return layers.Dense(genres, activation=params.output)(x)
 
 
-models.MODELS["tiny_cnn"] = tiny_cnn
-models.MODELS["still_cnn"] = functools.partial(tiny_cnn, dropout=0)  # the same on one device and on several
+factory.MODELS["tiny_cnn"] = tiny_cnn
+factory.MODELS["still_cnn"] = functools.partial(tiny_cnn, dropout=0)  # the same on one device and on several

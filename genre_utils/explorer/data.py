@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_utils import evaluation, features, labels, model_folder, origins, report, uncertainty
-from genre_utils.catalog import DEMOS
+from genre_utils.datasets import labels
+from genre_utils.datasets.catalog import DEMOS
 from genre_utils.errors import EvaluationError
+from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.explorer import faults, levels
-from genre_utils.figures import FREQUENCY_TICKS_HZ
+from genre_utils.features import spectrogram
+from genre_utils.figures.eda import FREQUENCY_TICKS_HZ
+from genre_utils.inference import model_folder
 from genre_utils.params import Params
-from genre_utils.run_folder import RunFolder
+from genre_utils.runs import origins, report
+from genre_utils.runs.folder import RunFolder
 
 AUDIO_NOTICE = "This page carries audio of your data set. Share it only if its licence lets you."
 KEYS = ["track_id", "segment"]
@@ -27,7 +31,7 @@ class Exploration:
     Attributes
     ----------
     rows : pd.DataFrame
-        The predictions of the test segments (of the first run, if there are two), as ``evaluation.predict``
+        The predictions of the test segments (of the first run, if there are two), as ``scoring.predict``
         returns them; what the page calls segment ``i`` is row ``i``.
     paths : list of str
         The audio file of each track, in the page's order.
@@ -112,7 +116,7 @@ def build(
     Parameters
     ----------
     runs : list of (pd.DataFrame, dict)
-        One or two: predictions as ``evaluation.predict`` returns them, and metrics as ``metrics.json`` has them.
+        One or two: predictions as ``scoring.predict`` returns them, and metrics as ``metrics.json`` has them.
     names : list of str
         Of the runs.
     tracks : pd.DataFrame
@@ -134,18 +138,18 @@ def build(
         If two runs have no tested segment in common, or different genres or labels.
     """
     tested = [table[table["split"] == "test"].sort_values(KEYS, ignore_index=True) for table, _ in runs]
-    genres = evaluation.genres_of(tested[0])
+    genres = scoring.genres_of(tested[0])
     sizes = [len(table) for table in tested]
     tested = in_common(tested, names) if len(tested) == 2 else tested
-    several = labels.about_several(evaluation.by_track(tested[0]))
+    several = labels.about_several(scoring.by_track(tested[0]))
     tested = [labels.one_truth(table) for table in tested]
     rows = tested[0]
-    by_track = [evaluation.by_track(table) for table in tested]
+    by_track = [scoring.by_track(table) for table in tested]
     ids = by_track[0]["track_id"]
     catalog = tracks.set_index("track_id").loc[ids].assign(genre=by_track[0]["genre"].to_numpy())
     badges = about.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
     place = {genre: index for index, genre in enumerate(genres)}
-    similar = evaluation.by_similarity(evaluation.confusion(rows)).index
+    similar = scoring.by_similarity(scoring.confusion(rows)).index
     facts = {
         "title": " against ".join(f"{metrics['model']} on {metrics['dataset']}" for _, metrics in runs),
         "notices": notices([metrics for _, metrics in runs], names, sizes, len(rows)) + [several] * bool(several),
@@ -179,7 +183,7 @@ def build(
 def in_common(tested: list[pd.DataFrame], names: list[str]) -> list[pd.DataFrame]:
     """The segments that both runs tested, in one order."""
     first, second = tested
-    if evaluation.genres_of(first) != evaluation.genres_of(second):
+    if scoring.genres_of(first) != scoring.genres_of(second):
         raise EvaluationError(f"The runs {names[0]} and {names[1]} have different genres: they cannot be compared.")
     if labels.of_several(first["genre"]).any():
         raise EvaluationError(
@@ -226,7 +230,7 @@ def paired(segments: list[pd.DataFrame], tracks: list[pd.DataFrame], seed: int) 
 
 def scale(params: Params) -> dict[str, Any]:
     """Axes of the spectrogram pictures: where some frequencies lie (0 bottom, 1 top), and the range in dB."""
-    centres_hz = features.mel_edges_hz(params)[1:-1]
+    centres_hz = spectrogram.mel_edges_hz(params)[1:-1]
     ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
     heights = [(float(np.abs(centres_hz - hz).argmin()) + 0.5) / params.n_mels for hz in ticks]
     return {"hz": [list(pair) for pair in zip(ticks, heights, strict=True)], "top_db": params.top_db}

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from genre_utils import leaks
+from genre_utils.splits import leaks
 
 
 def known(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -15,7 +15,7 @@ def known(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFrame) -
     assignment : pd.DataFrame [columns=track_id, segment, split]
         The split.
     pairs : pd.DataFrame [columns=track_a, track_b, kind, …]
-        As ``audit.duplicates`` returns them.
+        As ``fingerprinting.duplicates`` returns them.
 
     Returns
     -------

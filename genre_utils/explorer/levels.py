@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from genre_utils import confidence, evaluation, report, uncertainty
-from genre_utils.trust import tempered
+from genre_utils.evaluation import reliability, scoring, uncertainty
+from genre_utils.evaluation.novelty import tempered
+from genre_utils.runs import report
 
 PARTS = 100_000  # a probability is carried in these, rounded down: what reaches a threshold in 1/10,000 still does
 
@@ -45,7 +46,7 @@ def calibrated(table: pd.DataFrame, temperature: float | None, output: str) -> p
     """Rows of segments or of tracks with the probabilities that ``predict`` would give; None if these are they."""
     if temperature is None or temperature == 1:
         return None
-    names = [f"p_{genre}" for genre in evaluation.genres_of(table)]
+    names = [f"p_{genre}" for genre in scoring.genres_of(table)]
     values = tempered(table[names].to_numpy(), temperature, output)
     return table.assign(**dict(zip(names, values.T, strict=True)))
 
@@ -70,9 +71,9 @@ def level(table: pd.DataFrame, honest: pd.DataFrame | None, seed: int) -> dict[s
         them. What is undefined is None: the precision of a genre that nothing was called, the recall of one
         without rows.
     """
-    genres = evaluation.genres_of(table)
-    by_genre = evaluation.table_one(table).drop(index=evaluation.AVERAGE)
-    counts = evaluation.confusion(table)
+    genres = scoring.genres_of(table)
+    by_genre = scoring.table_one(table).drop(index=scoring.AVERAGE)
+    counts = scoring.confusion(table)
     called, rows = counts.sum(axis=0), counts.sum(axis=1)
     defined = {"precision": called > 0, "recall": rows > 0, "f1": called + rows > 0}
     return {
@@ -101,14 +102,14 @@ def promised(table: pd.DataFrame, seed: int) -> dict[str, Any]:
         ``p`` (row, genre) in 1/``PARTS``, rounded down; ``average_precision`` by genre; ``reliability`` and
         ``ece``. What is undefined is None.
     """
-    genres = evaluation.genres_of(table)
+    genres = scoring.genres_of(table)
     # The least more than a float is off: 0.29 of a table is 28,999.999…
     parts = np.floor(PARTS * table[[f"p_{genre}" for genre in genres]].to_numpy(float) + 1e-6)
     return {
         "p": parts.astype(int).tolist(),
-        "average_precision": plain(confidence.average_precision(table).reindex(genres)),
-        "reliability": {name: plain(values) for name, values in confidence.calibration(table).items()},
-        "ece": confidence.expected_calibration_error(table, seed),
+        "average_precision": plain(reliability.average_precision(table).reindex(genres)),
+        "reliability": {name: plain(values) for name, values in reliability.calibration(table).items()},
+        "ece": reliability.expected_calibration_error(table, seed),
     }
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from genre_utils import audio, features
+from genre_utils.audio import decoding
 from genre_utils.errors import AudioError
-from genre_utils.figures import LEVEL_MAP
+from genre_utils.features import spectrogram
+from genre_utils.figures.eda import LEVEL_MAP
 from genre_utils.params import Params
-from genre_utils.progress import progress
+from genre_utils.system.progress import progress
 
 COMPRESSION = 1.0  # 32 kb/s at 22,050 Hz: 150 tracks of 30 s stay under 30 MB, even as base64
 PICTURE_WIDTH = 800  # pixels at most; more frames are averaged
@@ -47,8 +48,8 @@ def of_track(path: str, params: Params) -> tuple[bytes, bytes]:
     ----------
     Notebook: 04_evaluation.
     """
-    segments = features.segments(audio.load(path, params), params)  # (segment, samples)
-    return vorbis(segments.ravel(), params), picture(features.log_mel(segments, params), params)
+    segments = spectrogram.segments(decoding.load(path, params), params)  # (segment, samples)
+    return vorbis(segments.ravel(), params), picture(spectrogram.log_mel(segments, params), params)
 
 
 def vorbis(samples: np.ndarray, params: Params) -> bytes:

@@ -12,13 +12,13 @@ from typing import Any
 import jinja2
 import matplotlib
 
-from genre_utils import disk
 from genre_utils.errors import RunError
 from genre_utils.explorer import media
 from genre_utils.explorer.data import Exploration
-from genre_utils.figures import LEVEL_MAP
+from genre_utils.figures.eda import LEVEL_MAP
 from genre_utils.paths import given
-from genre_utils.progress import HEADLESS
+from genre_utils.system import disk
+from genre_utils.system.progress import HEADLESS
 
 FRONT = Path(__file__).parent / "front"
 MEDIA = "media"  # the folder beside the page

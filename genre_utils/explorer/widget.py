@@ -13,7 +13,7 @@ from IPython.display import Image, display
 from genre_utils.errors import AudioError, EvaluationError
 from genre_utils.explorer import media, page
 from genre_utils.explorer.data import Exploration
-from genre_utils.progress import HEADLESS
+from genre_utils.system.progress import HEADLESS
 
 
 class Explorer:

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from genre_utils.progress import HEADLESS
+from genre_utils.system.progress import HEADLESS
 
 TOKEN = "a-test"
 SECONDS_TO_START = 120

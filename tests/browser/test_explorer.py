@@ -14,10 +14,14 @@ from guess import run_folder
 from playwright.sync_api import expect
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
-from genre_utils import calibration, catalog, evaluation, figures, model_folder, report
+from genre_utils.datasets import catalog
+from genre_utils.evaluation import calibration, scoring
 from genre_utils.explorer import data
 from genre_utils.explorer import page as explorer_page
+from genre_utils.figures import eda
+from genre_utils.inference import model_folder
 from genre_utils.params import Params
+from genre_utils.runs import report
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def tables(runs, one):
     return {
         ("segments", "raw"): one.rows,
         ("segments", "calibrated"): calibration.calibrated(one.rows, trust, "softmax"),
-        ("tracks", "raw"): evaluation.by_track(one.rows),
+        ("tracks", "raw"): scoring.by_track(one.rows),
         ("tracks", "calibrated"): calibration.by_track(one.rows, trust, "softmax"),
     }
 
@@ -90,7 +94,7 @@ def shown_counts(page, genres):
 def test_counts_are_scikit_learns_at_both_levels(page, address, one):
     page.goto(address)
     genres = one.facts["genres"]
-    for level, table in (("segments", one.rows), ("tracks", evaluation.by_track(one.rows))):
+    for level, table in (("segments", one.rows), ("tracks", scoring.by_track(one.rows))):
         page.get_by_text(level, exact=True).click()
         expected = confusion_matrix(table["genre"], table["predicted"], labels=genres)
         assert shown_counts(page, genres) == expected.tolist()
@@ -122,7 +126,7 @@ def test_the_cell_its_row_and_its_column_in_figures(page, address, one, tables):
         .first.inner_text()
         .endswith(f"mean raw probability of treble: {honest('raw'):.1f} %")
     )
-    table = evaluation.table_one(one.rows)
+    table = scoring.table_one(one.rows)
     assert lines[1].startswith(f"recall {100 * table.loc['noise', 'recall']:.1f} % of 32 segments; F1 ")
     assert lines[1].endswith(f"F1 {table.loc['noise', 'f1']:.2f}")
     assert lines[2].startswith(
@@ -134,7 +138,7 @@ def test_the_cell_its_row_and_its_column_in_figures(page, address, one, tables):
 def test_genres_stand_by_similarity_or_by_alphabet(page, address, one):
     page.goto(address)
     heads = lambda: page.locator("table[role=grid] th[scope=col]").all_inner_texts()  # noqa: E731
-    similar = evaluation.by_similarity(evaluation.confusion(one.rows)).index.tolist()
+    similar = scoring.by_similarity(scoring.confusion(one.rows)).index.tolist()
     assert heads() == similar and similar != sorted(similar)
     assert page.locator("table[role=grid] th[scope=row]").all_inner_texts() == similar
     page.get_by_text("alphabet", exact=True).click()
@@ -597,7 +601,7 @@ def test_the_report_fits_and_leads_to_the_explorer_and_back(page, runs, one, sch
     run.figures.mkdir(exist_ok=True)
     for place, name in enumerate(report.MAIN_FIGURES):
         figure, _ = plt.subplots(figsize=((7, 6), (8, 3), (13, 5))[place % 3])
-        figures.finished(figure, run.figures / name)
+        eda.finished(figure, run.figures / name)
     made = {"profile": "ci", "values": {}, "notebooks": ["01_eda", "02_feature_extraction"], "done": ["01_eda"]}
     report.write(run, made)
     explorer_page.write(one, run.folder / "explorer")

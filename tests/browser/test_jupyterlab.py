@@ -10,9 +10,11 @@ from playwright.sync_api import expect
 
 from browser import jupyterlab
 from browser.conftest import watched
-from genre_utils import audit, catalog, origins, survey
+from genre_utils.datasets import catalog
 from genre_utils.paths import NOTEBOOKS
-from genre_utils.run_folder import RunFolder
+from genre_utils.runs import origins
+from genre_utils.runs.folder import RunFolder
+from genre_utils.splits import fingerprinting, survey
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +22,17 @@ def lab_run(genre_folder, built, assignment, params, tmp_path_factory):
     """A run folder after notebook 3."""
     import tiny  # noqa: F401  (registers the network)
 
-    from genre_utils import training
+    from genre_utils.training import trainer
 
     run = RunFolder(tmp_path_factory.mktemp("run"))
     chosen = dataclasses.replace(params, dataset=str(genre_folder), model="tiny_cnn", max_epochs=2)
     run.write_params(chosen)
     tracks, _, fingerprints = survey.survey(built.tracks, chosen)
-    audit.duplicates(tracks, fingerprints).to_csv(run.folder / "duplicates.csv", index=False)
+    fingerprinting.duplicates(tracks, fingerprints).to_csv(run.folder / "duplicates.csv", index=False)
     built.tracks.to_parquet(run.folder / "tracks.parquet", index=False)
     assignment.to_csv(run.folder / "split.csv", index=False)
     genres = sorted(catalog.usable(built.tracks)["genre"].unique())
-    training.train(built, assignment, genres, chosen, run.folder, tmp_path_factory.mktemp("state"), quiet=True)
+    trainer.train(built, assignment, genres, chosen, run.folder, tmp_path_factory.mktemp("state"), quiet=True)
     made = ["duplicates.csv", "tracks.parquet", "split.csv", "history.csv", "model.keras"]
     origins.sign(run, origins.of(built.tracks, chosen), *made)
     return run

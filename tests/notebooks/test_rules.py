@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 import genre_utils
-from genre_utils import profiles
+from genre_utils.runs import profiles
 
 NOTEBOOKS = profiles.notebooks()
 TENSORFLOW = [

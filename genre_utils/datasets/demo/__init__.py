@@ -1,0 +1,1 @@
+"""Music composed and synthesised here, so that everything runs without any data."""

@@ -1,0 +1,293 @@
+"""Real data sets, fetched when asked for: checksummed, kept where they land."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pooch
+from filelock import FileLock
+
+from genre_utils.datasets.archives import unpack
+from genre_utils.errors import DownloadError, warn
+from genre_utils.paths import PROJECT, given
+from genre_utils.system.progress import HEADLESS, SECONDS_BETWEEN_SIGNS, sign
+
+HOME = "GENRE_DATA_HOME"  # names the folder where data lives
+RETRIES = 2  # pooch waits 1 s, then 2 s: enough for a hiccup, short enough for a dead host
+TIMEOUT_SECONDS = 30
+CHUNK_BYTES = 2**18  # pooch's own 1 kB would flush the disk a million times for gtzan
+
+STURM = "https://raw.githubusercontent.com/boblsturm/GTZAN/fedc781026cf1a20034830f8071c98d93a422016/"
+INDEX = "gtzan_genre_index_1.0.json"
+DIGESTS = {
+    "train_filtered.txt": "6252b4928f0a29185b894aed5babadae41104b4865f00aeff9b79de1c491f45c",
+    "valid_filtered.txt": "2e0a0e0b513ab61ab206ee4e6fb5f18a41d26e469b160a765196cb47841e3b7e",
+    "test_filtered.txt": "ce78134675f23d02ca4b7f73876c5778b36d8c2fbcccbe54a0359d1a2d86bdef",
+    "index.txt": "52b42c6a5a309caae4a4ac1b5ca24ac9959508033735a0237e57b198ec77987e",
+}
+LISTS = {name: (STURM + name, f"sha256:{digest}") for name, digest in DIGESTS.items()}
+LISTS[INDEX] = (
+    f"https://zenodo.org/records/13993311/files/{INDEX}?download=1",
+    "md5:533ca050855f22acf2feb283d9957fe3",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """One archive on somebody else's machine, and what is known about it."""
+
+    name: str
+    url: str
+    known_hash: str  # "md5:..." or "sha256:..."
+    archive: str  # file name on disk
+    tracks: int
+    unpacked_bytes_limit: int  # about three times the honest size: a bomb stops here
+    profile: str  # the notebooks' profile that uses it
+    also_accepted: tuple[str, ...] = ()  # checksums of other copies that a user may have
+    index: str = ""  # the list in LISTS with each track's md5
+    elsewhere: str = ""  # another source, for people
+
+    def by_hand(self, home: Path) -> str:
+        """How to bring the data without this program: the end of every failed download's message."""
+        return (
+            f"Bring it by hand: download it on any machine, put it into {home} as {self.archive}, or an unpacked "
+            f"folder of genre folders into {home / self.name / 'genres'}, and run again. "
+            f"Or name the folder: make run PROFILE={self.profile} DATA=/path/to/genres.{self.elsewhere}"
+        )
+
+
+REMOTES = {
+    remote.name: remote
+    for remote in (
+        Remote(
+            name="gtzan-mini",
+            url="https://github.com/TempoBeatDownbeat/gtzan_mini/archive/refs/heads/main.zip",
+            known_hash="md5:44f7f23af8363d96c59663a987f29a4c",  # as mirdata records it
+            archive="gtzan_mini.zip",
+            tracks=100,
+            unpacked_bytes_limit=400_000_000,
+            profile="gtzan_mini",
+            index=INDEX,
+        ),
+        Remote(
+            name="gtzan",
+            url="https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz",
+            known_hash="sha256:b28cc067ff6199bd826f5d1a6931458586d64acae7f44b2e882b7a97af057531",
+            archive="genres.tar.gz",
+            tracks=1_000,
+            unpacked_bytes_limit=4_000_000_000,
+            profile="paper",
+            # the tar that Tzanetakis' own site served, which many still have
+            also_accepted=("sha256:24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6",),
+            elsewhere=" Kaggle has a copy: andradaolteanu/gtzan-dataset-music-genre-classification, "
+            "folder Data/genres_original.",
+        ),
+    )
+}
+
+
+def data_home() -> Path:
+    """Where data lives: ``GENRE_DATA_HOME``, or ``data`` in the project's root; always absolute."""
+    return Path(os.environ.get(HOME) or PROJECT / "data").expanduser().resolve()
+
+
+def fetch(remote: Remote, home: str | Path) -> Path:
+    """Bring a data set into its folder, once.
+
+    What is there is used as it is, without a request and without writing. An archive that a user put into
+    ``home`` is unpacked and kept; one that was downloaded is deleted once its content is in place.
+
+    Parameters
+    ----------
+    remote : Remote
+        One of ``REMOTES``.
+    home : str or Path
+        Where data lives: ``data_home()``.
+
+    Returns
+    -------
+    Path
+        ``home/<name>``, laid out as the archive is; it exists only when whole.
+
+    Raises
+    ------
+    DownloadError
+        If the archive cannot be fetched, checked or unpacked, or ``home`` not be written; the message says
+        how to bring the data by hand.
+
+    Warns
+    -----
+    UserWarning
+        If the index of single checksums could not be fetched, and so only the archive's own was compared.
+    """
+    home = given(home)
+    folder = home / remote.name
+    if holds_files(folder):
+        return folder
+    try:
+        blocked = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        if blocked and not holds_files(folder):  # which another run may have brought meanwhile; said before a long wait
+            raise OSError(f"{folder} is in the way and holds no tracks; fill or remove it")
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / f".{remote.name}.lock"):  # two runs at once: the second waits, then finds it
+            if not holds_files(folder):
+                bring(remote, home)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's wrong hash a ValueError
+        archive = home / remote.archive
+        there = f"; {archive} is there: does its {remote.known_hash} hold?" if archive.is_file() else ""
+        raise DownloadError(
+            f"Could not fetch {remote.name} from {remote.url} ({type(error).__name__}: {error}{there}). "
+            + remote.by_hand(home)
+        ) from error
+    return folder
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether a folder holds at least one file that is not hidden, at any depth, links followed."""
+    found = (name for _, _, names in os.walk(folder, followlinks=True) for name in names)
+    return any(not name.startswith(".") for name in found)
+
+
+def bring(remote: Remote, home: Path) -> None:
+    """Download, unpack and check beside the final place; move there when all of it holds."""
+    archive = home / remote.archive
+    known = (remote.known_hash, *remote.also_accepted)
+    brought = archive.is_file() and any(matches(archive, known_hash) for known_hash in known)
+    staging = home / f".{remote.name}.staging"
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed run left, half a download included
+    try:
+        if not brought:
+            retrieve(remote.archive, remote.url, remote.known_hash, staging).replace(archive)
+        pooch.get_logger().info("Unpacking '%s'.", archive)
+        unpack(archive, staging / remote.name, remote.unpacked_bytes_limit)
+        if remote.index:
+            check_tracks(remote, staging / remote.name, home)
+        (staging / remote.name).rename(home / remote.name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    if not brought:
+        archive.unlink()
+
+
+def check_tracks(remote: Remote, folder: Path, home: Path) -> None:
+    """Compare what was unpacked with the index; warn if there is none, raise if a track differs."""
+    try:
+        index = read_index(fetch_list(remote.index, home))
+    except DownloadError as error:
+        warn(
+            f"{remote.name}: the archive's own checksum holds, but its tracks were not compared one by one "
+            f"with mirdata's index. {error}",
+            4,
+        )
+        return
+    if differing := verify_md5(folder, index):
+        raise DownloadError(
+            f"{len(differing)} tracks of {remote.name} differ from mirdata's index ({home / remote.archive}): "
+            f"{', '.join(differing[:5])}{', ...' if len(differing) > 5 else ''}. {remote.by_hand(home)}"
+        )
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """The md5 of each track's audio, by track id, from mirdata's JSON."""
+    tracks = json.loads(path.read_text(encoding="utf-8"))["tracks"]
+    return {track_id: files["audio"][1] for track_id, files in tracks.items()}
+
+
+def verify_md5(folder: Path, index: Mapping[str, str]) -> list[str]:
+    """Tracks whose bytes are not the known ones.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched for ``.wav`` files at any depth; the name without suffix is the track id.
+    index : Mapping
+        md5 by track id. It may hold more tracks than the folder does.
+
+    Returns
+    -------
+    list of str
+        Track ids that differ from the index or that it does not know, sorted.
+    """
+    wavs = sorted(path for path in folder.rglob("*.wav") if not path.name.startswith("._"))
+    return sorted(wav.stem for wav in wavs if pooch.file_hash(str(wav), alg="md5") != index.get(wav.stem))
+
+
+def fetch_list(name: str, home: Path) -> Path:
+    """Bring one of the small lists: published splits, artists, single checksums.
+
+    Parameters
+    ----------
+    name : str
+        One of ``LISTS``.
+    home : Path
+        Looked into first, ``home/lists`` before ``home`` itself.
+
+    Returns
+    -------
+    Path
+        The file, its checksum held.
+
+    Raises
+    ------
+    DownloadError
+        If it can neither be found nor fetched.
+    """
+    url, known_hash = LISTS[name]
+    try:
+        for found in (home / "lists" / name, home / name):
+            if found.is_file() and matches(found, known_hash):
+                return found
+        return retrieve(name, url, known_hash, home / "lists")
+    except (OSError, ValueError) as error:
+        raise DownloadError(
+            f"Could not fetch {name} from {url} ({type(error).__name__}: {error}). "
+            f"Bring it by hand: put it into {home / 'lists'} and run again."
+        ) from error
+
+
+def matches(path: Path, known_hash: str) -> bool:
+    """Whether a file has this checksum, written ``algorithm:digest``."""
+    algorithm, _, digest = known_hash.partition(":")
+    return pooch.file_hash(str(path), alg=algorithm) == digest
+
+
+def retrieve(name: str, url: str, known_hash: str, folder: Path) -> Path:
+    """Download with pooch: to a temporary file, moved when the checksum holds, so a retry starts clean."""
+    source = pooch.create(
+        path=folder, base_url="", registry={name: known_hash}, urls={name: url}, retry_if_failed=RETRIES
+    )
+    return Path(source.fetch(name, downloader=download))
+
+
+def download(url: str, output_file: Any, source: Any) -> None:
+    """One attempt over HTTP, its progress as a bar, or as lines when headless."""
+    bar: Any = Lines() if os.environ.get(HEADLESS) else True
+    http = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
+    http(url, output_file, source)
+
+
+class Lines:
+    """What pooch asks of a progress bar, as a line now and then: a log is no terminal."""
+
+    total = 0  # set by pooch, bytes
+    count = 0
+    last_seconds = 0.0
+
+    def update(self, count: int) -> None:
+        """Add bytes, and say how many have come if the last line is old or this is the end."""
+        self.count += count
+        if self.count == self.total or time.monotonic() - self.last_seconds >= SECONDS_BETWEEN_SIGNS:
+            sign(f"download: {self.count / 1e6:.1f}/{self.total / 1e6:.1f} MB", last=self.count == self.total)
+            self.last_seconds = time.monotonic()
+
+    def reset(self) -> None:
+        """Start from nothing, as pooch does before it adds the whole."""
+        self.count = 0
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,1 @@
+"""From predictions to honest figures: scores, intervals, calibration, and studies of protocols and training."""

@@ -1,0 +1,326 @@
+"""The same network under several split protocols, with the same number of training tracks."""
+
+import dataclasses
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from genre_utils.errors import SplitError, WorkerError
+from genre_utils.evaluation import scoring, uncertainty
+from genre_utils.features.store import Store
+from genre_utils.params import Params
+from genre_utils.paths import CACHE, given
+from genre_utils.splits import leaks, protocols
+from genre_utils.system import cluster
+from genre_utils.system.progress import progress
+
+ORDER = ("leaky", "paper", "artist", "filtered")  # as they are taught: from the worst to the best
+AT_ONCE = 2  # trainings without a GPU, each with its share of the cores: a small network makes little use of several
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training to be done: a protocol, and its split thinned to the common number of training tracks.
+
+    Attributes
+    ----------
+    params : Params
+        With the protocol, the seed and the fold of this trial.
+    assignment : pd.DataFrame [columns=track_id, segment, split]
+        The split.
+    shared : pd.DataFrame
+        Its leak report: ``leaks.between_sides`` of the thinned split.
+    """
+
+    params: Params
+    assignment: pd.DataFrame
+    shared: pd.DataFrame
+
+    @property
+    def protocol(self) -> str:
+        """One of ``params.PROTOCOLS``."""
+        return self.params.protocol
+
+    @property
+    def training_tracks(self) -> int:
+        """How many tracks have segments in train."""
+        return self.assignment.loc[self.assignment["split"] == "train", "track_id"].nunique()
+
+
+def trials(
+    tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None
+) -> tuple[list[Trial], dict[str, str]]:
+    """Plan every protocol ``repeats`` times, all with the same number of training tracks.
+
+    A repeat is another random split (leaky, paper), another fold (artist), or the same published split with
+    another seed of the network (filtered).
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+    params : Params
+        Of the splits and the network.
+    repeats : int
+        Trainings a protocol.
+    pairs : pd.DataFrame, optional
+        Near-duplicates, as ``fingerprinting.duplicates`` returns them.
+
+    Returns
+    -------
+    planned : list of Trial
+        Protocol after protocol.
+    refused : dict
+        For a protocol that this catalog does not allow, the reason.
+
+    Raises
+    ------
+    SplitError
+        If the catalog allows none.
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    planned, refused = [], {}
+    for protocol in ORDER:
+        try:
+            for repeat in range(repeats):
+                own = dataclasses.replace(params, protocol=protocol, seed=params.seed + repeat)
+                if protocol == "artist":  # folds of one division, so that every track is tested once
+                    fold = repeat % params.folds
+                    own = dataclasses.replace(own, seed=params.seed + repeat // params.folds, fold=fold)
+                planned.append(Trial(own, *protocols.assign(tracks, own, pairs)))
+        except SplitError as error:
+            refused[protocol] = str(error)
+    if not planned:
+        raise SplitError(f"No protocol fits this catalog. {' '.join(refused.values())}")
+    count = min(trial.training_tracks for trial in planned)
+    return [thinned(trial, tracks, count, pairs) for trial in planned], refused
+
+
+def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame | None = None) -> Trial:
+    """The same trial with fewer training tracks, if it has more, each genre in its share.
+
+    A training track that is not drawn leaves the trial with all its segments. Under leaky, where the same
+    tracks are trained and tested on, the test shrinks with them; elsewhere it stays whole.
+
+    Parameters
+    ----------
+    trial : Trial
+        The whole of it.
+    tracks : pd.DataFrame
+        The catalog.
+    count : int
+        How many training tracks to keep.
+    pairs : pd.DataFrame, optional
+        For the leak report.
+
+    Returns
+    -------
+    Trial
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    if trial.training_tracks <= count:
+        return trial
+    training = trial.assignment.loc[trial.assignment["split"] == "train", "track_id"]
+    order = tracks[tracks["track_id"].isin(training)].sample(frac=1, random_state=trial.params.seed)
+    genre = order.groupby("genre")["genre"]
+    place = (genre.cumcount() + 0.5) / genre.transform("size")  # in (0, 1): who is first of each genre is drawn first
+    out = order.loc[place.sort_values(kind="stable").index[count:], "track_id"]
+    assignment = trial.assignment[~trial.assignment["track_id"].isin(out)].reset_index(drop=True)
+    return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_sides(assignment, tracks, pairs))
+
+
+def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path = CACHE) -> pd.DataFrame:
+    """Train the network of every trial, and predict its test segments.
+
+    Parameters
+    ----------
+    planned : list of Trial
+        What to train.
+    store : Store
+        The features.
+    genres : list of str
+        The classes.
+    cache : str or Path
+        Where a training's state is kept until it is done.
+
+    Returns
+    -------
+    pd.DataFrame
+        As ``scoring.predict`` returns it, test segments alone, with ``protocol`` and ``seed``, which numbers
+        the trials of a protocol from 0.
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    cache = given(cache)
+    jobs = [joblib.delayed(tested)(trial, store, genres, cache) for trial in planned]
+    tables = list(side_by_side(jobs, {trial.params.model for trial in planned}))
+    predictions = pd.concat(tables, keys=range(len(planned)), names=["trial"])
+    predictions = predictions.reset_index(level="trial").reset_index(drop=True)
+    predictions["seed"] = predictions.groupby("protocol")["trial"].rank(method="dense").astype(int) - 1
+    return predictions.drop(columns="trial")
+
+
+def side_by_side(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
+    """What trainings return, in their order, ``AT_ONCE`` of them at a time.
+
+    Each runs in a process of its own with its share of the cores; one after the other and in this process on a GPU or
+    in a cluster, which they could not share.
+
+    Parameters
+    ----------
+    jobs : list of tuple
+        As ``joblib.delayed`` makes them.
+    models : set of str
+        Names of the networks.
+
+    Yields
+    ------
+    Any
+        What each returns.
+
+    Raises
+    ------
+    WorkerError
+        If the memory does not suffice.
+    """
+    from genre_utils.models import architectures  # TensorFlow
+    from genre_utils.training import distribution, pipeline
+
+    at_once = min(AT_ONCE, len(jobs), joblib.cpu_count())
+    if at_once == 1 or distribution.task() or pipeline.gpus():
+        results = (function(*given) for function, given, _ in jobs)
+    else:
+        known = {name: architectures.MODELS[name] for name in models & architectures.MODELS.keys()}
+        threads = joblib.cpu_count() // at_once
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)  # loky frees memory so
+        results = joblib.Parallel(at_once, return_as="generator")(
+            joblib.delayed(with_threads)(threads, known, *job[:2]) for job in jobs
+        )
+    try:
+        yield from progress(results, len(jobs), "training")
+    except BrokenExecutor as error:
+        raise WorkerError(f"A training was killed, as happens when memory runs out: {cluster.FEWER}.") from error
+
+
+def with_threads(threads: int, known: dict[str, Callable], function: Callable, given: tuple) -> Any:
+    """Call a function in a worker process, with so many threads and the networks that its parent knows."""
+    cluster.leave_with_parent()
+    from genre_utils.models import architectures
+    from genre_utils.training import pipeline
+
+    architectures.MODELS.update(known)
+    if pipeline.tf.config.threading.get_intra_op_parallelism_threads() != threads:  # its first call alone may say so
+        pipeline.tf.config.threading.set_intra_op_parallelism_threads(threads)
+    return function(*given)
+
+
+def tested(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
+    """One trial of :func:`run`."""
+    with tempfile.TemporaryDirectory() as folder:
+        predictions, _ = trained(trial, store, genres, Path(folder), cache)
+    return predictions[predictions["split"] == "test"].assign(protocol=trial.protocol)
+
+
+def trained(
+    trial: Trial, store: Store, genres: list[str], folder: Path, cache: Path = CACHE
+) -> tuple[pd.DataFrame, float]:
+    """Train one network into a folder; its predictions of validation and test, and how many seconds it took."""
+    from genre_utils.models import factory
+    from genre_utils.training import trainer  # TensorFlow
+
+    history = trainer.train(store, trial.assignment, genres, trial.params, folder, cache, quiet=True)
+    network = factory.load(folder / "model.keras")
+    predictions = scoring.predict(network, store, trial.assignment, genres, trial.params)
+    return predictions, float(history["seconds"].sum())
+
+
+def most_honest(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> Trial:
+    """The split with the fewest leaks that a catalog allows: filtered, else artist, else paper.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+    params : Params
+        Of the splits.
+    pairs : pd.DataFrame, optional
+        Near-duplicates, as ``fingerprinting.duplicates`` returns them.
+
+    Returns
+    -------
+    Trial
+        With all training tracks.
+
+    Raises
+    ------
+    SplitError
+        If none of the three is possible.
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    refused = {}
+    for protocol in reversed(ORDER[1:]):
+        own = dataclasses.replace(params, protocol=protocol)
+        try:
+            return Trial(own, *protocols.assign(tracks, own, pairs))
+        except SplitError as error:
+            refused[protocol] = str(error)
+    raise SplitError(f"No honest protocol fits this catalog. {' '.join(refused.values())}")
+
+
+def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> pd.DataFrame:
+    """One row a protocol: accuracy with its interval, spread over repeats, and what leaks into the test.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As :func:`run` returns them.
+    planned : list of Trial
+        The same trials.
+    seed : int
+        Of the intervals.
+
+    Returns
+    -------
+    pd.DataFrame [index=protocol]
+        ``segment``, ``segment_low``, ``segment_high``, ``track``, … (shares right), and ``segment_no_interval``, …,
+        why an interval is missing; ``sd``, the standard deviation of the segments' accuracy over repeats;
+        ``resampled_by``, ``training_tracks``, ``test_tracks`` (different ones), ``test_segments`` (all repeats); and
+        for each kind of leak the share of test tracks that have it in common with train, mean of the repeats.
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    rows = {}
+    for protocol, own in predictions.groupby("protocol", sort=False):
+        segment = uncertainty.accuracy(own, seed)
+        track = uncertainty.accuracy(scoring.by_track(own), seed)
+        per_repeat = uncertainty.is_right(own).groupby(own["seed"]).mean()
+        reports = [trial.shared.assign(repeat=n) for n, trial in enumerate(planned) if trial.protocol == protocol]
+        leaked = pd.concat(reports).query("between == 'train – test'").groupby("what")["share"].mean()
+        rows[protocol] = {
+            "segment": segment["accuracy"], **uncertainty.columns(segment, "segment_"),
+            "track": track["accuracy"], **uncertainty.columns(track, "track_"),
+            "sd": per_repeat.std(), "resampled_by": segment["resampled_by"],
+            "training_tracks": next(trial.training_tracks for trial in planned if trial.protocol == protocol),
+            "test_tracks": own["track_id"].nunique(), "test_segments": len(own),
+            **{kind: leaked.get(kind) for kind in leaks.KINDS},
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("protocol")

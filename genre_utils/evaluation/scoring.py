@@ -1,0 +1,261 @@
+"""One tidy table of predictions, and everything that is computed from it."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from genre_utils.datasets import labels
+from genre_utils.evaluation import uncertainty
+from genre_utils.params import Params
+
+if TYPE_CHECKING:
+    from genre_utils.features.store import Store
+
+AVERAGE = "average"  # the last line of a Table I
+
+# Paper, III.A, Table I: precision, recall, F1, support (segments). Accuracy of segments: 71.35 %.
+PAPER_ACCURACY = 0.7135
+PAPER_TABLE = pd.DataFrame(
+    [
+        ("blues", 0.61, 0.68, 0.64, 72),
+        ("classical", 0.86, 0.99, 0.92, 72),
+        ("country", 0.60, 0.68, 0.64, 72),
+        ("disco", 0.82, 0.62, 0.71, 72),
+        ("hiphop", 0.73, 0.82, 0.77, 72),
+        ("jazz", 0.84, 0.86, 0.85, 78),
+        ("metal", 0.97, 0.82, 0.89, 72),
+        ("pop", 0.74, 0.68, 0.71, 72),
+        ("reggae", 0.63, 0.61, 0.62, 72),
+        ("rock", 0.38, 0.36, 0.37, 72),
+        (AVERAGE, 0.72, 0.71, 0.71, 726),
+    ],
+    columns=["genre", "precision", "recall", "f1", "support"],
+).set_index("genre")
+PAPER_PAIRS = (("blues", "rock"), ("country", "pop"), ("hiphop", "reggae"))  # III.B.3
+
+
+def predict(model: Any, store: "Store", assignment: pd.DataFrame, genres: list[str], params: Params) -> pd.DataFrame:
+    """Probabilities of every validation and test segment.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From log-mel in dB to probabilities.
+    store : Store
+        The features.
+    assignment : pd.DataFrame [columns=track_id, segment, split]
+        As a function of ``splits`` returns it.
+    genres : list of str
+        The classes, in the order of the network's outputs.
+    params : Params
+        ``batch_size``.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``track_id, segment, start_seconds, split, genre, predicted, p_<genre>…, artist, path``, one row a
+        segment; ``artist`` is "" where unknown.
+
+    References
+    ----------
+    Paper, III. Notebook: 04_evaluation.
+    """
+    from genre_utils.training import pipeline  # TensorFlow: what reads a saved table starts without it
+
+    tables = []
+    for split in ("validation", "test"):
+        table = pipeline.examples(store, assignment, split, genres)
+        probabilities = model.predict(pipeline.in_order(store, table, params), verbose=0)  # (segment, genre)
+        columns = pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in genres])
+        table = table.assign(split=split, predicted=np.array(genres)[probabilities.argmax(axis=1)])
+        tables.append(pd.concat([table, columns], axis=1))
+    table = pd.concat(tables, ignore_index=True).merge(store.tracks[["track_id", "artist", "path"]], on="track_id")
+    front = ["track_id", "segment", "start_seconds", "split", "genre", "predicted"]
+    return table[[*front, *columns, "artist", "path"]]
+
+
+def genres_of(predictions: pd.DataFrame) -> list[str]:
+    """The classes, in the order of the network's outputs."""
+    return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
+
+
+def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row a track: the mean of its segments' probabilities decides.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As :func:`predict` returns it.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same columns without ``segment`` and ``start_seconds``. Several trainings (``seed``) stay apart.
+
+    References
+    ----------
+    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    """
+    genres = genres_of(predictions)
+    probabilities = [f"p_{genre}" for genre in genres]
+    keys = [name for name in ("track_id", "seed") if name in predictions]
+    same = dict.fromkeys([name for name in ("split", "genre", "artist", "path") if name in predictions], "first")
+    table = predictions.groupby(keys, as_index=False).agg(same | dict.fromkeys(probabilities, "mean"))
+    table["predicted"] = np.array(genres)[table[probabilities].to_numpy().argmax(axis=1)]
+    front = ["track_id", "seed", "split", "genre", "predicted"]
+    return table[[name for name in (*front, *probabilities, "artist", "path") if name in table]]
+
+
+def table_one(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Precision, recall, F1 and support by genre: the paper's Table I.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks.
+
+    Returns
+    -------
+    pd.DataFrame [index=genre, columns=precision, recall, f1, support]
+        A line a genre, then ``average``, weighted by support. A genre never predicted has precision 0, and one
+        without rows (support 0) has all figures 0: nothing is known of it.
+
+    References
+    ----------
+    Paper, III.A. ``sklearn.metrics.precision_recall_fscore_support``. Notebook: 04_evaluation.
+    """
+    genres = genres_of(predictions)
+    truth, guess = labels.one_truth(predictions)["genre"], predictions["predicted"]
+    columns = precision_recall_fscore_support(truth, guess, labels=genres, zero_division=0)
+    table = pd.DataFrame(dict(zip(PAPER_TABLE.columns, columns, strict=True)), index=pd.Index(genres, name="genre"))
+    weighted = np.average(table[["precision", "recall", "f1"]], axis=0, weights=table["support"])
+    table.loc[AVERAGE] = [*weighted, table["support"].sum()]
+    return table.astype({"support": int})
+
+
+def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Counts of true genre (rows) against predicted genre (columns).
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks.
+
+    Returns
+    -------
+    pd.DataFrame [index=true genre, columns=predicted genre]
+        Counts, in the order of the network's outputs.
+
+    References
+    ----------
+    ``sklearn.metrics.confusion_matrix``. Notebook: 04_evaluation.
+    """
+    genres = genres_of(predictions)
+    counts = confusion_matrix(labels.one_truth(predictions)["genre"], predictions["predicted"], labels=genres)
+    return pd.DataFrame(counts, pd.Index(genres, name="true"), pd.Index(genres, name="predicted"))
+
+
+def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Every pair of genres by how much of both is taken for the other.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Rows of segments or of tracks.
+
+    Returns
+    -------
+    pd.DataFrame [columns=pair, confused, of, share, in_paper]
+        Most confused first: rows of either genre taken for the other, rows of both genres, their quotient,
+        and whether the paper names the pair.
+
+    References
+    ----------
+    Paper, III.B.3. Notebook: 04_evaluation.
+    """
+    counts = confusion(predictions)
+    genres = list(counts.index)
+    pairs = [(a, b) for i, a in enumerate(genres) for b in genres[i + 1 :]]
+    rows = [
+        {
+            "pair": f"{a} – {b}",
+            "confused": counts.loc[a, b] + counts.loc[b, a],
+            "of": counts.loc[[a, b]].to_numpy().sum(),
+            "in_paper": (a, b) in PAPER_PAIRS,
+        }
+        for a, b in pairs
+    ]
+    table = pd.DataFrame(rows)
+    table.insert(3, "share", table["confused"] / table["of"].clip(lower=1))
+    return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def by_similarity(counts: pd.DataFrame) -> pd.DataFrame:
+    """A confusion matrix with genres that are taken for each other side by side.
+
+    Parameters
+    ----------
+    counts : pd.DataFrame
+        As :func:`confusion` returns it.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same counts, rows and columns in the leaf order of an average-linkage clustering.
+
+    References
+    ----------
+    Bar-Joseph et al., Fast optimal leaf ordering (2001), by SciPy. Notebook: 04_evaluation.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
+    distance = 1 - (shares + shares.T) / 2
+    np.fill_diagonal(distance, 0)
+    order = leaves_list(linkage(squareform(distance), "average", optimal_ordering=True))
+    return counts.iloc[order, order]
+
+
+def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    """What ``metrics.json`` holds.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As :func:`predict` returns it; the test segments count.
+    facts : dict
+        ``dataset, protocol, model, parameters, seed, epochs, seconds, versions, device, commit, data_fingerprint``.
+    seed : int
+        Of the intervals.
+
+    Returns
+    -------
+    dict
+        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre. Where the test
+        lacks genres, ``untested`` names them, and in ``table`` their figures are None; ``several_genres`` is the
+        number of test tracks of several, if there are any.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    test = predictions[predictions["split"] == "test"]
+    table = table_one(test).drop(index=AVERAGE)
+    several = int(labels.of_several(by_track(test)["genre"]).sum())
+    untested = sorted({*table.index} - {*labels.genres_of(test)})
+    unknown = table.index[table["support"] == 0]  # also where all tracks of a genre stand for another of theirs
+    table = table.astype(object)
+    table.loc[unknown, ["precision", "recall", "f1"]] = None
+    notes = {"untested": untested, "several_genres": several}
+    return (
+        facts
+        | {name: value for name, value in notes.items() if value}
+        | {
+            "segment": uncertainty.accuracy(test, seed),
+            "track": uncertainty.accuracy(by_track(test), seed),
+            "table": {genre: row | {"support": int(row["support"])} for genre, row in table.to_dict("index").items()},
+        }
+    )

@@ -1,0 +1,265 @@
+"""Extraction: log-mels of tracks, and of other versions of them, written by parallel workers, resumable."""
+
+import functools
+import json
+import time
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+from typing import TextIO
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from genre_utils.audio import augmentation, decoding
+from genre_utils.datasets import catalog
+from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, WorkerError, by_reason
+from genre_utils.features import journal, spectrogram
+from genre_utils.features.journal import Block, Outcome
+from genre_utils.params import FEATURE_NAMES, SOUND_NAMES, Params
+from genre_utils.system import cluster, disk
+from genre_utils.system.progress import progress
+
+VERSION = 1  # part of the store's name: raise it when the features of the same audio change
+
+
+def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
+    """Fill a partial folder block by block, then rename it into place.
+
+    Blocks that are in the partial folder already are kept if their checksums hold. So nothing is forced to the disk,
+    which would cost each track some milliseconds: what a power cut takes is missed here, or by ``store.build``.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        The catalog.
+    params : Params
+        The features and the versions of the sound.
+    folder : Path
+        Must not exist yet; the work is done in ``<folder>.partial``.
+
+    Raises
+    ------
+    CatalogError
+        If no track gives a segment.
+    DiskError
+        If the disk is full or read-only.
+    WorkerError
+        If the memory does not suffice.
+    """
+    started = time.monotonic()
+    blocks = plan(catalog.usable(tracks), params)
+    originals = [block for block in blocks if block.version == augmentation.ORIGINAL]
+    shape = shape_of(blocks, params)
+    partial = folder.with_suffix(".partial")
+    partial.mkdir(exist_ok=True)
+    journal.allocate(partial, shape)
+    noted = journal.read(partial)
+    damaged = journal.lost(noted, blocks, partial, shape)
+    done = {key: outcome for key, outcome in noted.items() if key not in damaged}
+    if noted:
+        again = f"; {len(damaged)} differ from what was written and are made again" if damaged else ""
+        print(f"{folder.name}: {len(done)} of {len(blocks)} blocks are there{again}", flush=True)
+    journal.write(done, partial)
+
+    with (partial / journal.NAME).open("a") as lines:
+        work(originals, partial, params, done, lines, "log-mel", "threads")
+        seconds = time.monotonic() - started
+        told = explain(tracks, done)
+        if not any(done[block.key].segments for block in originals):
+            why = "\n".join(by_reason(told["track_id"], told["fault"]))
+            raise CatalogError(f"None of the {len(tracks)} tracks gives a segment.\n{why}")
+        sound = set(catalog.usable(told)["track_id"])  # what cannot be decoded has no versions either
+        versions = [block for block in blocks[len(originals) :] if block.track_id in sound]
+        work(versions, partial, params, done, lines, "log-mel of versions", "processes")
+
+    segment_table(originals + versions, done, params).to_parquet(partial / "segments.parquet", index=False)
+    told.to_parquet(partial / "tracks.parquet", index=False)
+    facts = feature_params(params) | {"version": VERSION, "extract_seconds": seconds}
+    names = ["segments.parquet", "tracks.parquet", "params.json", journal.NAME]
+    if versions:
+        outcomes = pd.DataFrame([done[block.key] for block in versions])
+        outcomes.to_parquet(partial / "versions.parquet", index=False)
+        facts["augment_seconds"] = outcomes["seconds"].sum()
+        names.append("versions.parquet")
+    (partial / "params.json").write_text(json.dumps(facts, indent=2))
+    journal.write({block.key: done[block.key] for block in originals + versions}, partial)
+    disk.seal(partial, names)
+    partial.rename(folder)
+
+
+def plan(usable: pd.DataFrame, params: Params) -> list[Block]:
+    """Where everything will lie in the file.
+
+    Parameters
+    ----------
+    usable : pd.DataFrame
+        Tracks without a fault.
+    params : Params
+        The segments and the versions of the sound.
+
+    Returns
+    -------
+    list of Block
+        Every track as it is, then the versions of every track, both in the catalog's order: the rows of a store
+        without versions begin every store with them.
+    """
+    tracks = list(zip(usable["track_id"], usable["path"], usable["duration_seconds"], strict=True))
+    versions = [(track, version) for track in tracks for version in augmentation.versions(track[0], params)]
+    blocks, row = [], 0
+    for (track_id, path, seconds), version in [(track, augmentation.ORIGINAL) for track in tracks] + versions:
+        room = params.segments_in(seconds / version.rate)
+        blocks.append(Block(track_id, path, version, row, room))
+        row += room
+    return blocks
+
+
+def shape_of(blocks: list[Block], params: Params) -> tuple[int, int, int]:
+    """Of the features: row, mel, frame."""
+    return sum(block.room for block in blocks), params.n_mels, params.frames_per_segment
+
+
+def work(
+    blocks: list[Block],
+    partial: Path,
+    params: Params,
+    done: dict[tuple[str, str], Outcome],
+    lines: TextIO,
+    description: str,
+    prefer: str,
+) -> None:
+    """Fill the blocks that are not done yet, in parallel, and note each in ``done`` and in the journal.
+
+    Parameters
+    ----------
+    blocks : list of Block
+        What is wanted.
+    partial : Path
+        The store while it is made.
+    params : Params
+        The features.
+    done : dict of (str, str) to Outcome
+        By track and version; grows.
+    lines : TextIO
+        The journal, open for appending.
+    description : str
+        Beside the progress.
+    prefer : str
+        threads for what libsndfile, soxr, SciPy and NumPy do: they let go of the interpreter's lock, and threads
+        start at once, where two processes take ten times as long to import what two clips need. processes for
+        librosa's phase vocoder, which holds the lock.
+    """
+    missing = [block for block in blocks if block.key not in done]
+    if not missing:
+        return
+    jobs = [joblib.delayed(extract_track)(block, partial / journal.ROWS, params) for block in missing]
+    n_jobs = min(joblib.cpu_count(), len(jobs))  # of this machine; a cluster has its own number
+    with cluster.spread() as timeout:
+        # A block at a time: joblib would send quick ones several together, and a process that dies would lose them all.
+        workers = joblib.Parallel(n_jobs, prefer=prefer, return_as="generator_unordered", timeout=timeout, batch_size=1)
+        try:
+            for outcome in progress(workers(jobs), len(jobs), description):
+                done[outcome.key] = outcome
+                with disk.writing(partial / journal.NAME):
+                    print(json.dumps(outcome), file=lines, flush=True)
+        except BrokenExecutor as error:
+            left = [f"{block.path} ({block.version})" for block in missing if block.key not in done]
+            raise WorkerError(
+                "A worker process was killed, as the system does when memory runs out. One of these was under way: "
+                f"{', '.join(left[: 2 * n_jobs])}. What is finished is kept: {cluster.FEWER}, leave the track out, or "
+                "lower max_segments."
+            ) from error
+
+
+def extract_track(block: Block, file: Path, params: Params) -> Outcome:
+    """Decode one track and write the log-mels of one version straight into the array: what a worker does.
+
+    Doing it twice changes nothing, so that a cluster may give a lost worker's track to another one.
+
+    Parameters
+    ----------
+    block : Block
+        The track, the version and its rows. A header may promise less than decoding gives, and the next block's
+        rows are not this one's.
+    file : Path
+        ``features.npy`` of the partial store.
+    params : Params
+        The features.
+
+    Returns
+    -------
+    Outcome
+        How many segments were written, and the fault ("" if none).
+
+    Raises
+    ------
+    ClusterError
+        If the track's or the store's folder is not there: another machine, without the file system of the first.
+    DiskError
+        If the disk does not take the rows.
+    WorkerError
+        If the track needs more memory than there is.
+    """
+    started = time.monotonic()
+    keep_freed_memory()
+    cluster.leave_with_parent()
+    cluster.visible(Path(block.path).parent, file.parent)
+    # A faster version needs more of the track to last as long.
+    seconds = params.max_segments * params.segment_seconds * max(1.0, block.version.rate)
+    rows, fault = np.empty(0, np.float16), ""
+    try:
+        samples = decoding.load(block.path, params, seconds if params.max_segments else None)
+        samples = augmentation.render(samples, block.version, block.track_id, params)
+        rows = spectrogram.log_mel(spectrogram.segments(samples, params), params)[: block.room]
+        rows = np.ascontiguousarray(rows, np.float16)  # (segment, mel, frame), as they lie in the file
+        if not len(rows):
+            raise AudioError(block.path, decoding.too_short(len(samples) / params.sample_rate_hz, params))
+    except GenreUtilsError as error:
+        fault = error.reason if isinstance(error, AudioError) else str(error)
+    except MemoryError as error:  # not a fault, which would stay with the track where there is more memory
+        raise WorkerError(
+            f"{block.path}: {block.room} segments need more memory than there is ({error}). "
+            f"Lower max_segments, leave the track out, or {cluster.FEWER}."
+        ) from error
+    if len(rows):
+        journal.put(rows, file, block.row)
+    outcome = Outcome(block.track_id, str(block.version), len(rows), fault, time.monotonic() - started, checksum=0)
+    return outcome._replace(checksum=journal.checksum(outcome, rows.data))
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of one track for the next.
+
+    glibc hands free memory back to the system as soon as it exceeds twice the largest block freed so far, and every
+    track then takes six times as many page faults or more, a ninth of its time. A block of just under 32 MB, the most
+    that glibc learns from, ends that; it is never touched, and elsewhere it does nothing.
+    """
+    np.empty(31 << 20, np.uint8)
+
+
+def segment_table(blocks: list[Block], done: dict[tuple[str, str], Outcome], params: Params) -> pd.DataFrame:
+    """What each written row is, in order of ``row``."""
+    found = [done[block.key].segments for block in blocks]
+    table = pd.DataFrame(
+        {
+            "row": np.concatenate([block.row + np.arange(count) for block, count in zip(blocks, found, strict=True)]),
+            "track_id": np.repeat([block.track_id for block in blocks], found),
+            "segment": np.concatenate([np.arange(count) for count in found]),
+        }
+    )
+    table["start_seconds"] = table["segment"] * params.segment_seconds
+    table["augmentation"] = np.repeat([str(block.version) for block in blocks], found)
+    return table
+
+
+def explain(tracks: pd.DataFrame, done: dict[tuple[str, str], Outcome]) -> pd.DataFrame:
+    """The catalog with the faults that decoding found."""
+    found = {track_id: outcome.fault for (track_id, augmentation), outcome in done.items() if not augmentation}
+    return tracks.assign(fault=tracks["fault"].where(tracks["fault"] != "", tracks["track_id"].map(found).fillna("")))
+
+
+def feature_params(params: Params) -> dict[str, float]:
+    """The part of the parameters that decides the store; of the versions of the sound only where there are any."""
+    versions = (*SOUND_NAMES, "seed") if any(getattr(params, name) for name in SOUND_NAMES) else ()
+    return {name: getattr(params, name) for name in (*FEATURE_NAMES, *versions)}

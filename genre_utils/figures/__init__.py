@@ -1,0 +1,1 @@
+"""The figures of the notebooks, each shown and saved by one function."""

@@ -1,0 +1,160 @@
+"""The figures of splits: who is on which side, what leaks, and what it does to the accuracy."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from genre_utils.evaluation import protocol_study
+from genre_utils.figures.eda import finished
+from genre_utils.params import SPLITS
+from genre_utils.splits import leaks
+
+
+def split_counts(counts: pd.DataFrame, title: str, save: Path) -> Figure:
+    """Tracks by genre and side of the split.
+
+    Parameters
+    ----------
+    counts : pd.DataFrame [index=genre, columns=split]
+        Counts of tracks.
+    title : str
+        Says the protocol.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Paper, II.B.5. Notebook: 03_training.
+    """
+    figure, axes = plt.subplots(figsize=(8, 4))
+    counts.plot.barh(stacked=True, ax=axes, width=0.8, color=sns.color_palette("colorblind", 3))
+    for bars in axes.containers:
+        axes.bar_label(bars, label_type="center", color="white")  # type: ignore[arg-type]
+    axes.set(title=f"Tracks on each side of the split\n{title}", xlabel="tracks", ylabel="")
+    axes.invert_yaxis()
+    axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return finished(figure, save)
+
+
+def sides(planned: list[protocol_study.Trial], tracks: pd.DataFrame, title: str, save: Path) -> Figure:
+    """Where each segment of some tracks is under each protocol: a row a track, tracks of an artist together.
+
+    Parameters
+    ----------
+    planned : list of Trial
+        One a protocol.
+    tracks : pd.DataFrame
+        Up to about twenty tracks of the catalog, in the order in which they shall stand.
+    title : str
+        Says what the tracks are.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    colours = [(0.93, 0.93, 0.93), *sns.color_palette("colorblind", len(SPLITS))]
+    height = 1.6 + 0.27 * len(tracks)
+    figure, panels = plt.subplots(1, len(planned), figsize=(3.1 * len(planned) + 2, height), sharey=True, squeeze=False)
+    code = {split: number for number, split in enumerate(SPLITS, start=1)}
+    for axes, trial in zip(panels[0], planned, strict=True):
+        grid = trial.assignment.assign(code=trial.assignment["split"].map(code))
+        grid = grid.pivot_table(index="track_id", columns="segment", values="code").reindex(tracks["track_id"])
+        axes.pcolormesh(
+            grid.fillna(0), cmap=ListedColormap(colours), vmin=-0.5, vmax=3.5, edgecolors="white", linewidth=1
+        )
+        axes.set(title=trial.protocol, xlabel="segment", xticks=np.arange(grid.shape[1]) + 0.5)
+        axes.set_xticklabels(grid.columns)
+        axes.tick_params(length=0)
+    names = tracks["artist"].where(tracks["artist"] != "", "(unknown)")
+    panels[0][0].set_yticks(np.arange(len(tracks)) + 0.5, names)
+    panels[0][0].invert_yaxis()
+    patches = [Patch(color=colour, label=name) for colour, name in zip(colours, ("not used", *SPLITS), strict=True)]
+    figure.legend(handles=patches, loc="outside right center")
+    figure.suptitle(title)
+    return finished(figure, save)
+
+
+def protocols(table: pd.DataFrame, chance: float, title: str, save: Path) -> Figure:
+    """The accuracy of each protocol with its interval, beside what its test shares with training.
+
+    Parameters
+    ----------
+    table : pd.DataFrame [index=protocol]
+        As ``protocol_study.summary`` returns it.
+    chance : float
+        Accuracy of guessing, in [0, 1].
+    title : str
+        Says data set, network and number of training tracks.
+    save : Path
+        A .png file.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(13, 1.9 + 0.75 * len(table)), sharey=True, width_ratios=(1.25, 1)
+    )
+    places = np.arange(len(table)) + 0.5
+    for level, marker, shift in (("segment", "o", -0.12), ("track", "D", 0.12)):
+        value = table[level]
+        bars = [value - table[f"{level}_low"], table[f"{level}_high"] - value]
+        left.errorbar(
+            value, places + shift, xerr=bars, fmt=marker, capsize=5, markersize=8, linewidth=2.5, label=f"by {level}"
+        )
+    left.axvline(chance, color="grey", linestyle=":", label=f"chance: {chance:.0%}")
+    left.set(
+        title="Right in the test",
+        xlabel=f"accuracy, 95 % interval over {table['resampled_by'].iloc[0]}s",
+        xlim=(0, 1.02),
+    )
+    left.xaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize="small")
+    left.grid(axis="x", alpha=0.3)
+    shares = table[[kind for kind in leaks.KINDS if table[kind].notna().any()]].astype(float)
+    sns.heatmap(
+        shares,
+        annot=True,
+        fmt=".0%",
+        cmap="OrRd",
+        vmin=0,
+        vmax=1,
+        cbar=False,
+        ax=right,
+        linewidths=1,
+        annot_kws={"size": 13},
+    )
+    right.set(title="Test tracks that share it with training", xlabel="", ylabel="")
+    right.tick_params(length=0)
+    names = [
+        f"{'LEAKY: no estimate' if name == 'leaky' else name}\n{row.test_tracks} test tracks"
+        for name, row in table.iterrows()
+    ]
+    left.set_yticks(places, names)
+    left.set_ylim(len(table), 0)
+    for label, name in zip(left.get_yticklabels(), table.index, strict=True):
+        label.set_color("#b30000" if name == "leaky" else "black")
+    figure.suptitle(title)
+    return finished(figure, save)

@@ -1,0 +1,182 @@
+"""The model card: what a trained network is, knows and does not know, for who did not train it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from genre_utils.datasets import catalog, download
+from genre_utils.evaluation import calibration, novelty, reliability, scoring
+from genre_utils.evaluation.novelty import Trust
+from genre_utils.inference import model_folder
+from genre_utils.params import SPLITS
+from genre_utils.runs import report
+from genre_utils.runs.folder import RunFolder
+from genre_utils.splits import protocols
+
+LICENCES = {
+    "demo": "The music is synthesised by genre_utils' own code, which is under the MIT licence.",
+    "gtzan": "GTZAN has no licence: its author says that no copyright permission exists. Nobody can grant rights to "
+    "its music, and whether a network that was trained on it may be passed on is not settled. Keep it to research.",
+    "own": "What may be done with this network depends on the rights to the music that it was trained on, which this "
+    "card does not know. Say it here before you pass the folder on.",
+}
+
+
+def publish(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> Path:
+    """Write a run's model folder: network, parameters, what it is to be read by, and its card.
+
+    Parameters
+    ----------
+    run : RunFolder
+        With everything up to ``metrics.json`` and ``predictions.parquet``.
+    believed : Trust
+        As ``calibration.learned`` returns it.
+    judged : pd.DataFrame
+        The test tracks, as ``calibration.judged`` returns them.
+
+    Returns
+    -------
+    Path
+        The folder ``model`` in the run's.
+
+    References
+    ----------
+    M. Mitchell et al., Model cards for model reporting (2019), in Hugging Face's format. Notebook: 04_evaluation.
+    """
+    facts = facts_of(run, believed, judged)
+    folder = run.folder / model_folder.FOLDER
+    genres = scoring.genres_of(judged)
+    network = run.needs(model_folder.NETWORK)
+    model_folder.write(folder, network, genres, run.params, believed, facts, text(facts, genres))
+    return folder
+
+
+def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str, Any]:
+    """What the card says, and ``model.json`` beside what a network needs.
+
+    Parameters
+    ----------
+    run : RunFolder
+        As of :func:`publish`.
+    believed : Trust
+        As of :func:`publish`.
+    judged : pd.DataFrame
+        As of :func:`publish`.
+
+    Returns
+    -------
+    dict
+        ``metrics`` (as ``metrics.json``, the data set by its name alone), ``sides`` (tracks and segments of each),
+        ``history`` (its last and its best epoch), ``calibration`` of the test side, ``verdicts`` of the test
+        tracks, right and wrong.
+    """
+    metrics, history, params = run.metrics(), run.history(), run.params
+    assignment = run.assignment().groupby("split")["track_id"].agg(["nunique", "size"])
+    test = run.predictions().query("split == 'test'")
+    sayings = {
+        "segments": test,
+        "segments, calibrated": calibration.calibrated(test, believed, params.output),
+        "tracks": scoring.by_track(test),
+        "tracks, calibrated": judged,
+    }
+    errors = {}
+    for name, table in sayings.items():
+        errors[name] = reliability.expected_calibration_error(table, params.seed)
+        errors[name]["surprise"] = calibration.surprise(table, params.output)
+    best = history.loc[history["val_accuracy"].idxmax()]
+    return {
+        "metrics": metrics | {"dataset": Path(metrics["dataset"]).name},  # a path is nobody else's business
+        "kind": kind_of(metrics["dataset"]),
+        "sides": {
+            split: {"tracks": int(row["nunique"]), "segments": int(row["size"])}
+            for split, row in assignment.reindex([*SPLITS]).iterrows()
+        },
+        "history": {
+            "epochs": len(history),
+            "best_epoch": int(best["epoch"]),
+            "val_accuracy": float(best["val_accuracy"]),
+        },
+        "calibration": errors,
+        "temperatures": {"segment": believed.temperature, "track": believed.track_temperature},
+        "reference": believed.reference is not None,
+        "verdicts": calibration.verdicts(judged).to_dict("index"),
+    }
+
+
+def kind_of(dataset: str) -> str:
+    """Which of ``LICENCES`` is for a data set."""
+    return "demo" if dataset in catalog.DEMOS else "gtzan" if dataset in download.REMOTES else "own"
+
+
+def text(facts: dict[str, Any], genres: list[str]) -> str:
+    """The card as Markdown with Hugging Face's metadata before it.
+
+    Parameters
+    ----------
+    facts : dict
+        As :func:`facts_of` returns it.
+    genres : list of str
+        The classes.
+
+    Returns
+    -------
+    str
+    """
+    metrics, kind = facts["metrics"], facts["kind"]
+    licence = {"demo": {"license": "mit"}, "own": {"license": "unknown"}}.get(
+        kind,
+        {
+            "license": "other",
+            "license_name": "no-licence",
+            "license_link": "https://www.tensorflow.org/datasets/catalog/gtzan",
+        },
+    )
+    figures = [
+        {"type": "accuracy", "value": round(metrics[level]["accuracy"], 4), "name": f"accuracy by {level}"}
+        for level in ("segment", "track")
+    ]
+    result = {
+        "task": {"type": "audio-classification", "name": "Music genre classification"},
+        "dataset": {
+            "type": metrics["dataset"],
+            "name": metrics["dataset"],
+            "split": f"test, protocol {metrics['protocol']}",
+        },
+        "metrics": figures,
+    }
+    front = licence | {
+        "library_name": "keras",
+        "pipeline_tag": "audio-classification",
+        "tags": ["music", "music-genre-classification", "mel-spectrogram"],
+        "metrics": ["accuracy"],
+        "model-index": [{"name": metrics["model"], "results": [result]}],
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("genre_utils.inference"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"plain": plain, "percent": lambda share: f"{100 * share:.1f} %"}
+    environment.filters["figure"] = lambda value: "not tested" if value is None else f"{value:.2f}"
+    return environment.get_template("model_card.md.j2").render(
+        facts,
+        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
+        genres=genres,
+        sentences=[plain(report.sentence(metrics, level)) for level in ("segment", "track")],
+        protocol=protocols.DESCRIPTIONS[metrics["protocol"]],
+        licence=LICENCES[kind],
+        notice=report.DEMO_NOTICE if kind == "demo" else "",
+        sure_from=novelty.SURE_FROM,
+        accepted=novelty.ACCEPTED,
+    )
+
+
+def plain(name: str) -> str:
+    """A name as Markdown shows it: none can make a table, a link or HTML of itself."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", " ".join(str(name).split()))

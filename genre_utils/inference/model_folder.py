@@ -1,0 +1,223 @@
+"""A model as a folder that explains itself: written whole, and read as if it came from a stranger."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from genre_utils.errors import GenreUtilsError, RunError, warn
+from genre_utils.evaluation.novelty import Trust
+from genre_utils.params import FEATURE_NAMES, Params
+from genre_utils.paths import given
+from genre_utils.runs.folder import LATEST, RunFolder, versions
+
+FOLDER = "model"  # in a run's folder
+NETWORK, PARAMS, FACTS, CARD = "model.keras", "params.yml", "model.json", "README.md"
+DECISIVE = ("genre_utils", "keras", "tensorflow")  # versions that decide what a network answers
+NETWORKS = (".keras", ".h5", ".hdf5")  # files that hold a network and nothing else
+DECIDING, SEAL = ("genres", "params", "trust"), "sha256_of_genres_params_trust"  # of FACTS, which no checksum is of
+BROKEN = (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError)  # of a reader
+MOST_BYTES = 2**20  # of a text that is read: a stranger's may be endless
+# What the network was trained on; another value of another parameter changes no answer. Files are heard whole.
+FIXED = {*FEATURE_NAMES, "output"} - {"max_segments"}
+
+
+class Model(NamedTuple):
+    """What a folder holds."""
+
+    network: Path  # whole, by its checksum
+    genres: list[str]
+    params: Params
+    trust: Trust
+    differs: str  # "" if it was made with the versions that are installed here
+
+
+def write(
+    folder: str | Path, network: Path, genres: list[str], params: Params, trust: Trust, facts: dict[str, Any], card: str
+) -> None:
+    """Write a model folder, in place of what may be there.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Gets its name when it is whole.
+    network : Path
+        A .keras file, which is linked, or copied where that is not possible.
+    genres : list of str
+        The classes, in the order of its outputs.
+    params : Params
+        What it was trained with.
+    trust : Trust
+        As ``calibration.learned`` returns it.
+    facts : dict
+        Anything else for ``model.json``.
+    card : str
+        ``README.md``.
+
+    References
+    ----------
+    Notebook: 04_evaluation, by ``model_card.publish``.
+    """
+    folder = given(folder)
+    partial, former = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "former"))
+    for left in (partial, former):
+        shutil.rmtree(left, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        os.link(network, partial / NETWORK)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(network, partial / NETWORK)
+    learned = trust.write(partial)
+    known = {"genres": genres, "params": params.to_mapping(), "trust": learned, "versions": versions()}
+    known |= {SEAL: sealed(known)}
+    checksums = {path.name: checksum(path) for path in sorted(partial.iterdir())}
+    text = json.dumps(known | facts | {"sha256": checksums}, indent=2, allow_nan=False)
+    (partial / FACTS).write_text(text + "\n", encoding="utf-8")
+    (partial / PARAMS).write_text(yaml.safe_dump(params.to_mapping(), sort_keys=False), encoding="utf-8")
+    (partial / CARD).write_text(card, encoding="utf-8")
+    if folder.exists():
+        folder.rename(former)
+    partial.rename(folder)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def find(path: str | Path) -> Path:
+    """The model folder that a path means.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder itself, a run's folder (also ``runs/latest``), or ``model.keras`` in either.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    RunError
+        If there is none, or the run's network is not the one in it: it was trained again since.
+    """
+    path = given(path)
+    folder = path.parent if path.name == NETWORK else path
+    alone = path.name == NETWORK and path.is_file() and not any((folder / name).exists() for name in (FACTS, FOLDER))
+    if alone or folder.suffix in NETWORKS or (folder.is_file() and folder.name != LATEST):
+        raise RunError(
+            f"{path}: a network alone does not say what it needs, neither its genres nor its features. Name a model "
+            "folder, or a run's folder. One of another program cannot be used; make run trains one."
+        )
+    run = RunFolder.existing(folder)
+    if (run.folder / FACTS).is_file():
+        return run.folder
+    folder = run.needs(FOLDER)
+    trained, kept = run.folder / NETWORK, folder / NETWORK
+    both = trained.exists() and kept.exists()
+    if both and not (trained.samefile(kept) or checksum(trained) == checksum(kept)):
+        raise RunError(f"{trained} is newer than {folder}. Run the notebook 04_evaluation with the same run_dir again.")
+    return folder
+
+
+def read(folder: str | Path) -> Model:
+    """Read a model folder, everything checked but the network's own contents.
+
+    The checksums show a file that was cut off or exchanged; who changes them too is not noticed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        As :func:`write` has written it; it may be anybody's.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    RunError
+        If something is missing, broken, or does not fit the rest.
+
+    Warns
+    -----
+    UserWarning
+        If it was made with other versions, or parameters have changed that do not decide an answer.
+    """
+    folder = given(folder)
+    try:
+        facts = json.loads(short_text(folder / FACTS))
+        genres, made_with, checksums = facts["genres"], facts["versions"], facts["sha256"]
+        if not (isinstance(genres, list) and all(isinstance(genre, str) and genre for genre in genres)):
+            raise ValueError("genres must be names")
+        if len(set(genres)) != len(genres) or not genres:
+            raise ValueError("genres must be different, and there must be some")
+        differs = ", ".join(
+            f"{name} {made_with.get(name)!s:.40} (here {version})"
+            for name, version in versions().items()
+            if name in DECISIVE and made_with.get(name) != version
+        )
+        differs = differs and f"It was made with other versions: {differs}."
+        trained_with = of_mapping(facts["params"], FACTS, differs)
+        params = of_mapping(yaml.safe_load(short_text(folder / PARAMS)), PARAMS, differs)
+        for name, expected in dict(checksums).items():
+            file = folder / Path(name).name  # the last part of a name: a folder must not lead out of itself
+            if not file.is_file() or checksum(file) != expected:
+                raise ValueError(f"{file.name} is missing, or was cut off, changed or exchanged")
+        if SEAL in facts and facts[SEAL] != sealed(facts):  # older folders have none
+            raise ValueError(f"{', '.join(DECIDING)} in {FACTS} are not those that were written: it was changed")
+        if NETWORK not in checksums:
+            raise ValueError(f"{FACTS} has no checksum of {NETWORK}")
+        trust = Trust.read(folder, facts["trust"], trained_with.n_mels)
+    except BROKEN as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise RunError(f"{folder} is no whole model folder: {reason}. Copy it again, or run 04_evaluation.") from error
+    changed = {
+        name: f"{name} {value!r} (trained with {getattr(trained_with, name)!r})"
+        for name, value in params.to_mapping().items()
+        if value != getattr(trained_with, name)
+    }
+    told = ", ".join(changed.values())
+    if changed.keys() & FIXED:
+        raise RunError(
+            f"{folder / PARAMS} does not fit the network: {told}. Put back what {FACTS} says, or train a network with "
+            "these parameters."
+        )
+    if differs or changed:
+        also = f"{PARAMS} was changed, which changes no answer: {told}." if changed else ""
+        warn(f"{folder}: {differs} {also}".strip(), 3)
+    return Model(folder / NETWORK, genres, params, trust, differs)
+
+
+def of_mapping(values: Any, name: str, differs: str) -> Params:
+    """Parameters out of a stranger's file, plain values alone: YAML's references could make an endless message."""
+    if not isinstance(values, dict) or not all(
+        isinstance(value, bool | int | float | str) for value in values.values()
+    ):
+        raise ValueError(f"{name} must hold lines of the form name: value")
+    try:
+        return Params.from_mapping(values)
+    except GenreUtilsError as error:
+        raise ValueError(f"{name}: {error} {differs}".rstrip()) from error
+
+
+def short_text(path: Path) -> str:
+    """A text file that is no longer than such a file can be."""
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path.name} is longer than {MOST_BYTES:,} bytes")
+    return path.read_text(encoding="utf-8")
+
+
+def sealed(facts: dict[str, Any]) -> str:
+    """SHA-256 of what in ``model.json`` decides an answer and its name: genres in another order would be believed."""
+    deciding = {name: facts[name] for name in DECIDING}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The networks, and the classifiers of hand-crafted features."""

@@ -1,0 +1,263 @@
+"""The notebooks in order, without a browser: papermill into one run folder."""
+
+import contextlib
+import datetime
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from genre_utils.system import cluster, disk
+from genre_utils.datasets import download
+from genre_utils.runs import execution, preflight, profiles, provenance, report
+from genre_utils.errors import DiskError, ParamsError, RunError
+from genre_utils.paths import CACHE, RUNS
+from genre_utils.runs.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
+from genre_utils.system.progress import Screen
+from genre_utils.runs.folder import LATEST, WRITTEN, RunFolder
+
+
+def run(
+    profile: str,
+    settings: list[str] | None = None,
+    out: Path | None = None,
+    dask: str | None = None,
+    numbers: str = PAPER,
+) -> RunFolder:
+    """Run notebooks in one fresh run folder, and write its report.
+
+    Parameters
+    ----------
+    profile : str
+        demo, ci, gtzan_mini or paper.
+    settings : list of str, optional
+        Texts of the form ``name=value``, which win over the profile.
+    out : Path, optional
+        The run folder, empty or not there yet; without it ``runs/<time>-<profile>``, and ``runs/latest``
+        points to it afterwards.
+    dask : str, optional
+        Address of a Dask scheduler: the notebooks spread extraction over its workers.
+    numbers : str
+        Which notebooks, as :func:`chosen` reads them; without it the paper's.
+
+    Returns
+    -------
+    RunFolder
+        With every artefact of these notebooks in it, checked.
+
+    Raises
+    ------
+    ParamsError, CatalogError, SplitError, ClusterError, DiskError
+        Before anything starts, if profile, settings, data set, protocol, cluster or disk do not allow the run.
+    RunError
+        If a notebook failed or left something out. What was executed is kept and reported, ``runs/latest`` points to
+        it, and :func:`resume` goes on from there.
+
+    References
+    ----------
+    papermill. Every notebook gets its own kernel, so that it also works alone.
+    """
+    values = RUNNER_KEYS | checked(profiles.read_profile(profile), settings or [], defaults())
+    wanted = chosen(numbers)
+    print(f"{profile}: {profiles.described(profile)}", flush=True)
+    made = {"profile": profile, "settings": settings or [], "values": values}
+    return begin(made, profile, out, dask, wanted)
+
+
+def again(before: RunFolder, out: Path | None = None, dask: str | None = None) -> dict[str, tuple[Any, Any]]:
+    """Repeat a headless run with its own values, whatever its profile says today; return the ``differences``."""
+    made, metrics = recorded(before) | {"commit": "", "versions": {}}, before.metrics()
+    result = begin(made, "again", out, dask, asked(made))
+    return provenance.differences(metrics, result.metrics())
+
+
+def resume(before: RunFolder, dask: str | None = None, numbers: str = "") -> RunFolder:
+    """Go on with a run that stopped, or with more notebooks than it was asked for; what is done is not done again.
+
+    Parameters
+    ----------
+    before : RunFolder
+        Of a headless run.
+    dask : str, optional
+        As for :func:`run`.
+    numbers : str
+        Which notebooks, as :func:`chosen` reads them; without it those that the run was asked for.
+
+    Returns
+    -------
+    RunFolder
+        The same, with every artefact in it.
+
+    Raises
+    ------
+    GenreUtilsError
+        As :func:`run`.
+    """
+    made = recorded(before)
+    wanted = chosen(numbers) if numbers else asked(made)
+    names = {path.stem for path in wanted} | set(made["notebooks"])
+    left = [path for path in wanted if path.stem not in made["done"]]
+    if not left:
+        raise RunError(f"{before.folder}: {', '.join(made['done'])} are done. More: --notebooks all, or a fresh run.")
+    made["notebooks"] = [path.stem for path in notebooks() if path.stem in names]
+    with Screen() as screen:
+        ready(made["values"], left, before.folder, dask, screen)
+        return go_on(before, made, left, before.folder.parent == RUNS.resolve(), screen)
+
+
+def recorded(before: RunFolder) -> dict[str, Any]:
+    """What a run was told, as far as today's notebooks still understand it."""
+    made = provenance.recorded(before)
+    try:
+        return made | {"values": RUNNER_KEYS | checked(made["values"], [], defaults())}
+    except ParamsError as error:
+        raise ParamsError(
+            f"{before.folder / provenance.RECORD}: {error} It was made by the commit {made.get('commit') or 'unknown'}."
+        ) from error
+
+
+def asked(made: dict[str, Any]) -> list[Path]:
+    """The notebooks that a run was asked for; all of them, of a run that is older than the choice."""
+    return [path for path in notebooks() if path.stem in (made["notebooks"] or [path.stem])]
+
+
+def ready(values: dict[str, Any], wanted: list[Path], runs: Path, dask: str | None, screen: Screen) -> None:
+    """Refuse what cannot end well, before anything starts; ``values`` get what the data set decides."""
+    if os.environ.get(download.HOME):
+        os.environ[download.HOME] = str(download.data_home())  # the kernels are in another folder
+    if dask:
+        with cluster.connected(dask, CACHE):
+            os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
+    with screen.showing("data set"):
+        known = {name: value for path in wanted for name, value in profiles.parameters_of(path).items()}
+        values |= preflight.check(known | values, {number_of(path) for path in wanted}, runs)
+    screen.end()
+
+
+def begin(made: dict[str, Any], stem: str, out: Path | None, dask: str | None, wanted: list[Path]) -> RunFolder:
+    """Run notebooks in a fresh folder, by what ``provenance.record`` writes; see :func:`run`."""
+    with Screen() as screen:
+        ready(made["values"], wanted, out or RUNS, dask, screen)
+        with disk.writing(out or RUNS):
+            folder = fresh_folder(stem, out)
+        made = made | {"notebooks": [path.stem for path in wanted], "done": []}
+        return go_on(RunFolder(folder), made, wanted, out is None, screen)
+
+
+def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: bool, screen: Screen) -> RunFolder:
+    """Execute the notebooks that are left; report what there is, however it ends."""
+    folder, stopped = result.folder, ""
+    try:
+        provenance.record(result, made)
+        for notebook in left:
+            screen.begin(notebook.stem)
+            values = {name: made["values"][name] for name in profiles.parameters_of(notebook) if name in made["values"]}
+            with disk.writing(folder / notebook.name):
+                seconds = made["values"]["silence_seconds"]
+                values["run_dir"] = str(folder)
+                execution.execute(notebook, folder, values, seconds, screen.listen, more=notebook != left[-1])
+            check(result, notebook.stem)
+            made["done"].append(notebook.stem)
+            provenance.record(result, made)
+            screen.end()
+    except BaseException as error:
+        stopped = str(error) or f"{screen.name} was interrupted."
+        screen.end("stopped")
+        raise
+    finally:
+        execution.stop_waiting()
+        with contextlib.suppress(DiskError) if stopped else contextlib.nullcontext():
+            if any(folder.glob("*.ipynb")):
+                index = report.write(result, made, stopped)
+                if latest:
+                    point_to(RUNS / LATEST, folder)
+                tell(result, made, index, screen)
+            else:  # nothing has begun
+                shutil.rmtree(folder)
+    return result
+
+
+def tell(result: RunFolder, made: dict[str, Any], index: Path, screen: Screen) -> None:
+    """Say what a run has come to, where it is, and how to go on."""
+    if (result.folder / "metrics.json").exists():
+        metrics = result.metrics()
+        print(f"\n{report.sentence(metrics, 'segment')}\n{report.sentence(metrics, 'track')}")
+    page = result.folder / "explorer" / "index.html"
+    print(f"\n{time.monotonic() - screen.started:.0f} s in all. Open the report:\n  {index}")
+    if page.exists():
+        print(f"Listen to its mistakes, cell by cell of the confusion matrix:\n  {page}")
+    missing = [path.stem for path in notebooks() if path.stem not in made["done"]]
+    left = [stem for stem in made["notebooks"] if stem in missing]
+    this = Path(os.path.relpath(result.folder))
+    if left:
+        print(f"Go on with {left[0]}, once what stopped it is mended:\n  {program()} run --continue {this}")
+    elif missing:
+        print(f"Go on with {', '.join(missing)}:\n  {program()} run --continue {this} --notebooks all")
+    print(flush=True)
+
+
+def program() -> str:
+    """How this program is called in the folder where the user is."""
+    python = Path(sys.executable)
+    within = python.is_relative_to(Path.cwd())
+    return f"{python.relative_to(Path.cwd()) if within else python} -m genre_utils"
+
+
+def fresh_folder(stem: str, out: Path | None) -> Path:
+    """A run folder that no other run uses: ``out``, or one named by the time and ``stem``."""
+    if out is not None:
+        folder = out.expanduser().resolve()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"--out {folder} must be an empty folder or not exist yet, so that no run is overwritten.")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{stem}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        with contextlib.suppress(FileExistsError):
+            folder = RUNS / (stem + suffix)
+            folder.mkdir(parents=True)
+            return folder
+    raise RunError(f"{RUNS} already holds 99 runs named {stem}.")
+
+
+def check(result: RunFolder, name: str) -> None:
+    """Assert that a notebook left everything, and that its figures are finite.
+
+    Parameters
+    ----------
+    result : RunFolder
+        Of the run.
+    name : str
+        Of the notebook.
+
+    Raises
+    ------
+    RunError
+        Naming what is missing or not finite.
+    """
+    missing = [file for file in WRITTEN.get(name, ()) if not (result.folder / file).exists()]
+    if missing:
+        raise RunError(f"{result.folder} lacks {', '.join(missing)} after {name}.")
+    figures = []
+    if "metrics.json" in WRITTEN.get(name, ()):
+        metrics = result.metrics()
+        figures = [metrics[level][end] for level in ("segment", "track") for end in ("accuracy", "low", "high")]
+    if "history.csv" in WRITTEN.get(name, ()):
+        figures = result.history().to_numpy().ravel().tolist()
+    if not all(math.isfinite(figure) for figure in figures if figure is not None):
+        raise RunError(f"{result.folder}: metrics.json or history.csv holds a figure that is not finite.")
+
+
+def point_to(link: Path, folder: Path) -> None:
+    """Make ``runs/latest`` the newest run: a link, or where links are not allowed a file with its name."""
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)
+    with disk.replacing(link) as beside:
+        beside.unlink(missing_ok=True)  # of a run that was killed here
+        try:
+            beside.symlink_to(folder.name, target_is_directory=True)
+        except OSError:  # Windows without developer mode
+            beside.write_text(folder.name)

@@ -1,0 +1,105 @@
+"""What can be known before a run's first notebook starts, so that hours of work do not end in it."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genre_utils.datasets import catalog, labels
+from genre_utils.system import disk
+from genre_utils.evaluation import protocol_study
+from genre_utils.splits import protocols
+from genre_utils.features import store
+from genre_utils.errors import ParamsError, SplitError
+from genre_utils.params import MODELS, SOUND_NAMES, Params, unknown_name
+from genre_utils.paths import CACHE
+
+TRAINS, LEAVES = 3, 6  # the notebooks that split the tracks, and that leave the paper
+STATES = 10  # times the weights: two states of a training, each with Adam's moments and the best weights, and copies
+MEDIA_BYTES = 150_000  # of a track in the explorer: 30 s of Vorbis and its spectrogram
+ROOM_BYTES = 50_000_000  # executed notebooks, figures, tables
+
+
+def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str, Any]:
+    """Refuse a run that cannot end well; the data set is made or fetched, if it is not there yet.
+
+    Parameters
+    ----------
+    values : Mapping
+        Names and values of the notebooks' parameters.
+    numbers : set of int
+        Of the notebooks that will run.
+    runs : Path
+        Where the run folder will be.
+
+    Returns
+    -------
+    dict
+        Names and values that the data set decides: the protocol, if it is split already.
+
+    Raises
+    ------
+    ParamsError
+        If a value is impossible, no network has such a name, or softmax is asked for where tracks have several genres.
+    CatalogError
+        If a data set is not there, cannot be read or has fewer than two genres.
+    SplitError
+        If the tracks do not allow the protocol.
+    DiskError
+        If there is not enough room.
+    """
+    names = {field.name for field in dataclasses.fields(Params)}
+    output = values.get("output", labels.AUTO)
+    undecided = {"output"} if output == labels.AUTO else set()
+    params = Params.from_mapping({name: value for name, value in values.items() if name in names - undecided})
+    for name in {"model", "lesson_model"} & set(values):
+        if values[name] not in MODELS:
+            raise ParamsError(unknown_name(values[name], MODELS).replace("parameter", name))
+    if "dataset" not in values:  # notebooks without data
+        return {}
+    tracks = catalog.load(params)
+    print(catalog.summary(tracks), file=sys.stderr)
+    decided: dict[str, Any] = {}
+    if params.protocol == "paper" and protocols.on_disk(tracks):
+        decided = {"protocol": "filtered"}
+        params = dataclasses.replace(params, **decided)
+    if numbers & set(range(TRAINS, 100)):
+        labels.output_for(tracks, output)
+        protocols.assign(tracks, params)
+    if LEAVES in numbers:
+        check_several(params, values["several_dataset"])
+    versions = sum(bool(values.get(name)) for name in SOUND_NAMES) if LEAVES in numbers else 0
+    check_room(tracks, params, versions, runs)
+    return decided
+
+
+def check_several(params: Params, dataset: str) -> None:
+    """Look for the data set of tracks with several genres; the demo's is made when it is needed."""
+    if dataset in catalog.DEMOS:
+        return
+    several = dataclasses.replace(params, dataset=dataset, genre_level=0, exclude_genres="")
+    try:
+        protocol_study.most_honest(catalog.load(several), several)
+    except SplitError as error:
+        raise SplitError(f"several_dataset={dataset}: {error}") from error
+
+
+def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path) -> None:
+    """Compare what a run writes with what the disks have left."""
+    usable = catalog.usable(tracks)
+    segments = int(usable["duration_seconds"].map(params.segments_in).sum())
+    features = 2 * segments * params.n_mels * params.frames_per_segment  # float16
+    there = (CACHE / "features" / store.fingerprint(tracks, params)).exists()
+    pixels = params.image_height * params.image_width // 16**2 if params.model == "paper_cnn" else 1
+    weights = 4 * (400_000 + 512 * 256 * pixels)  # float32; all but one layer is small
+    needed = {CACHE: features * ((not there) + versions) + STATES * weights}
+    written = 2 * weights + MEDIA_BYTES * round(params.test_fraction * len(usable)) + ROOM_BYTES
+    nearest = next(folder for folder in (runs, *runs.parents) if folder.exists())
+    same = CACHE.exists() and CACHE.stat().st_dev == nearest.stat().st_dev
+    needed[nearest] = written + (needed[CACHE] if same else 0)
+    for folder, size in needed.items():
+        if folder.exists():
+            disk.needs(folder, size)

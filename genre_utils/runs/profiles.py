@@ -1,0 +1,151 @@
+"""The numbered notebooks, their parameters, and the profiles that set them."""
+
+import ast
+import contextlib
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genre_utils.datasets import catalog
+from genre_utils.errors import CatalogError, ParamsError
+from genre_utils.params import as_type, unknown_name
+from genre_utils.paths import NOTEBOOKS, PROFILES
+from genre_utils.runs.folder import plain, read_mapping
+
+RUNNER_KEYS = {"silence_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
+PAPER = "1-4"  # the notebooks that are the paper; what comes after needs all of them
+
+
+def notebooks() -> list[Path]:
+    """The numbered notebooks, in order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def number_of(notebook: Path) -> int:
+    """The number that a notebook's name begins with."""
+    return int(notebook.name[:2])
+
+
+def chosen(text: str) -> list[Path]:
+    """The notebooks that somebody asks for, and before them those of the paper that they build on.
+
+    Parameters
+    ----------
+    text : str
+        ``all``, or numbers and ranges such as ``1-4`` or ``2,5-6``.
+
+    Returns
+    -------
+    list of Path
+        In order.
+
+    Raises
+    ------
+    ParamsError
+        If it is no such text, or names a notebook that is not there.
+    """
+    known = {number_of(path): path for path in notebooks()}
+    if not re.fullmatch(r"all|\d\d?(-\d\d?)?(,\d\d?(-\d\d?)?)*", text):
+        raise ParamsError(f"--notebooks must be all, or numbers such as {PAPER} or 2,5-6. Received: {text!r}.")
+    ends = [] if text == "all" else [part.split("-") for part in text.split(",")]
+    wanted = {number for pair in ends for number in range(int(pair[0]), int(pair[-1]) + 1)}
+    wanted |= set(known) if text == "all" else set()
+    if not wanted & set(known) or (text != PAPER and wanted - set(known)):
+        raise ParamsError(f"--notebooks {text}: there are {', '.join(map(str, known))}.")
+    before = range(1, min(max(wanted), 1 + int(PAPER[-1])))
+    return [path for number, path in known.items() if number in {*wanted, *before}]
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Names and defaults in a notebook's ``parameters`` cell.
+
+    Parameters
+    ----------
+    notebook : Path
+        An .ipynb file.
+
+    Returns
+    -------
+    dict
+        Name to literal; its type is the parameter's type.
+    """
+    import papermill  # which takes a second, and predict does not need
+
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: ast.literal_eval(facts["default"]) for name, facts in found.items()}
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    """A profile's names and values.
+
+    Parameters
+    ----------
+    name : str
+        Of a file in ``notebooks/profiles``, without its suffix.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ParamsError
+        If there is none of that name, or it is not a mapping.
+    """
+    profiles = {path.stem: path for path in PROFILES.glob("*.yml")}
+    if name not in profiles:
+        raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))
+    return read_mapping(profiles[name])
+
+
+def described(name: str) -> str:
+    """What a profile is and takes: the comment that its file begins with."""
+    lines = (PROFILES / f"{name}.yml").read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
+
+
+def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Profile and ``--set`` together, every name known and every value of its type.
+
+    Parameters
+    ----------
+    values : Mapping
+        The profile.
+    settings : list of str
+        Texts of the form ``name=value``, which win over the profile.
+    defaults : Mapping
+        Every known name with a value of its type.
+
+    Returns
+    -------
+    dict
+        Names and values.
+
+    Raises
+    ------
+    ParamsError
+        If a name is unknown (the message gives the nearest), or a type wrong. papermill would only warn.
+    """
+    merged = dict(values)
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ParamsError(f"--set needs name=value. Received: {setting!r}.")
+        is_text = isinstance(defaults.get(name), str)
+        merged[name] = text if is_text else plain(text, f"--set {name}: {text!r} is not a value")
+    for name, value in merged.items():
+        if name not in defaults:
+            raise ParamsError(unknown_name(str(name), defaults))
+        merged[name] = as_type(name, value, type(defaults[name]))
+    for name in {"dataset", "several_dataset"} & set(merged):  # which kernels read from another folder
+        with contextlib.suppress(CatalogError):  # what cannot be a path the catalog refuses
+            if merged[name] and (path := catalog.path_of(merged[name])) and path.exists():
+                merged[name] = str(path)
+    return merged
+
+
+def defaults() -> dict[str, Any]:
+    """Every name that a profile may set, with a value of its type."""
+    return RUNNER_KEYS | {name: value for path in notebooks() for name, value in parameters_of(path).items()}

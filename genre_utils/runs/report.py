@@ -1,0 +1,160 @@
+"""``index.html`` of a run: its figures, what they mean, and links to everything."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from genre_utils.datasets import catalog
+from genre_utils.system import disk
+from genre_utils.evaluation import scoring, uncertainty
+from genre_utils.splits import protocols
+from genre_utils.errors import by_reason
+from genre_utils.params import Params
+from genre_utils.runs.folder import RunFolder
+
+MAIN_FIGURES = {
+    "confusion_segments.png": "Counts and row percent of true against predicted genre, by segment",
+    "beside_the_paper.png": "F1 by genre here and in the paper's Table I",
+    "accuracies.png": "Accuracy by segment and by track with 95 % intervals, the paper's figure and chance",
+    "confused_pairs.png": "The pairs of genres that are most taken for each other",
+    "ensemble.png": "What each further member of an ensemble adds, and the seconds that all of them cost",
+    "reliability.png": "How often a call is right by its probability: the network's own, and calibrated",
+    "protocols.png": "One small network under four split protocols, beside what their tests share with training",
+    "ablation.png": "What each kind of augmentation is worth, with the paired difference to none",
+    "listening.png": "Where networks listen: heat of Grad-CAM over a log-mel, and attention along it",
+    "several_genres.png": "Tracks of several genres: how well each genre is ranked and decided, and its threshold",
+    "curves.png": "Loss, accuracy and learning rate by epoch",
+    "log_mels.png": "A log-mel spectrogram of each genre",
+}
+# For the report and the notebooks' pages: nothing is fetched and no script runs, whatever a name manages to look like.
+NO_SCRIPTS = (
+    """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; """
+    """img-src 'self' file: data:; media-src data:; font-src data:; base-uri 'none'; form-action 'none'">"""
+)
+DEMO_NOTICE = (
+    "The demo data set is synthesised by this project's own code. Its accuracy shows that the machinery works; "
+    "it says nothing about music."
+)
+LEAKY_NOTICE = (
+    "LEAKY SPLIT: segments of the same file are in training and in the test. The figures on this page say how well "
+    "the network knows files again; they are no estimate of anything else."
+)
+
+
+def sentence(metrics: dict[str, Any], level: str) -> str:
+    """One accuracy with all that belongs to it.
+
+    Parameters
+    ----------
+    metrics : dict
+        As ``scoring.metrics`` returns it.
+    level : str
+        segment or track.
+
+    Returns
+    -------
+    str
+        Accuracy and 95 % interval in percent (or why there is none), what was resampled, number, data set and protocol.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
+    """
+    value = metrics[level]
+    untested = f", none of them of {', '.join(metrics['untested'])}" if metrics.get("untested") else ""
+    count = metrics.get("several_genres", 0)
+    several = f", {count} of several genres, each taken for the likeliest of its own" if count else ""
+    return (
+        f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, {uncertainty.words(value)} "
+        f"(data set {metrics['dataset']}, protocol {metrics['protocol']}: {protocols.DESCRIPTIONS[metrics['protocol']]}, "
+        f"{metrics['track']['n']} test tracks{untested}{several})"
+    )
+
+
+def departures(params: Params) -> dict[str, tuple[Any, Any]]:
+    """What differs from the paper.
+
+    Parameters
+    ----------
+    params : Params
+        Of the run.
+
+    Returns
+    -------
+    dict
+        Name to the run's value and the paper's.
+    """
+    paper = Params()
+    unused = {"seed"} if params.protocol == "artist" else {"seed", "folds", "fold"}
+    names = [field.name for field in dataclasses.fields(Params) if field.name not in unused]
+    pairs = {name: (getattr(params, name), getattr(paper, name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
+    """Write ``index.html`` of what there is, also if a run has stopped half-way.
+
+    Parameters
+    ----------
+    run : RunFolder
+        With what its notebooks have left so far.
+    made : dict
+        As ``provenance.recorded`` returns it: ``profile``, ``values``, ``notebooks`` and ``done`` count.
+    stopped : str
+        What ended the run before its time, and where.
+
+    Returns
+    -------
+    Path
+        Of the page; it needs no network and no server. Every name in it is escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("genre_utils.runs"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    there = {path.name for path in run.folder.iterdir()}
+    params = run.params if "params.yml" in there else None
+    metrics = {"commit": "", "data_fingerprint": "unknown"} | run.metrics() if "metrics.json" in there else None
+    history = run.history() if "history.csv" in there else None
+    faults = catalog.faults(run.tracks() if "tracks.parquet" in there else pd.DataFrame(columns=catalog.COLUMNS))
+    test = run.predictions().query("split == 'test'") if metrics else None
+    dataset, protocol = ((metrics or made["values"]).get(name, "") for name in ("dataset", "protocol"))
+    page = environment.get_template("report.html.j2").render(
+        policy=NO_SCRIPTS,
+        profile=made["profile"],
+        stopped=stopped,
+        dataset=dataset,
+        metrics=metrics,
+        sentences=[sentence(metrics, "segment"), sentence(metrics, "track")] if metrics else [],
+        notices=[
+            *([DEMO_NOTICE] if dataset in catalog.DEMOS else []),
+            *([LEAKY_NOTICE] if protocol == "leaky" else []),
+        ],
+        departures=departures(params) if params else None,
+        explorer=(run.folder / "explorer" / "index.html").exists(),
+        figures={name: alt for name, alt in MAIN_FIGURES.items() if (run.figures / name).exists()},
+        others=sorted(path.name for path in run.figures.glob("*.png") if path.name not in MAIN_FIGURES),
+        notebooks=states(run, made),
+        files=sorted(
+            path.relative_to(run.folder).as_posix()
+            for path in (*run.folder.iterdir(), *run.folder.glob("model/*"))
+            if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras", ".md", ".npy")
+        ),
+        table=scoring.table_one(test).reset_index().to_dict("records") if metrics else [],
+        paper=scoring.PAPER_TABLE.to_dict("index"),
+        left_out=by_reason(faults["track_id"] + " (" + faults["genre"] + ")", faults["fault"], "tracks.parquet"),
+        best_epoch=None if history is None else int(history.loc[history["val_accuracy"].idxmax(), "epoch"]),
+    )
+    path = run.folder / "index.html"
+    with disk.replacing(path) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return path
+
+
+def states(run: RunFolder, made: dict[str, Any]) -> dict[str, str]:
+    """How far each notebook is that a run was asked for, by its name: done, stopped, or not run."""
+    there = {path.stem for path in run.folder.glob("*.ipynb")}
+    names = sorted({*made["notebooks"], *there})
+    return {name: "done" if name in made["done"] else "stopped" if name in there else "not run" for name in names}

@@ -1,0 +1,1 @@
+"""Which track is in train, validation and test, and what leaks between them."""

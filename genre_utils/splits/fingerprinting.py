@@ -1,0 +1,310 @@
+"""What is wrong with a folder, from its audio alone: copies, near-duplicates, silence, clipping, lengths."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import scipy.fft
+import scipy.ndimage
+
+from genre_utils.datasets import catalog
+from genre_utils.features import spectrogram
+from genre_utils.params import Params
+from genre_utils.system.progress import progress
+
+# The fingerprint. It has its own bands and hop, so that a lesson's n_mels and hop_length do not change what is found.
+BANDS = 32  # 64 cost a third more and widened the margin by 0.06
+LOWEST_HZ, HIGHEST_HZ = 100.0, 8_000.0  # no hum and no DC below, nothing that a codec drops above
+HOP_SECONDS = 0.05
+WINDOW_SECONDS = 0.2  # four hops: a copy half a hop off the grid keeps 0.87; with two hops it kept 0.71
+RANGE_DB = 40.0  # below a track's maximum: noise 30 dB under the music, spread over all bands, stays below
+TREND_SECONDS = 3.0  # what changes more slowly is form (a quiet intro), which different pieces share
+
+# The comparison.
+SMALLEST_OVERLAP = 0.5  # of the shorter track; less would compare a few bars, and bars repeat
+SMALLEST_OVERLAP_SECONDS = 1.0  # twenty frames; fewer agree by chance
+STEADY_DB = 0.5  # RMS of a fingerprint that holds hardly more than rounding; music had 1.8 dB or more
+# Copies (level, offset, MP3, noise) of 160 pieces reach 0.86 or more; different pieces 0.46 at most, both of them
+# synthesised from the same sounds, and 0.18 where they are real. benchmarks/audit.py prints these margins.
+NEAR_DUPLICATE = 0.65
+TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all that they need
+ONE_THREAD = spectrogram.ONE_THREAD // 8  # the same for complex numbers
+
+# The findings.
+SILENT_SHARE = 0.1  # 3 s of 30: more than a fade or a pause
+CLIPPED_SHARE = 0.001  # one sample in a thousand at full scale; a peak that just touches it is no harm
+REGULAR_SHARE = 0.9  # so many tracks about equally long: the others are cut or wrong
+LENGTH_TOLERANCE_SECONDS = 1.0  # GTZAN's own clips differ by 0.4 s
+
+PAIR_COLUMNS = ["track_a", "track_b", "kind", "similarity", "lag_seconds"]
+FINDING_COLUMNS = ["track_id", "finding", "detail"]
+
+
+def fingerprint(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """What of a recording survives another level, codec, offset or some noise: where its spectrum moves.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(samples,)]
+        Mono audio; less than ``WINDOW_SECONDS`` is filled up with silence.
+    sample_rate_hz : int
+        Its rate, at least 1,000 Hz.
+
+    Returns
+    -------
+    np.ndarray [shape=(band, frame), dtype=float32]
+        See :func:`from_log_mel`; frames are ``HOP_SECONDS`` apart.
+
+    References
+    ----------
+    Haitsma and Kalker, A Highly Robust Audio Fingerprinting System, ISMIR 2002: differences of band energies over
+    time and frequency. Here they stay real numbers, so that a correlation can be told as a similarity.
+    Notebook: 01_eda.
+    """
+    window, hop = round(WINDOW_SECONDS * sample_rate_hz), round(HOP_SECONDS * sample_rate_hz)
+    params = Params(
+        sample_rate_hz=sample_rate_hz, n_fft=window, hop_length=hop, n_mels=BANDS,
+        fmin_hz=LOWEST_HZ, fmax_hz=min(HIGHEST_HZ, sample_rate_hz / 2),
+    )  # fmt: skip
+    # Only frames that lie inside the track: the edges of centred ones would be the only change in a steady tone, and
+    # the same in all of them. Some zeros before the track, and one of the frames begins with its first sample.
+    zeros = -(window // 2) % hop
+    first = (zeros + window // 2) // hop
+    frames = 1 + max(0, len(samples) - window) // hop
+    filled = np.pad(samples, (zeros, max(0, window - len(samples))))
+    power = spectrogram.mel_power(filled[np.newaxis], params)[0, :, first : first + frames]  # (band, frame)
+    return from_log_mel(10 * np.log10(np.maximum(power, spectrogram.POWER_FLOOR)))
+
+
+def from_log_mel(decibels: np.ndarray, hop_seconds: float = HOP_SECONDS) -> np.ndarray:
+    """The fingerprint of a log-mel that is already there.
+
+    Parameters
+    ----------
+    decibels : np.ndarray [shape=(mel, frame)]
+        Of the whole track, in dB below any reference; more than ``BANDS`` mel bands are averaged to so many.
+    hop_seconds : float
+        Between two frames. Only fingerprints of one hop can be compared.
+
+    Returns
+    -------
+    np.ndarray [shape=(band, frame), dtype=float32]
+        dB; every frame has mean 0 (takes away loudness, and the beat that all bands share) and so has every band
+        (level, equaliser), also over any ``TREND_SECONDS``. Silence and a steady tone are 0 throughout.
+
+    References
+    ----------
+    See :func:`fingerprint`.
+    """
+    bands = np.stack([group.mean(axis=0) for group in np.array_split(decibels, min(BANDS, len(decibels)))])
+    bands = np.maximum(bands - bands.max(), -RANGE_DB)  # (band, frame)
+    frames = max(1, round(TREND_SECONDS / hop_seconds))
+    if bands.shape[1] > frames:
+        bands -= scipy.ndimage.uniform_filter1d(bands, frames, axis=1, mode="nearest")
+    bands -= bands.mean(axis=0)
+    bands -= bands.mean(axis=1, keepdims=True)
+    return bands.astype(np.float32)
+
+
+def best_match(these: list[np.ndarray], others: list[np.ndarray], hop_seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """The lag at which each two fingerprints are most alike, and how alike they are there.
+
+    Parameters
+    ----------
+    these, others : list of np.ndarray [shape=(band, frame)]
+        Fingerprints of any lengths.
+    hop_seconds : float
+        Between two frames.
+
+    Returns
+    -------
+    similarity : np.ndarray [shape=(these, others), dtype=float32]
+        Correlation over the overlap, in [-1, 1]; 0 where the overlap is too short at every lag.
+    lag : np.ndarray [shape=(these, others), dtype=int]
+        Frames; what sounds in the other at ``t`` sounds in this one at ``t + lag``.
+
+    References
+    ----------
+    Padfield, Masked Object Registration in the Fourier Domain, IEEE TIP 2012: normalised by what overlaps at each
+    lag. The means there are taken as 0: the fingerprint has none over ``TREND_SECONDS``.
+    """
+    a, b = padded(these), padded(others)  # (n, band, frame), (m, band, frame)
+    frames_a, frames_b = frame_counts(these), frame_counts(others).swapaxes(0, 1)  # (n or 1, 1, 1), (1, m or 1, 1)
+    needed = np.ceil(SMALLEST_OVERLAP * np.minimum(frames_a, frames_b))  # (n or 1, m or 1, 1)
+    needed = np.maximum(needed, np.ceil(SMALLEST_OVERLAP_SECONDS / hop_seconds)).astype(np.int32)
+    least = min(needed.min(), a.shape[2], b.shape[2])
+    lags = np.arange(least - b.shape[2], a.shape[2] - least + 1, dtype=np.int32)  # (lag,)
+
+    # Small matrix products sum over the bands, frequency by frequency, before the way back to lags.
+    size = scipy.fft.next_fast_len(int(a.shape[2] + b.shape[2] - least), real=True)
+    bins_a, bins_b = scipy.fft.rfft(a, size).transpose(2, 0, 1), scipy.fft.rfft(b, size).transpose(2, 1, 0)
+    pieces = np.array_split(bins_b.conj(), 1 + len(a) * len(b) * a.shape[1] // ONE_THREAD, axis=2)
+    summed = np.concatenate([bins_a @ piece for piece in pieces], axis=2)  # (frequency, n, m)
+    product = scipy.fft.irfft(summed.transpose(1, 2, 0), size)[..., lags]  # (n, m, lag)
+
+    # At a lag, frames [start, end) of a lie on frames [start - lag, end - lag) of b.
+    start, end = np.maximum(lags, 0), np.minimum(frames_a, frames_b + lags)
+    overlap = np.maximum(end - start, 1)  # (n or 1, m or 1, lag)
+    rounding = np.float32(STEADY_DB**2 * a.shape[1]) * overlap.astype(np.float32)
+    energy_a = between(a, start, np.minimum(a.shape[2], frames_b[0] + lags))  # (n, m or 1, lag)
+    energy_b = between(b, start - lags, np.minimum(b.shape[2], frames_a[:, 0] - lags)).swapaxes(0, 1)
+    product /= np.sqrt(np.maximum(energy_a, rounding))
+    product /= np.sqrt(np.maximum(energy_b, rounding))
+    similarity = np.where(end - start >= needed, product, np.float32(-2))
+    best = similarity.argmax(axis=2)  # (n, m)
+    highest = np.take_along_axis(similarity, best[..., None], axis=2)[..., 0]
+    return np.where(highest == -2, 0, highest).clip(-1, 1), lags[best]
+
+
+def padded(prints: list[np.ndarray]) -> np.ndarray:
+    """Fingerprints in one array, (n, band, frame), zeros behind the shorter ones."""
+    longest = max(f.shape[1] for f in prints)
+    return np.stack([np.pad(f, ((0, 0), (0, longest - f.shape[1]))) for f in prints])
+
+
+def frame_counts(prints: list[np.ndarray]) -> np.ndarray:
+    """Their lengths, (n, 1, 1), or (1, 1, 1) if all are the same: most folders hold clips of one length."""
+    counts = np.array([f.shape[1] for f in prints], np.int32)[:, None, None]
+    return counts[:1] if (counts == counts[0]).all() else counts
+
+
+def between(prints: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Sum of squares of n fingerprints from frame (lag,) to frame (m, lag), as (n, m, lag)."""
+    energy = np.square(prints).sum(axis=1).cumsum(axis=1, dtype=np.float64)
+    energy = np.pad(energy, ((0, 0), (1, 0))).astype(np.float32)  # (n, frame + 1)
+    return energy[:, np.maximum(end, 0)] - energy[:, start][:, None]
+
+
+def near_duplicates(
+    fingerprints: dict[str, np.ndarray], hop_seconds: float = HOP_SECONDS, threshold: float = NEAR_DUPLICATE
+) -> pd.DataFrame:
+    """All pairs of tracks that hold the same recording, exact copies among them.
+
+    Found are copies at another level, equaliser, codec or offset (as long as half of the shorter one overlaps), and
+    with noise; not found are other performances, copies at another speed or pitch, and tracks that are steady
+    throughout.
+
+    Parameters
+    ----------
+    fingerprints : dict of str to np.ndarray [shape=(band, frame)]
+        By ``track_id``; of any lengths, all of one hop.
+    hop_seconds : float
+        Between two frames.
+    threshold : float
+        The lowest similarity that counts, in [-1, 1].
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_a, track_b, similarity, lag_seconds]
+        Sorted, ``track_a < track_b``; ``lag_seconds`` is how much later the same sound comes in ``track_a``.
+
+    References
+    ----------
+    See :func:`best_match`. Notebook: 01_eda.
+    """
+    ids = sorted(fingerprints, key=lambda track_id: (fingerprints[track_id].shape[1], track_id))
+    longest = fingerprints[ids[-1]].shape[1] if ids else 1
+    side = max(1, math.isqrt(TILE_VALUES // (2 * longest)))
+    blocks = [ids[start : start + side] for start in range(0, len(ids), side)]
+    tiles = list(itertools.combinations_with_replacement(blocks, 2))
+    rows = []
+    for block, other in progress(tiles, len(tiles), "comparing"):
+        similarity, lag = best_match([fingerprints[i] for i in block], [fingerprints[i] for i in other], hop_seconds)
+        for i, j in zip(*np.nonzero(similarity >= threshold), strict=True):
+            if block is not other or i < j:
+                (track_a, sign), (track_b, _) = sorted([(block[i], 1), (other[j], -1)])
+                rows.append((track_a, track_b, float(similarity[i, j]), float(sign * lag[i, j] * hop_seconds)))
+    columns = ["track_a", "track_b", "similarity", "lag_seconds"]
+    return pd.DataFrame(sorted(rows), columns=columns).astype({"similarity": float, "lag_seconds": float})
+
+
+def duplicates(tracks: pd.DataFrame, fingerprints: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The pairs of tracks that should not lie on two sides of a split.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        As :func:`genre_utils.survey.survey` returns it: the catalog with ``digest``.
+    fingerprints : dict of str to np.ndarray [shape=(band, frame)]
+        From there, too.
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_a, track_b, kind, similarity, lag_seconds]
+        Sorted, ``track_a < track_b``, empty if there are none. ``kind`` is "exact copy" (the same samples, in
+        whatever lossless format) or "near-duplicate"; ``lag_seconds`` is how much later the same sound comes in
+        ``track_a``. Only the part that the project uses is compared.
+
+    References
+    ----------
+    B. L. Sturm, The GTZAN dataset (2013), arXiv:1306.1461, lists GTZAN's repeats.
+    Notebook: 01_eda.
+    """
+    alike = [sorted(group) for _, group in catalog.usable(tracks).groupby("digest")["track_id"]]
+    exact = [pair for group in alike for pair in itertools.combinations(group, 2)]
+    copies = pd.DataFrame(exact, columns=["track_a", "track_b"]).assign(
+        kind="exact copy", similarity=1.0, lag_seconds=0.0
+    )
+    near = near_duplicates(fingerprints).assign(kind="near-duplicate")
+    both = pd.concat([copies, near]) if len(near) else copies
+    both = both.drop_duplicates(["track_a", "track_b"])  # the exact copies come first
+    return both.sort_values(["track_a", "track_b"], ignore_index=True)[PAIR_COLUMNS]
+
+
+def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Everything that deserves a look before training, one row a finding.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        As :func:`genre_utils.survey.survey` returns it.
+    pairs : pd.DataFrame
+        As :func:`duplicates` returns it.
+    params : Params
+        ``max_segments`` and ``segment_seconds``.
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_id, finding, detail]
+        Sorted by ``track_id``. ``finding`` is "fault" (the track is left out), "exact copy", "near-duplicate" (once
+        for each of the two), "silence", "clipping", "header" (it says less than there is), "damage" (less could be
+        decoded than the header promises) or "length"; ``detail`` is a sentence with the figures.
+
+    References
+    ----------
+    Notebook: 01_eda.
+    """
+    usable = catalog.usable(tracks)
+    faulty = catalog.faults(tracks)
+    rows = list(zip(faulty["track_id"], itertools.repeat("fault"), faulty["fault"], strict=False))
+    for track_a, track_b, kind, similarity, lag in pairs[PAIR_COLUMNS].itertuples(index=False):
+        for track, other, later in ((track_a, track_b, lag), (track_b, track_a, -lag)):
+            shift = f", {abs(later):.2f} s {'later' if later > 0 else 'earlier'}" if abs(later) >= 0.005 else ""
+            same = "the same samples as" if kind == "exact copy" else f"similarity {similarity:.2f}{shift}, to"
+            rows.append((track, kind, f"{same} {other}"))
+    median = usable["duration_seconds"].median()
+    off = (usable["duration_seconds"] - median).abs() > LENGTH_TOLERANCE_SECONDS
+    regular = (~off).mean() >= REGULAR_SHARE
+    for track, is_off in zip(usable.itertuples(), off, strict=True):
+        if track.silent_share >= SILENT_SHARE:
+            rows.append((track.track_id, "silence", f"{track.silent_share:.0%} of it is silent"))
+        if track.clipped_share >= CLIPPED_SHARE:
+            rows.append((track.track_id, "clipping", f"{track.clipped_share:.2%} of its samples are at full scale"))
+        if track.duration_seconds > track.header_seconds + LENGTH_TOLERANCE_SECONDS:
+            detail = f"its header says {track.header_seconds:.1f} s, and it holds {track.duration_seconds:.1f} s"
+            rows.append((track.track_id, "header", f"{detail}: all of it is used"))
+        wanted = params.max_segments * params.segment_seconds or np.inf
+        promised = min(track.duration_seconds, wanted)
+        if track.decoded_seconds < promised - LENGTH_TOLERANCE_SECONDS:
+            detail = f"its header promises {track.duration_seconds:.1f} s, {track.decoded_seconds:.1f} s can be decoded"
+            rows.append((track.track_id, "damage", f"{detail}: it is cut off or damaged, or its header is wrong"))
+        segments = params.segments_in(track.decoded_seconds)
+        if segments < params.max_segments:
+            detail = f"{track.decoded_seconds:.3f} s give {segments} of {params.max_segments} segments"
+            rows.append((track.track_id, "length", detail))
+        elif regular and is_off:
+            detail = f"{track.duration_seconds:.2f} s, where nearly all others last {median:.2f} s"
+            rows.append((track.track_id, "length", detail))
+    table = pd.DataFrame(rows, columns=FINDING_COLUMNS)
+    return table.sort_values("track_id", kind="stable", ignore_index=True)

@@ -1,0 +1,192 @@
+"""The tf.data input: indices shuffled whole, batches gathered from the store's file."""
+
+import mmap
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genre_utils.errors import CatalogError
+from genre_utils.features.store import Store
+from genre_utils.params import Params
+from genre_utils.system.quiet import quiet_stderr
+from genre_utils.training import spec_augment
+
+with quiet_stderr():
+    import tensorflow as tf
+
+tf.get_logger().setLevel("ERROR")  # it warns of every further network in a process, as each is traced anew
+
+AHEAD = 2  # batches gathered while one is trained on: two keep up with any network here, more would only use memory
+# TensorFlow 2.21 often lets an iterator go only when the nap of its autotuner is over, and naps double from 10 ms to
+# a minute: short validations and predictions take up to 1.2 times as long.
+OPTIONS = tf.data.Options()
+OPTIONS.autotune.enabled = False
+# Nothing below needs a Python statement made into a graph; to prepare for it, a first batch would take four times as
+# long.
+as_written = tf.autograph.experimental.do_not_convert
+
+
+def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[str]) -> pd.DataFrame:
+    """The segments of one split, with their labels.
+
+    Parameters
+    ----------
+    store : Store
+        Features of the catalog.
+    assignment : pd.DataFrame [columns=track_id, segment, split]
+        As a function of ``splits`` returns it.
+    split : str
+        train, validation or test.
+    genres : list of str
+        The classes, in the order of the network's outputs.
+
+    Returns
+    -------
+    pd.DataFrame
+        The store's ``segments`` of that split in order of ``row``, with ``genre``, ``label`` (its index; -1 for a
+        track of several genres) and ``next_row``, the segment that comes after it in its track (the last one has
+        itself). Versions of the sound (``augmentation`` is not "") are there for train alone.
+
+    References
+    ----------
+    Notebook: 03_training, 06_beyond_the_paper.
+    """
+    chosen = assignment.loc[assignment["split"] == split, ["track_id", "segment"]]
+    rows = store.segments if split == "train" else store.segments[store.segments["augmentation"] == ""]
+    table = rows.merge(chosen, on=["track_id", "segment"]).merge(store.tracks[["track_id", "genre"]], on="track_id")
+    label_of = {genre: label for label, genre in enumerate(genres)}
+    table["label"] = table["genre"].map(label_of).fillna(-1).astype(int)
+    table = table.sort_values("row", ignore_index=True)
+    following = table.groupby(["track_id", "augmentation"])[["row", "segment"]].shift(-1)
+    adjacent = following["segment"] == table["segment"] + 1  # under leaky the next segment may be on another side
+    table["next_row"] = following["row"].where(adjacent, table["row"]).astype(int)
+    return table
+
+
+def in_order(store: Store, table: pd.DataFrame, params: Params, targets: np.ndarray | None = None) -> tf.data.Dataset:
+    """Each segment once, in the order of the table: for validation and test.
+
+    Parameters
+    ----------
+    store : Store
+        Where the features are gathered from.
+    table : pd.DataFrame
+        As :func:`examples` returns it.
+    params : Params
+        ``batch_size``.
+    targets : np.ndarray [shape=(n, genre)], optional
+        In place of the table's labels; see ``labels.targets``.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Pairs of log-mel ``(batch, mel, frame)`` float32 in dB and labels ``(batch,)`` int32, or targets
+        ``(batch, genre)`` float32; the last batch may be smaller. Nothing is augmented.
+
+    References
+    ----------
+    Notebook: 03_training, 06_beyond_the_paper.
+    """
+    plain = tf.constant(-1, tf.int64)
+    return batches(store, table, tf.data.Dataset.range(len(table)), plain, params, targets).with_options(OPTIONS)
+
+
+def shuffled(
+    store: Store, table: pd.DataFrame, params: Params, first_epoch: int = 0, targets: np.ndarray | None = None
+) -> tf.data.Dataset:
+    """Epoch after epoch without end, each a permutation of all segments: for training.
+
+    The permutation of an epoch and its augmentation follow from ``params.seed`` and the epoch's number alone, so
+    that a training resumed at epoch ``k`` sees what an undisturbed one sees.
+
+    Parameters
+    ----------
+    store : Store
+        Where the features are gathered from.
+    table : pd.DataFrame
+        As :func:`examples` returns it.
+    params : Params
+        ``batch_size``, ``seed``, and what ``spec_augment.augmented`` takes.
+    first_epoch : int
+        Epochs already trained.
+    targets : np.ndarray [shape=(n, genre)], optional
+        In place of the table's labels; MixUp needs them.
+
+    Returns
+    -------
+    tf.data.Dataset
+        As :func:`in_order`; ``ceil(len(table) / batch_size)`` batches an epoch.
+
+    References
+    ----------
+    Paper, II.D and IV.1. Notebook: 03_training, 06_beyond_the_paper.
+    """
+
+    @as_written
+    def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(table), dtype=tf.int64), seed=tf.stack([tf.constant(params.seed, tf.int64), epoch])
+        )
+        return batches(store, table, tf.data.Dataset.from_tensor_slices(order), epoch, params, targets)
+
+    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_order).prefetch(AHEAD).with_options(OPTIONS)
+
+
+def batches(
+    store: Store,
+    table: pd.DataFrame,
+    order: tf.data.Dataset,
+    epoch: tf.Tensor,
+    params: Params,
+    targets: np.ndarray | None,
+) -> tf.data.Dataset:
+    """Gather batches from the store in the given order of the table's lines; an epoch of -1 is left plain."""
+    rows, next_rows = table["row"].to_numpy(), table["next_row"].to_numpy()
+    wanted = table["label"].to_numpy(np.int32) if targets is None else targets
+    kind = tf.as_dtype(wanted.dtype)
+    _, mels, frames = store.features.shape
+
+    def gather(index: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        decibels, target = fetched(store.features, rows[index]), wanted[index]
+        if epoch < 0:
+            return decibels.astype(np.float32), target
+        following = fetched(store.features, next_rows[index]) if params.crop else decibels
+        rng = np.random.default_rng([params.seed, epoch, step])
+        return spec_augment.augmented(decibels, following, target, params, rng)
+
+    @as_written
+    def load(step: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        decibels, target = tf.numpy_function(gather, [index, epoch, step], (tf.float32, kind), stateful=False)
+        return tf.ensure_shape(decibels, (None, mels, frames)), tf.ensure_shape(target, (None, *wanted.shape[1:]))
+
+    steps = order.batch(params.batch_size).enumerate()
+    return steps.map(load, num_parallel_calls=AHEAD).prefetch(AHEAD)
+
+
+def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of the store's map (n, mel, frame), the disk asked for all of them before the first is waited for.
+
+    Through the map the kernel fetches row after row, and with each as much around it as the disk's read-ahead says:
+    at 8 MB a hundred times what is wanted, which takes some 40 times as long. And this process would in the end hold
+    all that it had ever read.
+    """
+    if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
+        return features[rows]  # no map, a part of one, or a system that takes no advice
+    taken = np.empty((len(rows), *features.shape[1:]), features.dtype)
+    size = features[0].nbytes
+    starts = (features.offset + rows * size).tolist()
+    with Path(features.filename).open("rb", buffering=0) as file:
+        for start in starts:
+            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
+        for row, start in zip(taken, starts, strict=True):
+            if os.preadv(file.fileno(), [row], start) < size:
+                raise CatalogError(f"{file.name} ends within a row. Delete its folder; a new run makes it again.")
+    return taken
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that TensorFlow sees."""
+    devices = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in devices]

@@ -1,0 +1,215 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+from bounds import U, of_network
+from conftest import tone
+
+from genre_utils.errors import RunError
+from genre_utils.evaluation.novelty import UNLIKE, Reference, Trust
+from genre_utils.inference import export, keras_model, litert_model, prediction
+from genre_utils.models import factory
+
+pytest.importorskip("ai_edge_litert", reason="the extra 'light' is not installed")
+
+GENRES = ["blues", "jazz", "rock"]
+HEAVY = {"tensorflow", "keras", "librosa", "numba", "pandas", "sklearn", "scipy.signal"}
+
+
+def known():
+    """A trust that changes every answer: temperatures, and a reference that the files are far from."""
+    figures = np.random.default_rng(6).normal(-40, 10, (30, 16))
+    reference = Reference.learned(figures, np.arange(30) // 3, np.arange(30) // 3)
+    return Trust(2.5, 0.7, reference)
+
+
+def written(name, params, folder):
+    """Network, parameters, folder; the paper's network in three parts, its batch norm unlike a fresh one's."""
+    params = dataclasses.replace(params, model=name)
+    model = factory.build(params, len(GENRES))
+    rng = np.random.default_rng(5)
+    for weight in model.weights:
+        if "batch_normalization" in weight.path:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "LARGE_BYTES", 2**20)
+        export.write(model, GENRES, params, folder / name, known())
+    return model, params, folder / name
+
+
+@pytest.fixture(scope="module")
+def paper(params, tmp_path_factory):
+    return written("paper_cnn", params, tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture(scope="module")
+def compact(params, tmp_path_factory):
+    return written("compact_cnn", params, tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture
+def files(tmp_path, params, rng):
+    paths = [tmp_path / "a.wav", tmp_path / "text.wav", tmp_path / "b.wav"]
+    for path in paths[::2]:
+        samples = tone(300, 3.2, params.sample_rate_hz) + rng.normal(0, 0.1, round(3.2 * params.sample_rate_hz))
+        soundfile.write(path, samples / 2, params.sample_rate_hz)
+    paths[1].write_text("no audio")
+    return paths
+
+
+@pytest.mark.parametrize("name", ["paper", "compact"])
+def test_an_export_equals_keras(name, request, rng, monkeypatch):
+    model, params, folder = request.getfixturevalue(name)
+    monkeypatch.setattr(litert_model, "ROWS", 300)  # the last of the matrix' parts is smaller
+    network = litert_model.open_exported(folder)
+    assert (network.genres, network.params) == (GENRES, params)
+    lengths = [params.frames_per_segment] + ([50, 90] if params.model in factory.ANY_LENGTH else [])
+    for frames in lengths:
+        decibels = rng.uniform(-40, 0, (5, params.n_mels, 1)) + rng.uniform(-40, 0, (5, 1, frames))
+        decibels = decibels.astype(np.float32)
+        expected = model.predict(decibels, verbose=0)
+        assert expected.std(axis=0).max() > 1e-3  # else any answer would do
+        np.testing.assert_allclose(network.run(decibels), expected, atol=of_network(model, decibels))
+    assert (folder / "1.npy").exists() == (name == "paper")
+    assert not folder.with_name(f"{folder.name}.partial").exists()
+
+
+def test_a_process_answers_without_anything_heavy(paper, files):
+    model, params, folder = paper
+    code = (
+        "import sys; from genre_utils.inference import litert_model; status = litert_model.main(sys.argv[1:]); "
+        f"assert not {HEAVY} & set(sys.modules); sys.exit(status)"
+    )
+    child = subprocess.run([sys.executable, "-c", code, folder, *files], capture_output=True, text=True, check=False)
+    assert child.stderr == ""
+    assert child.returncode == 1  # a file could not be heard
+    lines = [json.loads(line) for line in child.stdout.splitlines()]
+    assert [line["path"] for line in lines] == [str(path) for path in files]
+    assert "cannot be read as audio" in lines[1]["fault"]
+    answers = list(prediction.answers(files, keras_model.compiled(model, GENRES, params, known())))
+    off = of_network(model, np.empty((1, params.n_mels, params.frames_per_segment))) + 10**-litert_model.DIGITS
+    for line, answer in zip(lines[::2], answers[::2], strict=True):
+        assert [part["start_seconds"] for part in line["timeline"]] == [0.5 * n for n in range(6)]
+        printed = [part["probabilities"] for part in line["timeline"]]
+        np.testing.assert_allclose(printed, answer.probabilities, atol=off)
+        assert list(line["probabilities"]) == GENRES
+        np.testing.assert_allclose(list(line["probabilities"].values()), answer.track, atol=off)
+        assert line["genre"] == GENRES[int(answer.track.argmax())]
+        assert line["verdict"] == answer.verdict == UNLIKE
+        assert line["strangeness"] == pytest.approx(answer.strangeness, abs=10**-litert_model.DIGITS)
+
+
+def test_predict_answers_with_an_export_and_without_tensorflow(compact, files):
+    _, _, folder = compact
+    (files[0].parent / "cover.jpg").write_text("no music")
+    told = {}
+    for module, words in (
+        ("light", [folder, files[0].parent]),
+        ("__main__", ["predict", files[0].parent, "--model", folder, "--json", "-"]),
+    ):
+        code = (
+            f"import sys; from genre_utils.{module} import main; status = main(sys.argv[1:]); "
+            "sys.exit(status + 10 * len({'tensorflow', 'keras'} & set(sys.modules)))"
+        )
+        child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        assert child.returncode == 1, child.stderr  # a file could not be heard
+        assert "cover.jpg" in child.stderr
+        told[module] = [json.loads(line) for line in child.stdout.splitlines()]
+    assert [line["path"] for line in told["light"]] == [str(path) for path in sorted(files)]
+    assert told["__main__"] == told["light"]
+
+
+def test_python_opens_an_export_like_any_model(compact, files):
+    model, params, folder = compact
+    mine, theirs = keras_model.open_model(folder), keras_model.compiled(model, GENRES, params, known())
+    for exported, kept in zip(prediction.answers(files[:1], mine), prediction.answers(files[:1], theirs), strict=True):
+        np.testing.assert_allclose(exported.track, kept.track, atol=1e-4)
+        np.testing.assert_allclose(exported.probabilities, kept.probabilities, atol=1e-4)
+
+
+def test_an_export_of_a_demo_says_that_it_has_heard_no_recording(compact, files, tmp_path, capsys):
+    model, params, _ = compact
+    export.write(model, GENRES, dataclasses.replace(params, dataset="demo"), tmp_path / "demo")
+    assert litert_model.main([str(tmp_path / "demo"), str(files[0])]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == len(err.splitlines()) == 1
+    assert "synthesised music only (data set demo)" in err
+
+
+def test_without_trust_nothing_is_strange(compact, files, tmp_path):
+    model, params, _ = compact
+    export.write(model, GENRES, params, tmp_path / "plain")
+    network = litert_model.open_exported(tmp_path / "plain")
+    (answer,) = prediction.answers(files[:1], network)
+    np.testing.assert_allclose(answer.track, answer.probabilities.mean(axis=0), atol=4 * U)
+    assert json.loads(litert_model.line(answer, network))["strangeness"] is None
+
+
+def test_an_export_that_differs_gets_no_name(compact, monkeypatch):
+    _, params, folder = compact
+    monkeypatch.setattr(export, "convert", lambda _, file: file.write_bytes((folder / "0.tflite").read_bytes()))
+    other = factory.build(dataclasses.replace(params, seed=1), len(GENRES))
+    with pytest.raises(RunError, match="is there already"):
+        export.write(other, GENRES, params, folder)
+    with pytest.raises(RunError, match="differs from it"):
+        export.write(other, GENRES, params, folder.with_name("other"))
+    assert not folder.with_name("other").exists()
+
+
+def test_a_layer_that_litert_lacks_is_an_error(params, tmp_path):
+    inputs = keras.Input((params.n_mels, params.frames_per_segment))
+    outputs = keras.layers.GlobalAveragePooling1D()(keras.ops.real(keras.ops.fft2((inputs, 0 * inputs))[0]))
+    network = keras.Model(inputs, outputs, name="odd")
+    with pytest.raises(RunError, match="cannot hold the network odd"):
+        export.write(network, GENRES, params, tmp_path / "odd")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("export.json", b"{}", "no exported network"),
+        ("export.json", b"text", "no exported network"),
+        ("0.tflite", b"text", "no exported network"),
+        ("mel_filters.npy", b"\x93NUMPY", "no exported network"),
+        ("mel_filters.npy", b"", "no exported network"),
+        ("reference.npy", b"", "no exported network"),
+        ("reference.npy", "pickle", "no exported network"),
+        ("mel_filters.npy", "pickle", "no exported network"),
+        ("mel_filters.npy", "other", "not the mel filters of this version"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(compact, tmp_path, name, content, said):
+    folder = compact[-1]
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    if content == "pickle":
+        np.save(tmp_path / name, np.array([{}], dtype=object))
+    elif content == "other":
+        np.save(tmp_path / name, 2 * np.load(folder / name))
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=said):
+        litert_model.open_exported(tmp_path)
+
+
+def test_a_folder_does_not_lead_out_of_itself(compact, tmp_path):
+    folder = compact[-1]
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    facts = json.loads((folder / "export.json").read_text())
+    facts["stages"] = ["../0.npy"]
+    (inside / "export.json").write_text(json.dumps(facts))
+    (inside / "mel_filters.npy").write_bytes((folder / "mel_filters.npy").read_bytes())
+    np.save(tmp_path / "0.npy", np.ones((3, 3), np.float32))
+    with pytest.raises(RunError, match="no exported network"):
+        litert_model.open_exported(inside)
+
+
+def test_a_missing_folder_is_said_by_the_command(tmp_path, files, capsys):
+    assert litert_model.main([str(tmp_path / "none"), str(files[0])]) == 1
+    assert "no exported network" in capsys.readouterr().err

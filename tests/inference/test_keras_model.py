@@ -1,0 +1,130 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import soundfile
+import tiny  # noqa: F401  (a network for models.build)
+from conftest import tone
+
+from genre_utils.audio import decoding
+from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Reference, Trust, described
+from genre_utils.features import spectrogram
+from genre_utils.inference import keras_model, prediction
+from genre_utils.models import factory
+
+GENRES = ["bass", "noise", "treble"]
+
+
+@pytest.fixture(scope="module")
+def tiny_params(params):
+    return dataclasses.replace(params, model="tiny_cnn")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_params):
+    """Its batch norm has seen something, so that training and inference differ."""
+    network = factory.build(tiny_params, len(GENRES))
+    network(np.random.default_rng(3).uniform(-80, 0, (8, tiny_params.n_mels, 32)), training=True)
+    return network
+
+
+@pytest.fixture(scope="module")
+def network(model, tiny_params):
+    return keras_model.compiled(model, GENRES, tiny_params)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, params):
+    """One of 13 segments and a rest, one that is no audio, one too short, one of 4 segments."""
+    folder, rng = tmp_path_factory.mktemp("files"), np.random.default_rng(4)
+    paths = [folder / name for name in ("long.wav", "text.wav", "short.wav", "four.flac")]
+    for path, seconds in ((paths[0], 6.7), (paths[2], 0.2), (paths[3], 2.2)):
+        samples = tone(300, seconds, params.sample_rate_hz) * np.linspace(0.1, 1, round(seconds * 8_000))
+        soundfile.write(path, samples + rng.normal(0, 0.02, len(samples)), params.sample_rate_hz)
+    paths[1].write_text("no audio")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def heard(files, network):
+    return list(prediction.answers(files, network))
+
+
+def oracle(path, model, params):
+    """File by file, whole, by ``model.predict``."""
+    params = dataclasses.replace(params, max_segments=0)
+    decibels = spectrogram.log_mel(spectrogram.segments(decoding.load(path, params), params), params)
+    return model.predict(decibels, verbose=0)
+
+
+def test_every_segment_of_every_file_in_order_and_faults_are_named(heard, files, model, tiny_params):
+    assert [answer.path for answer in heard] == [str(path) for path in files]
+    assert [len(answer.probabilities) for answer in heard] == [13, 0, 0, 4]
+    for answer, path in ((heard[0], files[0]), (heard[3], files[3])):
+        np.testing.assert_allclose(answer.probabilities, oracle(path, model, tiny_params), atol=1e-5)
+        np.testing.assert_allclose(answer.track, answer.probabilities.mean(axis=0))
+        assert answer.fault == ""
+    assert "cannot be read as audio" in heard[1].fault
+    assert "one segment needs 0.50 s" in heard[2].fault
+
+
+def test_a_long_file_is_heard_in_parts(heard, files, network, monkeypatch):
+    sizes = []
+
+    def counting(decibels):
+        sizes.append(len(decibels))
+        return network.run(decibels)
+
+    monkeypatch.setattr(decoding, "BLOCK_SECONDS", 1.3)
+    (answer,) = prediction.answers(files[:1], dataclasses.replace(network, run=counting))
+    assert sum(sizes) == 13
+    assert max(sizes) <= 3
+    np.testing.assert_allclose(answer.probabilities, heard[0].probabilities, atol=1e-5)
+
+
+def test_a_fault_at_the_end_of_a_file_is_a_fault(tmp_path, files, network, monkeypatch):
+    samples, rate_hz = soundfile.read(files[0])
+    samples[-100] = np.nan
+    soundfile.write(tmp_path / "odd.wav", samples, rate_hz, subtype="FLOAT")
+    monkeypatch.setattr(decoding, "BLOCK_SECONDS", 1.3)
+    (answer,) = prediction.answers([tmp_path / "odd.wav"], network)
+    assert "NaN or infinity" in answer.fault
+    assert answer.probabilities.shape == (0, 3)
+
+
+def test_files_are_drawn_as_they_are_needed_and_one_may_stop_any_time(files, network):
+    drawn = itertools.count()
+    endless = (files[next(drawn) % len(files)] for _ in itertools.count())
+    answers = prediction.answers(endless, network, threads=2)
+    assert [answer.path for answer in itertools.islice(answers, 6)] == [str(files[n % 4]) for n in range(6)]
+    answers.close()
+    assert next(drawn) <= 6 + 3
+
+
+def test_the_network_is_not_trained_by_being_asked(files, model, network):
+    before = [weight.numpy() for weight in model.weights]
+    list(prediction.answers(files[3:], network))
+    for weight, kept in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), kept)
+
+
+def test_an_answer_is_calibrated_and_judged(files, network, heard):
+    """The long file is what the reference was made of; an answer's verdict is that of the whole file."""
+    params = dataclasses.replace(network.params, max_segments=0)
+    decibels = np.concatenate(list(prediction.log_mels(files[0], params)))
+    reference = Reference.learned(described(decibels), np.arange(13) % 4, np.arange(13) % 4)
+    trust = Trust(0.1, 3.0, reference)
+    long, text, _, four = prediction.answers(files, dataclasses.replace(network, trust=trust))
+    np.testing.assert_allclose(long.probabilities, trust.calibrated(heard[0].probabilities, "softmax"), atol=1e-5)
+    mean = heard[0].probabilities.mean(axis=0)  # of the network's own
+    np.testing.assert_allclose(long.track, mean ** (1 / 3) / (mean ** (1 / 3)).sum(), atol=1e-5)
+    assert long.strangeness == pytest.approx(0, abs=1e-4)
+    assert long.verdict == (SURE if long.track.max() >= 0.5 else NOT_SURE)
+    assert np.isnan(text.strangeness) and text.verdict == SURE
+    assert four.strangeness == pytest.approx(
+        trust.strangeness(np.concatenate(list(prediction.log_mels(files[3], params)))).mean()
+    )
+    nearby = dataclasses.replace(reference, farthest=1e-9)
+    *_, four = prediction.answers(files, dataclasses.replace(network, trust=Trust(reference=nearby)))
+    assert four.verdict == UNLIKE
