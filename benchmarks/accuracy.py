@@ -309,7 +309,7 @@ def right(predictions: pd.DataFrame) -> dict[str, int]:
 
 def leaked(assignment: pd.DataFrame, tracks: pd.DataFrame) -> dict[str, float]:
     """Share of test clips that have a file, song or artist in common with train."""
-    table = leaks.between_sides(assignment, tracks)
+    table = leaks.between_splits(assignment, tracks)
     return table[table["between"] == "train – test"].set_index("what")["share"].round(4).to_dict()
 
 

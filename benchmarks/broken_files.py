@@ -38,7 +38,7 @@ from PIL import Image
 from genre_utils.datasets import catalog
 from genre_utils.errors import GenreUtilsError
 from genre_utils.evaluation import scoring
-from genre_utils.evaluation.novelty import Trust
+from genre_utils.evaluation.novelty import Calibration
 from genre_utils.explorer import data, media, page
 from genre_utils.features import spectrogram, store
 from genre_utils.inference import prediction
@@ -134,7 +134,7 @@ class Doors:
 
         found = []
         paths = [self.root / item.place for item in items]
-        for answer in prediction.answers(paths, prediction.Network(run, GENRES, PARAMS)):
+        for answer in prediction.predict(paths, prediction.Network(run, GENRES, PARAMS)):
             if answer.fault:
                 found.append({"fault": answer.fault})
             else:
@@ -374,7 +374,7 @@ def write_model(folder: Path) -> None:
 
     params = dataclasses.replace(PARAMS, model="compact_cnn", image_height=32, image_width=32)
     factory.build(params, len(GENRES)).save(folder / "model.keras")
-    model_folder.write(folder / "model", folder / "model.keras", GENRES, params, Trust(), {}, "")
+    model_folder.write(folder / "model", folder / "model.keras", GENRES, params, Calibration(), {}, "")
 
 
 def by_command(folder: Path, items: list[Item]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ folder, *files = sys.argv[1:]
 facts = json.loads((Path(folder) / "export.json").read_text())
 trained = factory.load(Path(folder).with_suffix(".keras"))
 network = keras_model.compiled(trained, facts["genres"], Params(**facts["params"]))
-for answer in prediction.answers(files, network):
+for answer in prediction.predict(files, network):
     print(answer.track.tolist(), flush=True)
 """
 
@@ -98,7 +98,7 @@ def answering(way: str, name: str, folder: Path) -> Callable[[Path], np.ndarray]
         if way != "predict":
             return lambda path: naive(path, model, params)
         network = keras_model.compiled(model, GENRES, params)
-    return lambda path: next(prediction.answers([path], network)).probabilities
+    return lambda path: next(prediction.predict([path], network)).probabilities
 
 
 def child(way: str, folder: Path) -> None:

@@ -286,7 +286,7 @@ def light_matrix(folder: Path) -> Pair:
         once(folder / name, lambda _, name=name, large_bytes=large_bytes: exported(name, large_bytes))
 
     def answered(name: str) -> np.ndarray:
-        return next(prediction.answers([clip(folder)], litert_model.open_exported(folder / name))).probabilities
+        return next(prediction.predict([clip(folder)], litert_model.open_exported(folder / name))).probabilities
 
     return Pair(lambda: answered("whole"), lambda: answered("in parts"))
 
@@ -305,7 +305,7 @@ def listening_threads(folder: Path) -> Pair:
     network = prediction.Network(lambda heard: heard.mean(axis=(1, 2))[:, None], ["noise"], PARAMS)
 
     def heard(threads: int) -> np.ndarray:
-        return np.stack([answer.probabilities for answer in prediction.answers([file] * 12, network, threads)])
+        return np.stack([answer.probabilities for answer in prediction.predict([file] * 12, network, threads)])
 
     return Pair(lambda: heard(10), lambda: heard(2))
 

@@ -194,7 +194,7 @@ def hear(network: keras.Model, decibels: np.ndarray, track: np.ndarray, genre: n
     ends = keras.Model(network.input, [last.input, network.output])
     entering, probabilities = (np.asarray(value, float) for value in ends.predict(decibels, batch_size=64, verbose=0))
     logits = entering @ np.asarray(last.kernel) + np.asarray(last.bias)
-    return Heard(track, genre, novelty.described(decibels), entering, probabilities, logits)
+    return Heard(track, genre, novelty.summary_statistics(decibels), entering, probabilities, logits)
 
 
 def folds(tracks: pd.DataFrame, params: Params) -> tuple[list[pd.DataFrame], str]:
@@ -215,13 +215,13 @@ def folds(tracks: pd.DataFrame, params: Params) -> tuple[list[pd.DataFrame], str
 
 def trained(
     params: Params, kept: store.Store, assignment: pd.DataFrame, genres: list[str]
-) -> tuple[keras.Model, pd.DataFrame, novelty.Trust]:
+) -> tuple[keras.Model, pd.DataFrame, novelty.Calibration]:
     """A network, its predictions of validation and test, and what it is to be read by."""
     with tempfile.TemporaryDirectory() as folder:
         trainer.train(kept, assignment, genres, params, Path(folder), Path(folder) / "cache", quiet=True)
         network = factory.load(Path(folder) / "model.keras")
     predictions = scoring.predict(network, kept, assignment, genres, params)
-    return network, predictions, calibration.learned(predictions, kept, assignment, params)
+    return network, predictions, calibration.fit(predictions, kept, assignment, params)
 
 
 def of_split(network: keras.Model, kept: store.Store, assignment: pd.DataFrame, split: str, genres: list[str]) -> Heard:
@@ -231,7 +231,7 @@ def of_split(network: keras.Model, kept: store.Store, assignment: pd.DataFrame, 
     return hear(network, decibels, table["track_id"].to_numpy(str), table["genre"].to_numpy(str))
 
 
-def scored(training: Heard, others: Heard, believed: novelty.Trust, genres: list[str]) -> pd.DataFrame:
+def scored(training: Heard, others: Heard, believed: novelty.Calibration, genres: list[str]) -> pd.DataFrame:
     """Every score of every track or sound, in the mean of its segments, and what it would be answered."""
     table = pd.DataFrame({name: fit(training)(others) for name, fit in SCORES.items()}).groupby(others.track).mean()
     table["strangeness"] = pd.Series(believed.strangeness_of(others.figures)).groupby(others.track).mean()
@@ -271,7 +271,7 @@ def every_fold(
             strange[HELD_OUT] = of_split(network, kept, alone, "test", [left_out])
         else:
             raw = predicted[predicted["split"] == "test"]
-            judged = calibration.judged(raw, kept, believed, params)
+            judged = calibration.evaluated(raw, kept, believed, params)
             sides.append((raw, calibration.calibrated(raw, believed, params.output), judged))
             temperatures.append((believed.temperature, believed.track_temperature))
             for kind, named in sounds.items():
@@ -376,7 +376,7 @@ def report_calibration(found: Found) -> list[dict]:
             "what": name,
             "n": len(table),
             "right": float(right.mean()),
-            "surprise": calibration.surprise(table, "softmax"),
+            "surprise": calibration.log_loss(table, "softmax"),
         }
         row |= {"sure": float(table.filter(like="p_").max(axis=1).mean())}
         row |= {key: error[key] for key in ("ece", "low", "high", "resampled_by")}

@@ -62,7 +62,7 @@ def duration(path: str | Path) -> float:
     Notebook: 01_eda.
     """
     try:
-        seconds = held(path)
+        seconds = decoded_seconds(path)
         if not 0 <= seconds <= Path(path).stat().st_size:  # no format is so dense that a byte lasts a second
             raise OSError(f"its header promises {seconds:.0f} s, which so few bytes cannot hold")
         return seconds
@@ -70,7 +70,7 @@ def duration(path: str | Path) -> float:
         raise AudioError(path, unreadable(path, error)) from error
 
 
-def held(path: str | Path) -> float:
+def decoded_seconds(path: str | Path) -> float:
     """Seconds by the header, or by what there is where that is more: as libsndfile reads them, else PyAV."""
     try:
         with opened(path) as file, chatty(file.format == "MP3"):

@@ -43,7 +43,7 @@ def variants(
     predictions : dict of str to pd.DataFrame
         As ``scoring.predict`` returns them: validation and test segments.
     seconds : pd.Series [index=variant]
-        Of training, beside another one where ``protocol_study.side_by_side`` trains two at once.
+        Of training, beside another one where ``protocol_study.in_parallel`` trains two at once.
 
     References
     ----------
@@ -56,9 +56,9 @@ def variants(
         own = dataclasses.replace(trial, params=dataclasses.replace(trial.params, **change))
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
-        jobs.append(joblib.delayed(protocol_study.trained)(own, store.with_versions(own.params), genres, place, cache))
+        jobs.append(joblib.delayed(protocol_study.train)(own, store.with_versions(own.params), genres, place, cache))
         models.add(own.params.model)
-    found = dict(zip(changes, protocol_study.side_by_side(jobs, models), strict=True))
+    found = dict(zip(changes, protocol_study.in_parallel(jobs, models), strict=True))
     predictions = {name: table for name, (table, _) in found.items()}
     seconds = {name: seconds for name, (_, seconds) in found.items()}
     return predictions, pd.Series(seconds, name="seconds").rename_axis("variant")

@@ -9,7 +9,7 @@ from scipy.special import log_expit, log_softmax
 
 from genre_utils.datasets import labels
 from genre_utils.evaluation import scoring, uncertainty
-from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Reference, Trust, described, logits
+from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Calibration, Reference, logits, summary_statistics
 from genre_utils.params import Params
 from genre_utils.splits import leaks
 
@@ -21,7 +21,7 @@ ROWS = 256  # of the store read at once
 MOST = 5_000  # segments that a file is compared with: 320 kB; of more, some drawn at random do (Sun et al., 2022)
 
 
-def learned(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, params: Params) -> Trust:
+def fit(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, params: Params) -> Calibration:
     """What a trained network's answers are read by: two temperatures, and what its training sounds like.
 
     Parameters
@@ -46,18 +46,18 @@ def learned(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame,
     tracks = store.tracks.assign(group=leaks.groups(store.tracks))[["track_id", "group"]]
     training = assignment[assignment["split"] == "train"].merge(tracks, on="track_id")
     drawn = training.sample(min(MOST, len(training)), random_state=params.seed)
-    table, figures = described_rows(store, drawn)
+    table, figures = statistics_of_rows(store, drawn)
     reference = Reference.learned(figures, table["track_id"].to_numpy(str), table["group"].to_numpy())
     held_out = predictions[predictions["split"] == "validation"]
     of_segments, of_tracks = (temperature(rows, params.output) for rows in (held_out, scoring.by_track(held_out)))
-    return Trust(of_segments, of_tracks, reference)
+    return Calibration(of_segments, of_tracks, reference)
 
 
-def described_rows(store: "Store", wanted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def statistics_of_rows(store: "Store", wanted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """Segments (``track_id, segment``, any more columns) as they are recorded, and what describes their sound."""
     table = store.segments[store.segments["augmentation"] == ""].merge(wanted, on=["track_id", "segment"])
     rows = np.array_split(table["row"].to_numpy(), -(-len(table) // ROWS) or 1)
-    return table, np.concatenate([described(store.features[some]) for some in rows])
+    return table, np.concatenate([summary_statistics(store.features[some]) for some in rows])
 
 
 def temperature(predictions: pd.DataFrame, output: str) -> float:
@@ -88,7 +88,7 @@ def temperature(predictions: pd.DataFrame, output: str) -> float:
     softened = (1 - doubt) * truth + doubt * (0.5 if output == "sigmoid" else 1 / truth.shape[1])
 
     def at(value: float, wanted: np.ndarray) -> float:
-        return mean_surprise(own / value, wanted, output)
+        return mean_log_loss(own / value, wanted, output)
 
     bounds = np.log(TEMPERATURES)
     found = minimize_scalar(lambda logarithm: at(np.exp(logarithm), softened), bounds=bounds, method="bounded")
@@ -96,7 +96,7 @@ def temperature(predictions: pd.DataFrame, output: str) -> float:
     return best if at(best, truth) < at(1.0, truth) else 1.0
 
 
-def surprise(predictions: pd.DataFrame, output: str) -> float:
+def log_loss(predictions: pd.DataFrame, output: str) -> float:
     """How improbable the truth is.
 
     Parameters
@@ -115,7 +115,7 @@ def surprise(predictions: pd.DataFrame, output: str) -> float:
     ----------
     ``sklearn.metrics.log_loss``. Notebook: 04_evaluation.
     """
-    return mean_surprise(*arrays(predictions, output), output)
+    return mean_log_loss(*arrays(predictions, output), output)
 
 
 def arrays(predictions: pd.DataFrame, output: str) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +125,7 @@ def arrays(predictions: pd.DataFrame, output: str) -> tuple[np.ndarray, np.ndarr
     return logits(probabilities, output), labels.targets(predictions["genre"], genres)
 
 
-def mean_surprise(own: np.ndarray, truth: np.ndarray, output: str) -> float:
+def mean_log_loss(own: np.ndarray, truth: np.ndarray, output: str) -> float:
     """:func:`surprise` of logits and truth, both (row, genre)."""
     if output == "sigmoid":
         likelihood = truth * log_expit(own) + (1 - truth) * log_expit(-own)
@@ -134,7 +134,7 @@ def mean_surprise(own: np.ndarray, truth: np.ndarray, output: str) -> float:
     return float(-likelihood.sum(axis=1).mean())
 
 
-def calibrated(predictions: pd.DataFrame, trust: Trust, output: str) -> pd.DataFrame:
+def calibrated(predictions: pd.DataFrame, trust: Calibration, output: str) -> pd.DataFrame:
     """Rows of segments with the probabilities that a temperature makes of theirs.
 
     Parameters
@@ -160,7 +160,7 @@ def calibrated(predictions: pd.DataFrame, trust: Trust, output: str) -> pd.DataF
     return predictions.assign(**dict(zip(names, values.T, strict=True)))
 
 
-def by_track(predictions: pd.DataFrame, trust: Trust, output: str) -> pd.DataFrame:
+def by_track(predictions: pd.DataFrame, trust: Calibration, output: str) -> pd.DataFrame:
     """Rows of tracks with calibrated probabilities; a track is called as ``scoring.by_track`` calls it.
 
     Parameters
@@ -183,7 +183,7 @@ def by_track(predictions: pd.DataFrame, trust: Trust, output: str) -> pd.DataFra
     return tracks.assign(**dict(zip(names, values.T, strict=True)))
 
 
-def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Params) -> pd.DataFrame:
+def evaluated(predictions: pd.DataFrame, store: "Store", trust: Calibration, params: Params) -> pd.DataFrame:
     """Tracks as a stranger's files would be answered: calibrated, with a verdict.
 
     Parameters
@@ -207,7 +207,7 @@ def judged(predictions: pd.DataFrame, store: "Store", trust: Trust, params: Para
     Notebook: 04_evaluation.
     """
     tracks = by_track(predictions, trust, params.output)
-    table, figures = described_rows(store, predictions[["track_id", "segment"]])
+    table, figures = statistics_of_rows(store, predictions[["track_id", "segment"]])
     strange = table.assign(strangeness=trust.strangeness_of(figures)).groupby("track_id")["strangeness"].mean()
     tracks["strangeness"] = tracks["track_id"].map(strange)
     names = [f"p_{genre}" for genre in scoring.genres_of(tracks)]

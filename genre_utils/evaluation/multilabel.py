@@ -88,7 +88,7 @@ def decide(predictions: pd.DataFrame, thresholds: pd.Series) -> pd.Series:
     Notebook: 06_beyond_the_paper.
     """
     genres = np.array(scoring.genres_of(predictions))
-    texts = [SEPARATOR.join(sorted(genres[row])) for row in called(predictions, thresholds)]
+    texts = [SEPARATOR.join(sorted(genres[row])) for row in predicted(predictions, thresholds)]
     return pd.Series(texts, index=predictions.index, name="decided", dtype=str)
 
 
@@ -119,7 +119,7 @@ def table(predictions: pd.DataFrame, thresholds: pd.Series) -> pd.DataFrame:
     Notebook: 04_evaluation, 06_beyond_the_paper.
     """
     genres = scoring.genres_of(predictions)
-    calls = called(predictions, thresholds)
+    calls = predicted(predictions, thresholds)
     truth, p = arrays(predictions)
     precision, recall, f1, support = precision_recall_fscore_support(truth, calls, average=None, zero_division=0)
     areas = [
@@ -170,7 +170,7 @@ def scores(predictions: pd.DataFrame, thresholds: pd.Series, seed: int = 0) -> d
     """
     weights, facts = row_weights(predictions, seed)
     rows = table(predictions, thresholds)
-    calls = called(predictions, thresholds)
+    calls = predicted(predictions, thresholds)
     truth, p = arrays(predictions)
     values = {
         "mean_average_precision": rows["average_precision"].mean(),  # NaN is passed over
@@ -200,7 +200,7 @@ def arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return targets(predictions["genre"], genres).astype(int), p
 
 
-def called(predictions: pd.DataFrame, thresholds: pd.Series) -> np.ndarray:
+def predicted(predictions: pd.DataFrame, thresholds: pd.Series) -> np.ndarray:
     """Whether each probability reaches its genre's threshold, (row, genre)."""
     genres = scoring.genres_of(predictions)
     if missing := set(genres) - set(thresholds.index):

@@ -74,7 +74,7 @@ class Reference:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trust:
+class Calibration:
     """What is known of a network besides its weights.
 
     Attributes
@@ -111,7 +111,7 @@ class Trust:
         np.ndarray [shape=(segment, genre), dtype=float64]
             In the same order in each row.
         """
-        return tempered(probabilities, self.temperature, output)
+        return temperature_scaled(probabilities, self.temperature, output)
 
     def calibrated_tracks(self, means: np.ndarray, output: str) -> np.ndarray:
         """Probabilities of whole files, by the tracks' temperature.
@@ -129,7 +129,7 @@ class Trust:
         np.ndarray [shape=(track, genre), dtype=float64]
             In the same order in each row.
         """
-        return tempered(means, self.track_temperature, output)
+        return temperature_scaled(means, self.track_temperature, output)
 
     def strangeness(self, decibels: np.ndarray) -> np.ndarray:
         """How far each segment is from the nearest one of the training.
@@ -144,7 +144,7 @@ class Trust:
         np.ndarray [shape=(n,)]
             0 for a segment of the training; a file whose mean is above 1 is unlike it. NaN without a reference.
         """
-        return self.strangeness_of(described(decibels))
+        return self.strangeness_of(summary_statistics(decibels))
 
     def strangeness_of(self, figures: np.ndarray) -> np.ndarray:
         """The same from what :func:`described` gives of the segments."""
@@ -206,7 +206,7 @@ class Trust:
         temperature, of_track, reference = float(facts["temperature"]), float(facts["track_temperature"]), None
         positive = [temperature, of_track]
         if "farthest" in facts:
-            points = array(folder / POINTS)
+            points = read_array(folder / POINTS)
             mean, spread = (np.array(facts[name], float) for name in ("mean_db", "spread_db"))
             figures = (2 * min(GROUPS, mels),)
             if points.dtype != np.float32 or points.ndim != 2 or not len(points) or not np.isfinite(points).all():
@@ -243,7 +243,7 @@ def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
     return yes - np.log(np.maximum(1 - p, LEAST_BELOW_ONE)) if output == "sigmoid" else yes
 
 
-def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
+def temperature_scaled(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
     """Probabilities as they are with their logits divided by a temperature.
 
     Parameters
@@ -264,7 +264,7 @@ def tempered(probabilities: np.ndarray, temperature: float, output: str) -> np.n
     return expit(own / temperature) if output == "sigmoid" else softmax(own / temperature, axis=1)
 
 
-def array(path: Path) -> np.ndarray:
+def read_array(path: Path) -> np.ndarray:
     """A stranger's .npy file; ValueError if it is none, whatever NumPy's reader says of a broken header."""
     try:
         # Mapped: a header that promises more than there is must be an error before memory is asked for.
@@ -273,7 +273,7 @@ def array(path: Path) -> np.ndarray:
         raise ValueError(f"{path.name} is no array: {error}") from error
 
 
-def described(decibels: np.ndarray) -> np.ndarray:
+def summary_statistics(decibels: np.ndarray) -> np.ndarray:
     """A log-mel in a few plain figures: how loud groups of bands are beside the loudest moment, and how unsteady.
 
     Parameters

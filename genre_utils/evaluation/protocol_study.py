@@ -35,7 +35,7 @@ class Trial:
     assignment : pd.DataFrame [columns=track_id, segment, split]
         The split.
     shared : pd.DataFrame
-        Its leak report: ``leaks.between_sides`` of the thinned split.
+        Its leak report: ``leaks.between_splits`` of the thinned split.
     """
 
     params: Params
@@ -102,10 +102,10 @@ def trials(
     if not planned:
         raise SplitError(f"No protocol fits this catalog. {' '.join(refused.values())}")
     count = min(trial.training_tracks for trial in planned)
-    return [thinned(trial, tracks, count, pairs) for trial in planned], refused
+    return [subsampled(trial, tracks, count, pairs) for trial in planned], refused
 
 
-def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame | None = None) -> Trial:
+def subsampled(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame | None = None) -> Trial:
     """The same trial with fewer training tracks, if it has more, each genre in its share.
 
     A training track that is not drawn leaves the trial with all its segments. Under leaky, where the same
@@ -138,7 +138,7 @@ def thinned(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame 
     place = (genre.cumcount() + 0.5) / genre.transform("size")  # in (0, 1): who is first of each genre is drawn first
     out = order.loc[place.sort_values(kind="stable").index[count:], "track_id"]
     assignment = trial.assignment[~trial.assignment["track_id"].isin(out)].reset_index(drop=True)
-    return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_sides(assignment, tracks, pairs))
+    return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_splits(assignment, tracks, pairs))
 
 
 def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path = CACHE) -> pd.DataFrame:
@@ -166,15 +166,15 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path
     Notebook: 05_honest_splits.
     """
     cache = given(cache)
-    jobs = [joblib.delayed(tested)(trial, store, genres, cache) for trial in planned]
-    tables = list(side_by_side(jobs, {trial.params.model for trial in planned}))
+    jobs = [joblib.delayed(evaluate)(trial, store, genres, cache) for trial in planned]
+    tables = list(in_parallel(jobs, {trial.params.model for trial in planned}))
     predictions = pd.concat(tables, keys=range(len(planned)), names=["trial"])
     predictions = predictions.reset_index(level="trial").reset_index(drop=True)
     predictions["seed"] = predictions.groupby("protocol")["trial"].rank(method="dense").astype(int) - 1
     return predictions.drop(columns="trial")
 
 
-def side_by_side(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
+def in_parallel(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
     """What trainings return, in their order, ``AT_ONCE`` of them at a time.
 
     Each runs in a process of its own with its share of the cores; one after the other and in this process on a GPU or
@@ -228,14 +228,14 @@ def with_threads(threads: int, known: dict[str, Callable], function: Callable, g
     return function(*given)
 
 
-def tested(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
+def evaluate(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
     """One trial of :func:`run`."""
     with tempfile.TemporaryDirectory() as folder:
-        predictions, _ = trained(trial, store, genres, Path(folder), cache)
+        predictions, _ = train(trial, store, genres, Path(folder), cache)
     return predictions[predictions["split"] == "test"].assign(protocol=trial.protocol)
 
 
-def trained(
+def train(
     trial: Trial, store: Store, genres: list[str], folder: Path, cache: Path = CACHE
 ) -> tuple[pd.DataFrame, float]:
     """Train one network into a folder; its predictions of validation and test, and how many seconds it took."""
@@ -248,7 +248,7 @@ def trained(
     return predictions, float(history["seconds"].sum())
 
 
-def most_honest(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> Trial:
+def strictest(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> Trial:
     """The split with the fewest leaks that a catalog allows: filtered, else artist, else paper.
 
     Parameters

@@ -13,7 +13,7 @@ BINS = 10  # equally wide; more would leave most of them empty on a few hundred 
 EDGES = np.arange(BINS + 1) / BINS
 
 
-def calibration(predictions: pd.DataFrame) -> pd.DataFrame:
+def reliability_curve(predictions: pd.DataFrame) -> pd.DataFrame:
     """How often the network is right, by how sure it is.
 
     Parameters

@@ -81,7 +81,7 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     for one in filter(None, (run, against)):
         one.needs("duplicates.csv", "params.yml", "tracks.parquet", "split.csv", "predictions.parquet", "metrics.json")
         origins.check_finished(one)
-    about = faults.known(run.tracks(), run.assignment(), run.duplicates())
+    about = faults.of_tracks(run.tracks(), run.assignment(), run.duplicates())
     folders = [one for one in (run, against) if one is not None]
     runs = [(one.predictions(), one.metrics()) for one in folders]
     names = [one.folder.resolve().name for one in folders]
@@ -122,7 +122,7 @@ def build(
     tracks : pd.DataFrame
         The catalog.
     about : pd.DataFrame [columns=track_id, kind, text]
-        As ``faults.known`` returns it.
+        As ``faults.of_tracks`` returns it.
     params : Params
         Of the first run.
     calibrations : sequence of levels.Temperatures

@@ -5,7 +5,7 @@ import pandas as pd
 from genre_utils.splits import leaks
 
 
-def known(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+def of_tracks(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Everything that a listener should know of a track before blaming the network.
 
     Parameters

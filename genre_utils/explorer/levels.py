@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils.evaluation import reliability, scoring, uncertainty
-from genre_utils.evaluation.novelty import tempered
+from genre_utils.evaluation.novelty import temperature_scaled
 from genre_utils.runs import report
 
 PARTS = 100_000  # a probability is carried in these, rounded down: what reaches a threshold in 1/10,000 still does
@@ -47,7 +47,7 @@ def calibrated(table: pd.DataFrame, temperature: float | None, output: str) -> p
     if temperature is None or temperature == 1:
         return None
     names = [f"p_{genre}" for genre in scoring.genres_of(table)]
-    values = tempered(table[names].to_numpy(), temperature, output)
+    values = temperature_scaled(table[names].to_numpy(), temperature, output)
     return table.assign(**dict(zip(names, values.T, strict=True)))
 
 
@@ -81,12 +81,12 @@ def level(table: pd.DataFrame, honest: pd.DataFrame | None, seed: int) -> dict[s
         "counts": counts.to_numpy().tolist(),
         "support": by_genre["support"].tolist(),
         **{name: plain(by_genre[name].where(there)) for name, there in defined.items()},
-        "raw": promised(table, seed),
-        "calibrated": None if honest is None else promised(honest, seed),
+        "raw": reliability_bins(table, seed),
+        "calibrated": None if honest is None else reliability_bins(honest, seed),
     }
 
 
-def promised(table: pd.DataFrame, seed: int) -> dict[str, Any]:
+def reliability_bins(table: pd.DataFrame, seed: int) -> dict[str, Any]:
     """Probabilities, and how far they can be trusted.
 
     Parameters
@@ -108,7 +108,7 @@ def promised(table: pd.DataFrame, seed: int) -> dict[str, Any]:
     return {
         "p": parts.astype(int).tolist(),
         "average_precision": plain(reliability.average_precision(table).reindex(genres)),
-        "reliability": {name: plain(values) for name, values in reliability.calibration(table).items()},
+        "reliability": {name: plain(values) for name, values in reliability.reliability_curve(table).items()},
         "ece": reliability.expected_calibration_error(table, seed),
     }
 

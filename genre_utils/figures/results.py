@@ -217,7 +217,7 @@ def reliability(curves: dict[str, pd.DataFrame], title: str, save: Path) -> Figu
     Parameters
     ----------
     curves : dict of str to pd.DataFrame [columns=low, high, n, confidence, accuracy]
-        By whose probabilities they are, as ``reliability.calibration`` returns them; they stand side by side.
+        By whose probabilities they are, as ``reliability.reliability_curve`` returns them; they stand side by side.
     title : str
         Says data set, protocol, level and number of rows.
     save : Path

@@ -48,7 +48,7 @@ def split_counts(counts: pd.DataFrame, title: str, save: Path) -> Figure:
     return finished(figure, save)
 
 
-def sides(planned: list[protocol_study.Trial], tracks: pd.DataFrame, title: str, save: Path) -> Figure:
+def by_protocol(planned: list[protocol_study.Trial], tracks: pd.DataFrame, title: str, save: Path) -> Figure:
     """Where each segment of some tracks is under each protocol: a row a track, tracks of an artist together.
 
     Parameters

@@ -61,7 +61,7 @@ def command(named: list[str], model: Path, top: int, form: str, out: str | None)
         print(network.notice, file=sys.stderr)
     counts, total = {"answered": 0, "failed": 0}, len(found.files) + len(found.unlisted)
     try:
-        hear(found, network, top, form, out, counts)
+        predict_each(found, network, top, form, out, counts)
     except OSError as error:  # what is wrong with a file is its fault; this is of the output
         with contextlib.suppress(io.UnsupportedOperation):  # Python writes the rest when it ends, and would complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,25 +84,25 @@ def open_network(folder: Path) -> prediction.Network:
     return keras_model.open_model(folder)
 
 
-def hear(
+def predict_each(
     found: prediction.Sources, network: prediction.Network, top: int, form: str, out: str | None, counts: dict[str, int]
 ) -> None:
     """Tell of each file as soon as it is heard, and count; the parameters are those of :func:`command`."""
-    heard = itertools.chain(prediction.answers(found.files, network), found.unlisted)
+    heard = itertools.chain(prediction.predict(found.files, network), found.unlisted)
     total = len(found.files) + len(found.unlisted)
     shown = progress(heard, total, "files") if total > 1 and sys.stderr.isatty() else heard
-    in_form = litert_model.line if form == "json" else csv_lines
+    in_form = litert_model.as_json if form == "json" else csv_lines
     with destination(out) as write:
         if form == "csv":
             write(csv_text([files.columns(network)]))
         for answer in shown:
             if out != STDOUT:
-                say(on_screen(answer, network, top))
+                print_line(on_screen(answer, network, top))
             write(in_form(answer, network))
             counts["failed" if answer.fault else "answered"] += 1
 
 
-def on_screen(answer: prediction.Answer, network: prediction.Network, top: int) -> str:
+def on_screen(answer: prediction.Prediction, network: prediction.Network, top: int) -> str:
     """An answer for a reader: the track's genres, and below them the most probable one, passage by passage."""
     if answer.fault:
         return printable(f"{answer.path}: {answer.fault}")
@@ -121,13 +121,13 @@ def on_screen(answer: prediction.Answer, network: prediction.Network, top: int) 
     return f"{printable(first)}\n    {printable(', '.join(passages))}"
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """A line on standard output, above the bar if there is one."""
     with tqdm.external_write_mode(file=sys.stdout):
         print(f"{text}\n", end="", flush=True)  # in one write: Ctrl-C leaves a line whole here, too
 
 
-def csv_lines(answer: prediction.Answer, network: prediction.Network) -> str:
+def csv_lines(answer: prediction.Prediction, network: prediction.Network) -> str:
     """The rows of an answer as lines of CSV."""
     lines = [list(row.values()) for row in files.rows(answer, network)]
     if answer.path.startswith(FORMULA):
@@ -152,7 +152,7 @@ def destination(out: str | None) -> Iterator[Callable[[str], None]]:
         stream = getattr(sys.stdout, "stream", sys.stdout)
         yield lambda text: print(f"{text}\n", end="", file=stream, flush=True)
     elif out == STDOUT:
-        yield say
+        yield print_line
     else:
         with Path(out).open("xb", buffering=0) as file:
             yield lambda text: append(file, f"{text}\n".encode(errors="backslashreplace"))

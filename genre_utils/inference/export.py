@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from genre_utils.errors import RunError
-from genre_utils.evaluation.novelty import Trust
+from genre_utils.evaluation.novelty import Calibration
 from genre_utils.features import spectrogram
 from genre_utils.inference import litert_model
 from genre_utils.params import Params
@@ -23,7 +23,7 @@ TOLERANCE = 1e-4  # between a probability of Keras and one of the export
 
 
 def write(
-    model: keras.Model, genres: list[str], params: Params, folder: str | Path, trust: Trust | None = None
+    model: keras.Model, genres: list[str], params: Params, folder: str | Path, trust: Calibration | None = None
 ) -> None:
     """Write all that is needed to answer for an audio file: network, genres, parameters, mel filters and trust.
 
@@ -63,7 +63,7 @@ def write(
             convert(part, partial / stages[-1])
     np.save(partial / litert_model.FILTERS, spectrogram.mel_filters(params))
     facts = {"genres": genres, "params": params.to_mapping(), "stages": stages}
-    facts |= {"trust": (trust or Trust()).write(partial)}
+    facts |= {"trust": (trust or Calibration()).write(partial)}
     (partial / litert_model.FACTS).write_text(json.dumps(facts, indent=2) + "\n")
 
     rng, half_db = np.random.default_rng(0), params.top_db / 2

@@ -15,7 +15,7 @@ from genre_utils.paths import given
 TEXTS = ("path", "level", "predicted", "verdict", "fault")  # columns of a table; the others are numbers
 
 
-def rows(answer: prediction.Answer, network: prediction.Network) -> Iterator[dict[str, Any]]:
+def rows(answer: prediction.Prediction, network: prediction.Network) -> Iterator[dict[str, Any]]:
     """An answer as rows of a tidy table: the track, then its segments.
 
     Parameters
@@ -38,10 +38,10 @@ def rows(answer: prediction.Answer, network: prediction.Network) -> Iterator[dic
         return
     strangeness = None if np.isnan(answer.strangeness) else round(answer.strangeness, litert_model.DIGITS)
     heard = {"level": "track", "verdict": answer.verdict, "strangeness": strangeness}
-    yield blank | heard | called(answer.track, network)
+    yield blank | heard | predicted(answer.track, network)
     for number, probabilities in enumerate(answer.probabilities):
         place = {"level": "segment", "segment": number, "start_seconds": number * network.params.segment_seconds}
-        yield blank | place | called(probabilities, network)
+        yield blank | place | predicted(probabilities, network)
 
 
 def columns(network: prediction.Network) -> list[str]:
@@ -50,7 +50,7 @@ def columns(network: prediction.Network) -> list[str]:
     return [*front, *(f"p_{genre}" for genre in network.genres), "fault"]
 
 
-def called(probabilities: np.ndarray, network: prediction.Network) -> dict[str, Any]:
+def predicted(probabilities: np.ndarray, network: prediction.Network) -> dict[str, Any]:
     """The most probable genre and all probabilities, (genre,), as columns."""
     named = zip(network.genres, probabilities, strict=True)
     return {"predicted": network.genres[int(probabilities.argmax())]} | {
@@ -90,7 +90,7 @@ def predict(named: str | Path | Iterable[str | Path], network: prediction.Networ
     found = prediction.sources(named)
     if found.others:
         warn(prediction.left_out(found))
-    heard = itertools.chain(prediction.answers(found.files, network), found.unlisted)
+    heard = itertools.chain(prediction.predict(found.files, network), found.unlisted)
     table = pd.DataFrame([row for answer in heard for row in rows(answer, network)], columns=columns(network))
     return table.astype(dict.fromkeys(table.columns.difference(TEXTS), float))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre_utils.errors import RunError
-from genre_utils.evaluation.novelty import Trust
+from genre_utils.evaluation.novelty import Calibration
 from genre_utils.inference import litert_model, model_folder
 from genre_utils.inference.prediction import Network
 from genre_utils.params import Params
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_model(path: str | Path) -> Network:
-    """A network with all that it needs, ready for :func:`genre_utils.inference.prediction.answers`.
+    """A network with all that it needs, ready for :func:`genre_utils.inference.prediction.predict`.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def open_model(path: str | Path) -> Network:
     return compiled(model, known.genres, known.params, known.trust)
 
 
-def compiled(model: "keras.Model", genres: list[str], params: Params, trust: Trust | None = None) -> Network:
+def compiled(model: "keras.Model", genres: list[str], params: Params, trust: Calibration | None = None) -> Network:
     """A network traced once, whatever the number of segments: ``model.predict`` takes seven times as long for a clip.
 
     Parameters
@@ -92,4 +92,4 @@ def compiled(model: "keras.Model", genres: list[str], params: Params, trust: Tru
         lambda decibels: model(decibels, training=False),
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)],
     )
-    return Network(lambda decibels: traced(decibels).numpy(), genres, params, trust or Trust())
+    return Network(lambda decibels: traced(decibels).numpy(), genres, params, trust or Calibration())

@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from genre_utils.errors import GenreUtilsError, RunError
-from genre_utils.evaluation.novelty import Trust, array
+from genre_utils.evaluation.novelty import Calibration, read_array
 from genre_utils.features import spectrogram
 from genre_utils.inference import prediction
 from genre_utils.params import Params
@@ -52,9 +52,9 @@ def open_exported(folder: str | Path) -> prediction.Network:
     folder = given(folder)
     try:
         facts = json.loads((folder / FACTS).read_text())
-        filters = array(folder / FILTERS)
+        filters = read_array(folder / FILTERS)
         genres, params = [str(genre) for genre in facts["genres"]], Params.from_mapping(facts["params"])
-        trust = Trust.read(folder, facts["trust"], params.n_mels)
+        trust = Calibration.read(folder, facts["trust"], params.n_mels)
         # The last part of a name: a folder from anybody must not lead out of itself.
         files = [folder / Path(name).name for name in facts["stages"]]
         stages = [product(file) if file.suffix == ".npy" else interpreted(file) for file in files]
@@ -127,7 +127,7 @@ def product(file: Path) -> Stage:
     return run
 
 
-def line(answer: prediction.Answer, network: prediction.Network) -> str:
+def as_json(answer: prediction.Prediction, network: prediction.Network) -> str:
     """An answer as one line of JSON.
 
     Parameters
@@ -189,8 +189,8 @@ def main(arguments: list[str] | None = None) -> int:
         network = open_exported(chosen.folder)
         if network.notice:
             print(network.notice, file=sys.stderr)
-        for answer in itertools.chain(prediction.answers(found.files, network), found.unlisted):
-            print(line(answer, network), flush=True)
+        for answer in itertools.chain(prediction.predict(found.files, network), found.unlisted):
+            print(as_json(answer, network), flush=True)
             faults += bool(answer.fault)
         if found.others:
             print(prediction.left_out(found), file=sys.stderr)

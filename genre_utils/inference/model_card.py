@@ -10,7 +10,7 @@ import yaml
 
 from genre_utils.datasets import catalog, download
 from genre_utils.evaluation import calibration, novelty, reliability, scoring
-from genre_utils.evaluation.novelty import Trust
+from genre_utils.evaluation.novelty import Calibration
 from genre_utils.inference import model_folder
 from genre_utils.params import SPLITS
 from genre_utils.runs import report
@@ -26,7 +26,7 @@ LICENCES = {
 }
 
 
-def publish(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> Path:
+def publish(run: RunFolder, believed: Calibration, judged: pd.DataFrame) -> Path:
     """Write a run's model folder: network, parameters, what it is to be read by, and its card.
 
     Parameters
@@ -34,9 +34,9 @@ def publish(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> Path:
     run : RunFolder
         With everything up to ``metrics.json`` and ``predictions.parquet``.
     believed : Trust
-        As ``calibration.learned`` returns it.
+        As ``calibration.fit`` returns it.
     judged : pd.DataFrame
-        The test tracks, as ``calibration.judged`` returns them.
+        The test tracks, as ``calibration.evaluated`` returns them.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def publish(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> Path:
     return folder
 
 
-def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str, Any]:
+def facts_of(run: RunFolder, believed: Calibration, judged: pd.DataFrame) -> dict[str, Any]:
     """What the card says, and ``model.json`` beside what a network needs.
 
     Parameters
@@ -86,7 +86,7 @@ def facts_of(run: RunFolder, believed: Trust, judged: pd.DataFrame) -> dict[str,
     errors = {}
     for name, table in sayings.items():
         errors[name] = reliability.expected_calibration_error(table, params.seed)
-        errors[name]["surprise"] = calibration.surprise(table, params.output)
+        errors[name]["surprise"] = calibration.log_loss(table, params.output)
     best = history.loc[history["val_accuracy"].idxmax()]
     return {
         "metrics": metrics | {"dataset": Path(metrics["dataset"]).name},  # a path is nobody else's business

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from genre_utils.errors import GenreUtilsError, RunError, warn
-from genre_utils.evaluation.novelty import Trust
+from genre_utils.evaluation.novelty import Calibration
 from genre_utils.params import FEATURE_NAMES, Params
 from genre_utils.paths import given
 from genre_utils.runs.folder import LATEST, RunFolder, versions
@@ -32,12 +32,18 @@ class Model(NamedTuple):
     network: Path  # whole, by its checksum
     genres: list[str]
     params: Params
-    trust: Trust
+    trust: Calibration
     differs: str  # "" if it was made with the versions that are installed here
 
 
 def write(
-    folder: str | Path, network: Path, genres: list[str], params: Params, trust: Trust, facts: dict[str, Any], card: str
+    folder: str | Path,
+    network: Path,
+    genres: list[str],
+    params: Params,
+    trust: Calibration,
+    facts: dict[str, Any],
+    card: str,
 ) -> None:
     """Write a model folder, in place of what may be there.
 
@@ -52,7 +58,7 @@ def write(
     params : Params
         What it was trained with.
     trust : Trust
-        As ``calibration.learned`` returns it.
+        As ``calibration.fit`` returns it.
     facts : dict
         Anything else for ``model.json``.
     card : str
@@ -169,7 +175,7 @@ def read(folder: str | Path) -> Model:
             raise ValueError(f"{', '.join(DECIDING)} in {FACTS} are not those that were written: it was changed")
         if NETWORK not in checksums:
             raise ValueError(f"{FACTS} has no checksum of {NETWORK}")
-        trust = Trust.read(folder, facts["trust"], trained_with.n_mels)
+        trust = Calibration.read(folder, facts["trust"], trained_with.n_mels)
     except BROKEN as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(f"{folder} is no whole model folder: {reason}. Copy it again, or run 04_evaluation.") from error

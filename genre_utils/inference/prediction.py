@@ -13,7 +13,7 @@ import numpy as np
 
 from genre_utils.audio import decoding
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
-from genre_utils.evaluation.novelty import SURE, Trust
+from genre_utils.evaluation.novelty import SURE, Calibration
 from genre_utils.features import spectrogram
 from genre_utils.params import Params
 from genre_utils.paths import several
@@ -42,7 +42,7 @@ class Network:
     run: Callable[[np.ndarray], np.ndarray]
     genres: list[str]
     params: Params
-    trust: Trust = dataclasses.field(default_factory=Trust)
+    trust: Calibration = dataclasses.field(default_factory=Calibration)
 
     @property
     def notice(self) -> str:
@@ -55,7 +55,7 @@ class Network:
         )
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """What a network says of one file."""
 
     path: str
@@ -71,7 +71,7 @@ class Sources(NamedTuple):
 
     files: list[Path]  # to be heard, in order
     others: list[Path]  # found in a folder, and not audio by their suffix
-    unlisted: list[Answer]  # a fault for each folder that could not be looked into
+    unlisted: list[Prediction]  # a fault for each folder that could not be looked into
 
 
 def sources(named: str | Path | Iterable[str | Path]) -> Sources:
@@ -127,10 +127,10 @@ def visible(names: list[str]) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def unlisted(error: OSError) -> Answer:
+def unlisted(error: OSError) -> Prediction:
     """What is said of a folder that could not be looked into."""
     reason = f"is a folder that cannot be looked into ({error.strerror}). Allow it to be read, or leave it out."
-    return Answer(str(error.filename), np.empty((0, 0), np.float32), reason)
+    return Prediction(str(error.filename), np.empty((0, 0), np.float32), reason)
 
 
 def left_out(found: Sources) -> str:
@@ -144,7 +144,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def answers(paths: str | Path | Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Answer]:
+def predict(paths: str | Path | Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Prediction]:
     """Hear files one after the other: all whole segments of each, however many the network was trained on.
 
     The next files are decoded while the network computes. A file that cannot be heard gets its fault, and the
@@ -188,19 +188,19 @@ def answers(paths: str | Path | Iterable[str | Path], network: Network, threads:
             except GenreUtilsError as error:
                 heard, fault = heard[:1], error.reason if isinstance(error, AudioError) else str(error)
             begin(1)
-            yield answer_of(str(path), np.concatenate(heard), fault, strange, network)
+            yield prediction_of(str(path), np.concatenate(heard), fault, strange, network)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def answer_of(path: str, raw: np.ndarray, fault: str, strange: list[float], network: Network) -> Answer:
+def prediction_of(path: str, raw: np.ndarray, fault: str, strange: list[float], network: Network) -> Prediction:
     """The answer for a file from the network's outputs (segment, genre) and how strange its segments are."""
     if fault:
-        return Answer(path, raw, fault)
+        return Prediction(path, raw, fault)
     trust, output = network.trust, network.params.output
     track = trust.calibrated_tracks(raw.mean(axis=0, keepdims=True), output)[0]
     strangeness = float(np.mean(strange))
-    return Answer(path, trust.calibrated(raw, output), "", track, strangeness, trust.verdict(track, strangeness))
+    return Prediction(path, trust.calibrated(raw, output), "", track, strangeness, trust.verdict(track, strangeness))
 
 
 def log_mels(path: str | Path, params: Params) -> Iterator[np.ndarray]:

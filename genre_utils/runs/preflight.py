@@ -82,7 +82,7 @@ def check_several(params: Params, dataset: str) -> None:
         return
     several = dataclasses.replace(params, dataset=dataset, genre_level=0, exclude_genres="")
     try:
-        protocol_study.most_honest(catalog.load(several), several)
+        protocol_study.strictest(catalog.load(several), several)
     except SplitError as error:
         raise SplitError(f"several_dataset={dataset}: {error}") from error
 

@@ -12,7 +12,7 @@ from genre_utils.params import SPLITS
 KINDS = ("file", "song", "artist", "near-duplicate")
 
 
-def between_sides(assignment: pd.DataFrame, tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
+def between_splits(assignment: pd.DataFrame, tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Count what each two sides share.
 
     Parameters

@@ -47,7 +47,7 @@ def assign(
     assignment : pd.DataFrame [columns=track_id, segment, split]
         One row a segment of each usable track; ``split`` is train, validation or test.
     shared : pd.DataFrame
-        What the sides have in common; see ``leaks.between_sides``.
+        What the sides have in common; see ``leaks.between_splits``.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def assign(
     """
     split = functools.partial(artist, pairs=pairs) if params.protocol == "artist" else PROTOCOL_OF[params.protocol]
     assignment = split(tracks, params)
-    return assignment, leaks.between_sides(assignment, tracks, pairs)
+    return assignment, leaks.between_splits(assignment, tracks, pairs)
 
 
 def missing(assignment: pd.DataFrame, tracks: pd.DataFrame) -> list[str]:

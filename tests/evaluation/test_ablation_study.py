@@ -16,19 +16,19 @@ GENRES = ["bass", "noise", "treble"]
 @pytest.fixture
 def trial(built, assignment, params):
     tiny_params = dataclasses.replace(params, model="tiny_cnn", max_epochs=1, schedule="cosine")
-    return protocol_study.Trial(tiny_params, assignment, leaks.between_sides(assignment, built.tracks))
+    return protocol_study.Trial(tiny_params, assignment, leaks.between_splits(assignment, built.tracks))
 
 
 def test_variants_are_trained_on_one_split_and_each_on_its_own_sounds(built, trial, tmp_path, monkeypatch):
     extra = built.segments.assign(augmentation="noise 20 dB")
     wide = dataclasses.replace(built, segments=pd.concat([built.segments, extra], ignore_index=True))
-    heard, trained = {}, protocol_study.trained
+    heard, trained = {}, protocol_study.train
 
     def noted(own, sounds, *rest):
         heard[own.params.noise_snr_db] = sorted(sounds.segments["augmentation"].unique())
         return trained(own, sounds, *rest)
 
-    monkeypatch.setattr(protocol_study, "trained", noted)
+    monkeypatch.setattr(protocol_study, "train", noted)
     monkeypatch.setattr(protocol_study, "AT_ONCE", 1)  # in this process, where the patch holds
     changes = {"nothing": {}, "noise": {"noise_snr_db": 20.0}}
     predictions, seconds = ablation_study.variants(changes, trial, wide, GENRES, tmp_path / "beyond", tmp_path)

@@ -14,7 +14,16 @@ from sklearn.metrics import log_loss
 from sklearn.neighbors import NearestNeighbors
 
 from genre_utils.evaluation import calibration, novelty, scoring
-from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Reference, Trust, described, nearest, tempered
+from genre_utils.evaluation.novelty import (
+    NOT_SURE,
+    SURE,
+    UNLIKE,
+    Calibration,
+    Reference,
+    nearest,
+    summary_statistics,
+    temperature_scaled,
+)
 from genre_utils.features import spectrogram
 from genre_utils.inference import prediction
 from genre_utils.params import Params
@@ -52,7 +61,7 @@ TEMPERATURES = st.floats(*calibration.TEMPERATURES)
 def test_a_temperature_divides_the_logits(output, kind, own, temperature):
     """As far as a type holds them: a logit is off by the relative error of p, and of 1 - p where that counts."""
     p = SQUASH[output](np.array([own])).astype(kind)
-    found = tempered(p, temperature, output)
+    found = temperature_scaled(p, temperature, output)
     apart = (1 - p.astype(float)).min() if output == "sigmoid" else 1.0
     told = apart > novelty.LEAST_BELOW_ONE and p.min() > novelty.LEAST
     off = 2 * np.finfo(kind).eps * (1 + 1 / max(apart, novelty.LEAST_BELOW_ONE)) / temperature
@@ -65,10 +74,10 @@ def test_a_temperature_divides_the_logits(output, kind, own, temperature):
 def test_any_temperature_keeps_what_probabilities_are(output, own, two):
     """Also of those that float32 has rounded to 0 and to 1."""
     p = SQUASH[output](np.array([own])).astype(np.float32)
-    sharper, softer = (tempered(p, value, output)[0] for value in sorted(two))
+    sharper, softer = (temperature_scaled(p, value, output)[0] for value in sorted(two))
     order = np.argsort(p[0], kind="stable")
     assert (np.diff(softer[order]) >= 0).all() and (np.diff(sharper[order]) >= 0).all()  # no genre overtakes another
-    np.testing.assert_allclose(tempered(p, 1.0, output), p, atol=1e-6)
+    np.testing.assert_allclose(temperature_scaled(p, 1.0, output), p, atol=1e-6)
     if output == "softmax":
         assert softer.argmax() == p[0].argmax()
         assert softer.sum() == pytest.approx(1) and sharper.sum() == pytest.approx(1)
@@ -76,8 +85,10 @@ def test_any_temperature_keeps_what_probabilities_are(output, own, two):
     else:
         assert (np.abs(softer - 0.5) <= np.abs(sharper - 0.5) + 1e-12).all()
     alike = 1 / len(own) if output == "softmax" else 0.5
-    np.testing.assert_allclose(tempered(p, 1e9, output), alike, rtol=1e-6)
-    np.testing.assert_array_equal(tempered(p, two[0], output), tempered(p.astype(float), two[0], output))
+    np.testing.assert_allclose(temperature_scaled(p, 1e9, output), alike, rtol=1e-6)
+    np.testing.assert_array_equal(
+        temperature_scaled(p, two[0], output), temperature_scaled(p.astype(float), two[0], output)
+    )
 
 
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
@@ -85,7 +96,7 @@ def test_any_temperature_keeps_what_probabilities_are(output, own, two):
 def test_the_inverse_temperature_undoes_it(output, own, temperature):
     """Softer and back: sharper first may leave nothing but 0 and 1."""
     p, value = SQUASH[output](np.array([own])), max(temperature, 1.0)
-    back = tempered(tempered(p, value, output), 1 / value, output)
+    back = temperature_scaled(temperature_scaled(p, value, output), 1 / value, output)
     np.testing.assert_allclose(back, p, rtol=1e-6)
 
 
@@ -93,12 +104,15 @@ def test_a_certain_network_is_made_less_certain_and_not_capped():
     """One genre far ahead of nine, in the float32 that a network answers in: nothing stops at 77 %."""
     for ahead in (10.0, 30.0, 60.0, 85.0):
         p = softmax(np.array([[ahead] + 9 * [0.0]])).astype(np.float32)
-        found = tempered(p, 8.0, "softmax")[0]
+        found = temperature_scaled(p, 8.0, "softmax")[0]
         np.testing.assert_allclose(found, softmax(np.array([[ahead / 8] + 9 * [0.0]]))[0], rtol=1e-5)
     never = np.eye(1, 10, dtype=np.float32)
-    assert 0.9998 < tempered(never, 8.0, "softmax").max() < 0.9999 and tempered(never, 100.0, "softmax").max() < 0.5
+    assert (
+        0.9998 < temperature_scaled(never, 8.0, "softmax").max() < 0.9999
+        and temperature_scaled(never, 100.0, "softmax").max() < 0.5
+    )
     own = 60.0 - 3.0 * np.arange(10)  # all but the first were rounded to the same floor
-    assert len(set(tempered(softmax(own[None]).astype(np.float32), 8.0, "softmax")[0])) == 10
+    assert len(set(temperature_scaled(softmax(own[None]).astype(np.float32), 8.0, "softmax")[0])) == 10
 
 
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
@@ -109,10 +123,10 @@ def test_the_temperature_that_made_a_network_overconfident_is_found(rng, output,
     # No track without a genre is in the table, which makes what is left a little less honest for the sigmoid.
     assert found == pytest.approx(factor, rel=0.06 if output == "softmax" else 0.2)
     if output == "softmax":
-        restored, known = (calibration.calibrated(table, Trust(value), output) for value in (found, factor))
-        assert calibration.surprise(restored, output) <= calibration.surprise(known, output)
+        restored, known = (calibration.calibrated(table, Calibration(value), output) for value in (found, factor))
+        assert calibration.log_loss(restored, output) <= calibration.log_loss(known, output)
         names = [f"p_{name}" for name in "abcd"]
-        assert calibration.surprise(known, output) == pytest.approx(log_loss(table["genre"], known[names]), rel=1e-5)
+        assert calibration.log_loss(known, output) == pytest.approx(log_loss(table["genre"], known[names]), rel=1e-5)
 
 
 @given(
@@ -125,20 +139,20 @@ def test_a_track_is_called_the_same_wherever_it_is_shown(own, temperature, of_tr
     raw = softmax(np.array(own)).astype(np.float32)
     least, most = np.sort(raw.mean(axis=0, dtype=np.float64))[-2:]
     assume(most - least > 1e-6)  # a tie: the means differ by less than float32 and float64 tell them apart
-    known, names = Trust(temperature, of_tracks), [f"p_{name}" for name in "abc"]
+    known, names = Calibration(temperature, of_tracks), [f"p_{name}" for name in "abc"]
     rows = pd.DataFrame(raw, columns=names).assign(track_id="t", genre="a", split="test", artist="", path="")
     measured, shown = scoring.by_track(rows), calibration.by_track(rows, known, "softmax")
     assert (shown["predicted"] == measured["predicted"]).all()
     assert names[shown[names].to_numpy()[0].argmax()] == f"p_{measured['predicted'][0]}"
     network = prediction.Network(lambda decibels: decibels, [*"abc"], Params(), known)
-    answer = prediction.answer_of("file", raw, "", [0.0], network)
+    answer = prediction.prediction_of("file", raw, "", [0.0], network)
     np.testing.assert_allclose(answer.track, shown[names].to_numpy()[0], rtol=1e-5, atol=1e-12)
 
 
 def test_the_mean_of_calibrated_segments_would_call_another_genre():
     """Why a track's temperature is for the mean of the network's own: votes and means are two rules."""
     raw = np.array([[0.6, 0.4], [0.6, 0.4], [0.01, 0.99]])
-    known = Trust(0.1)
+    known = Calibration(0.1)
     assert known.calibrated(raw, "softmax").mean(axis=0).argmax() == 0
     assert known.calibrated_tracks(raw.mean(axis=0, keepdims=True), "softmax").argmax() == 1
 
@@ -148,8 +162,8 @@ def test_the_mean_of_calibrated_segments_would_call_another_genre():
 def test_no_temperature_is_worse_than_none(seed, rows):
     table = drawn(np.random.default_rng(seed), "softmax", 2.0, rows)
     found = calibration.temperature(table, "softmax")
-    after, before = (calibration.calibrated(table, Trust(value), "softmax") for value in (found, 1.0))
-    assert calibration.surprise(after, "softmax") <= calibration.surprise(before, "softmax")
+    after, before = (calibration.calibrated(table, Calibration(value), "softmax") for value in (found, 1.0))
+    assert calibration.log_loss(after, "softmax") <= calibration.log_loss(before, "softmax")
 
 
 def test_few_tracks_that_are_all_right_make_nobody_certain(rng):
@@ -166,14 +180,14 @@ def test_temperatures_are_learned_from_validation_alone_and_tracks_have_their_ow
     """Segments of a track that err each for itself: their mean promises too little for the track."""
     held_out, test = drawn(rng, "softmax", 3.0, 600), drawn(rng, "softmax", 0.3, 600)
     table = pd.concat([held_out.assign(split="validation"), test.assign(split="test")])
-    known = calibration.learned(table, built, assignment, params)
+    known = calibration.fit(table, built, assignment, params)
     assert known.temperature == pytest.approx(3.0, rel=0.2)
     assert known.track_temperature == pytest.approx(known.temperature)  # a track a segment
     genre = np.array([*"abcd"])[np.arange(200) % 4]
     wavering = 0.4 * np.eye(4)[np.arange(200) % 4] + 0.6 * rng.dirichlet(np.ones(4), (3, 200))
     parts = [pd.DataFrame(p, columns=[f"p_{name}" for name in "abcd"]).assign(genre=genre) for p in wavering]
     table = pd.concat([part.assign(track_id=range(200), split="validation") for part in parts])
-    assert calibration.learned(table, built, assignment, params).track_temperature < 0.8
+    assert calibration.fit(table, built, assignment, params).track_temperature < 0.8
 
 
 def test_silence_noise_and_tones_are_unlike_music_and_music_is_not(params, rng):
@@ -190,8 +204,8 @@ def test_silence_noise_and_tones_are_unlike_music_and_music_is_not(params, rng):
 
     decibels = [log_mel(piece(number)) for number in range(10)]
     track = np.repeat(np.arange(10), [len(segments) for segments in decibels])
-    reference = Reference.learned(described(np.concatenate(decibels)), track, track // 2)
-    known = Trust(reference=reference)
+    reference = Reference.learned(summary_statistics(np.concatenate(decibels)), track, track // 2)
+    known = Calibration(reference=reference)
     strange = {
         "noise": rng.normal(0, 0.1, 16_000), "tone": tone(440, 2.0, 8_000),
         "clicks": (np.arange(16_000) % 1_000 == 0).astype(float), "silence but for one sample": np.eye(1, 16_000)[0],
@@ -241,7 +255,7 @@ def test_95_of_100_new_tracks_are_accepted(rng):
     for _ in range(20):
         figures = rng.normal(0, 10, (200, 16)) + rng.normal(0, 10, (50, 16)).repeat(4, axis=0)
         track = np.arange(200) // 4
-        known = Trust(reference=Reference.learned(figures[:160], track[:160], track[:160]))
+        known = Calibration(reference=Reference.learned(figures[:160], track[:160], track[:160]))
         kept += list(known.strangeness_of(figures[160:]).reshape(-1, 4).mean(axis=1) <= 1)
     assert np.mean(kept) == pytest.approx(novelty.ACCEPTED, abs=0.05)
 
@@ -249,9 +263,9 @@ def test_95_of_100_new_tracks_are_accepted(rng):
 def test_of_many_segments_some_are_drawn_and_described(predictions, built, assignment, params, monkeypatch):
     monkeypatch.setattr(calibration, "MOST", 20)
     monkeypatch.setattr(calibration, "ROWS", 7)
-    reference = calibration.learned(predictions, built, assignment, params).reference
+    reference = calibration.fit(predictions, built, assignment, params).reference
     rows = built.segments.merge(assignment[assignment["split"] == "train"], on=["track_id", "segment"])["row"]
-    every = described(built.features[rows])
+    every = summary_statistics(built.features[rows])
     assert reference.points.shape == (20, 16) and len(every) == 48
     found = reference.points * reference.spread + reference.mean
     assert all(np.abs(every - point).max(axis=1).min() < rounded(4, 80) for point in found)
@@ -260,16 +274,16 @@ def test_of_many_segments_some_are_drawn_and_described(predictions, built, assig
 
 def test_what_is_described_is_the_level_and_its_unrest(rng):
     decibels = rng.uniform(-80, 0, (3, 32, 10)).astype(np.float32)
-    found = described(decibels)
+    found = summary_statistics(decibels)
     groups = decibels.reshape(3, 8, 4, 10).mean(axis=2)
     np.testing.assert_allclose(
         found, np.concatenate([groups.mean(axis=2), groups.std(axis=2)], axis=1), atol=rounded(8, 80)
     )
-    assert described(decibels[:, :5]).shape == (3, 10)  # fewer bands than groups
+    assert summary_statistics(decibels[:, :5]).shape == (3, 10)  # fewer bands than groups
 
 
 def test_verdicts():
-    known = Trust()
+    known = Calibration()
     sure, unsure = np.array([0.5, 0.5]), np.array([0.4, 0.4, 0.2])
     assert known.verdict(sure, np.nan) == SURE and known.verdict(unsure, np.nan) == NOT_SURE
     assert (
@@ -291,12 +305,12 @@ class Spy:
 
 def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
     figures = rng.normal(size=(40, 16))
-    known = Trust(1.7, 0.8, Reference.learned(figures, np.arange(40) // 4, np.arange(40) // 4))
+    known = Calibration(1.7, 0.8, Reference.learned(figures, np.arange(40) // 4, np.arange(40) // 4))
     facts = json.loads(json.dumps(known.write(tmp_path)))
-    same = Trust.read(tmp_path, facts, 32)
+    same = Calibration.read(tmp_path, facts, 32)
     np.testing.assert_allclose(same.strangeness_of(figures + 1), known.strangeness_of(figures + 1), rtol=rounded(64))
     assert (same.temperature, same.track_temperature) == (1.7, 0.8)
-    assert Trust.read(tmp_path, Trust(2.0).write(tmp_path), 32).reference is None
+    assert Calibration.read(tmp_path, Calibration(2.0).write(tmp_path), 32).reference is None
     wrong = [
         {}, [], None, changed(facts, temperature=0), changed(facts, temperature="nan"), changed(facts, temperature=[]),
         changed(facts, farthest=-1), changed(facts, mean_db=[1.0]), changed(facts, mean_db=["x"] * 16),
@@ -304,9 +318,9 @@ def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
     ]  # fmt: skip
     for broken in wrong:
         with pytest.raises((OSError, KeyError, TypeError, ValueError)):
-            Trust.read(tmp_path, broken, 32)
+            Calibration.read(tmp_path, broken, 32)
     with pytest.raises(ValueError, match="must have 8 finite figures"):
-        Trust.read(tmp_path, facts, 4)
+        Calibration.read(tmp_path, facts, 4)
     points = tmp_path / novelty.POINTS
     whole = points.read_bytes()
     endless = io.BytesIO()
@@ -321,14 +335,14 @@ def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
     ):
         points.write_bytes(content)
         with pytest.raises(ValueError, match="no array"):
-            Trust.read(tmp_path, facts, 32)
+            Calibration.read(tmp_path, facts, 32)
     for array in (np.array([{}], dtype=object), np.full((4, 16), np.nan, np.float32), np.zeros((4, 16))):
         np.save(points, array)
         with pytest.raises(ValueError):
-            Trust.read(tmp_path, facts, 32)
+            Calibration.read(tmp_path, facts, 32)
 
 
 def test_an_answer_without_trust_is_the_networks(rng):
     p = softmax(rng.normal(size=(5, 3))).astype(np.float32)
-    np.testing.assert_allclose(Trust().calibrated(p, "softmax"), p, atol=2 * U)
-    assert dataclasses.astuple(Trust()) == (1.0, 1.0, None)
+    np.testing.assert_allclose(Calibration().calibrated(p, "softmax"), p, atol=2 * U)
+    assert dataclasses.astuple(Calibration()) == (1.0, 1.0, None)

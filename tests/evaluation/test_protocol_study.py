@@ -46,7 +46,7 @@ def test_every_training_has_the_same_number_of_tracks_in_each_genre(tracks):
 def test_any_number_of_tracks_can_be_kept_each_genre_in_its_share(tracks, count):
     planned, _ = protocol_study.trials(tracks.assign(artist="", published_split=""), Params(), 1)
     paper = next(trial for trial in planned if trial.protocol == "paper")
-    few = protocol_study.thinned(paper, tracks, min(count, paper.training_tracks))
+    few = protocol_study.subsampled(paper, tracks, min(count, paper.training_tracks))
     train = few.assignment[few.assignment["split"] == "train"].drop_duplicates("track_id").merge(tracks, on="track_id")
     assert len(train) == min(count, paper.training_tracks)
     shares = train["genre"].value_counts()
@@ -56,7 +56,7 @@ def test_any_number_of_tracks_can_be_kept_each_genre_in_its_share(tracks, count)
 def test_a_split_with_few_tracks_stays_whole(tracks):
     planned, _ = protocol_study.trials(tracks, Params(folds=4), repeats=1)
     for trial in planned:
-        assert protocol_study.thinned(trial, tracks, 999) is trial
+        assert protocol_study.subsampled(trial, tracks, 999) is trial
 
 
 def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
@@ -85,7 +85,7 @@ def test_leaks_are_those_of_the_thinned_split(tracks):
     pairs = pd.DataFrame({"track_a": ["blues/0.wav"], "track_b": ["blues/1.wav"]})
     planned, _ = protocol_study.trials(tracks, Params(folds=4), 1, pairs)
     for trial in planned:
-        pd.testing.assert_frame_equal(trial.shared, leaks.between_sides(trial.assignment, tracks, pairs))
+        pd.testing.assert_frame_equal(trial.shared, leaks.between_splits(trial.assignment, tracks, pairs))
         assert "near-duplicate" in set(trial.shared["what"])
 
 
@@ -160,7 +160,7 @@ def test_the_most_honest_split_that_a_catalog_allows(tracks, changes, protocol):
     own = tracks.assign(**changes)
     if protocol == "paper":
         own["artist"] = "everybody"  # one artist plays all: no split without common artists
-    trial = protocol_study.most_honest(own, Params(folds=4))
+    trial = protocol_study.strictest(own, Params(folds=4))
     assert trial.protocol == trial.params.protocol == protocol
     sides = leaks.of_tracks(trial.assignment)
     assert sides["track_id"].is_unique and set(sides["split"]) == set(SPLITS)
@@ -171,7 +171,7 @@ def test_the_most_honest_split_that_a_catalog_allows(tracks, changes, protocol):
 def test_without_any_honest_split_each_says_why(tracks):
     few = tracks.assign(published_split="").groupby("genre").head(2)
     with pytest.raises(SplitError, match=r"No honest protocol fits this catalog.*published.*artist.*Every genre needs"):
-        protocol_study.most_honest(few, Params(folds=4))
+        protocol_study.strictest(few, Params(folds=4))
 
 
 def test_trainings_side_by_side_give_what_they_give_one_after_the_other(built, params, tmp_path, monkeypatch):
@@ -198,10 +198,10 @@ def killed():
 def test_trainings_have_processes_of_their_own_where_there_are_cores_for_them(monkeypatch, cores, apart):
     monkeypatch.setattr(protocol_study.joblib, "cpu_count", lambda: cores)
     jobs = [joblib.delayed(elsewhere)(os.getpid()) for _ in range(3)]
-    assert list(protocol_study.side_by_side(jobs, set())) == [apart] * 3
+    assert list(protocol_study.in_parallel(jobs, set())) == [apart] * 3
 
 
 def test_a_training_that_is_killed_is_told_with_the_way_out(monkeypatch):
     monkeypatch.setattr(protocol_study.joblib, "cpu_count", lambda: 2)
     with pytest.raises(WorkerError, match="LOKY_MAX_CPU_COUNT=1"):
-        list(protocol_study.side_by_side([joblib.delayed(killed)() for _ in range(2)], set()))
+        list(protocol_study.in_parallel([joblib.delayed(killed)() for _ in range(2)], set()))

@@ -29,7 +29,7 @@ def in_float32(table):
 def assert_the_curve_is_scikit_learns(table):
     top = table.filter(like="p_").max(axis=1)
     right, sure = calibration_curve(table["genre"] == table["predicted"], top, n_bins=10)
-    curve = reliability.calibration(table)
+    curve = reliability.reliability_curve(table)
     np.testing.assert_allclose(curve.query("n > 0")["accuracy"], right)
     np.testing.assert_allclose(curve.query("n > 0")["confidence"], sure)
     assert curve["n"].tolist() == np.histogram(np.nextafter(top.astype(float), 0), 10, (0, 1))[0].tolist()
@@ -49,13 +49,13 @@ def test_the_curve_is_scikit_learns_at_every_edge(drawn):
 
 
 def test_an_edge_belongs_to_the_bin_below_it_and_the_ends_to_the_outer_ones():
-    curve = reliability.calibration(rows([0.0, 0.5, 0.6, 1.0], [False, True, True, True]))
+    curve = reliability.reliability_curve(rows([0.0, 0.5, 0.6, 1.0], [False, True, True, True]))
     assert curve["n"].tolist() == [0, 0, 0, 0, 1, 1, 0, 0, 0, 2]  # 0 sure of a is 1 sure of b
     assert curve.loc[curve["n"] == 0, ["confidence", "accuracy"]].isna().all(axis=None)
     assert curve["low"].tolist() == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     assert curve["high"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
     nothing = rows([0.0], [False]).assign(p_b=0.0)
-    assert reliability.calibration(nothing)["n"].tolist() == [1] + [0] * 9
+    assert reliability.reliability_curve(nothing)["n"].tolist() == [1] + [0] * 9
 
 
 def test_who_is_always_sure_and_half_right_errs_by_half():
@@ -83,7 +83,7 @@ def test_of_few_rows_the_error_is_too_large(rng):
 
 def test_the_error_is_the_curves_mean_gap(predictions):
     for table in (predictions, in_float32(predictions)):
-        curve = reliability.calibration(table).query("n > 0")
+        curve = reliability.reliability_curve(table).query("n > 0")
         gap = np.average(np.abs(curve["accuracy"] - curve["confidence"]), weights=curve["n"])
         assert abs(reliability.expected_calibration_error(table)["ece"] - gap) < 1e-12
 
@@ -127,7 +127,7 @@ def test_no_row_is_refused(predictions):
 def figures(table):
     error = reliability.expected_calibration_error(table)
     return {
-        "calibration": reliability.calibration(table),
+        "calibration": reliability.reliability_curve(table),
         "error": pd.Series({name: error[name] for name in ("ece", "low", "high", "clusters")}),
         "average precision": reliability.average_precision(table),
     }

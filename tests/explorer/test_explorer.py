@@ -223,7 +223,7 @@ def test_probabilities_are_what_predict_answers_and_calls_are_the_networks(left,
     shown = {name: made.facts["runs"][0][name] for name in ("segment", "track")}
     tracks, begun = scoring.by_track(made.rows), 0
     for place, (_, rows) in enumerate(made.rows.groupby("track_id")):
-        answer = prediction.answer_of("", rows[columns].to_numpy(), "", [0.0], network)
+        answer = prediction.prediction_of("", rows[columns].to_numpy(), "", [0.0], network)
         of_segments = shown["segment"]["calibrated"]["p"][begun : begun + len(rows)]
         begun += len(rows)
         np.testing.assert_allclose(np.array(of_segments) / levels.PARTS, answer.probabilities, atol=1.1e-5)
@@ -240,7 +240,7 @@ def test_before_and_after_are_of_one_matrix(left):
             [(left[0].predictions(), left[0].metrics())],
             ["x"],
             left[0].tracks(),
-            faults.known(left[0].tracks(), left[0].assignment(), left[0].duplicates()),
+            faults.of_tracks(left[0].tracks(), left[0].assignment(), left[0].duplicates()),
             left[0].params,
             *known,
         ).facts["runs"][0]
@@ -286,7 +286,7 @@ def tracks_named(**columns):
 def known(tracks, train=(), pairs=NO_PAIRS):
     assignment = pd.DataFrame({"track_id": tracks["track_id"], "segment": 0, "split": "test"})
     assignment.loc[assignment["track_id"].isin(train), "split"] = "train"
-    table = faults.known(tracks, assignment, pairs)
+    table = faults.of_tracks(tracks, assignment, pairs)
     return {(row.track_id, row.kind): row.text for row in table.itertuples()}
 
 
@@ -308,7 +308,7 @@ def test_a_song_is_known_again_by_its_name_but_not_without_one():
 def test_a_song_that_is_known_by_ear_and_by_name_is_named_once():
     pairs = pd.DataFrame({"track_a": ["t1"], "track_b": ["t0"], "kind": ["exact copy"]})
     tracks = tracks_named(artist=["A", "A"], title=["S", "S"])
-    table = faults.known(tracks, pd.DataFrame({"track_id": ["t0"], "segment": 0, "split": "test"}), pairs)
+    table = faults.of_tracks(tracks, pd.DataFrame({"track_id": ["t0"], "segment": 0, "split": "test"}), pairs)
     assert table["text"].tolist() == ["exact copy of t0", "exact copy of t1"]
 
 

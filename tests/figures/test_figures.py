@@ -137,7 +137,7 @@ def planned_trials(assignment, params):
 
 def test_the_sides_are_drawn_segment_by_segment(assignment, params, built, save):
     bass = built.tracks[built.tracks["genre"] == "bass"].assign(artist="somebody")
-    figure = splits.sides(planned_trials(assignment, params), bass, "title", save)
+    figure = splits.by_protocol(planned_trials(assignment, params), bass, "title", save)
     assert [axes.get_title() for axes in figure.axes] == ["leaky", "paper"]
     leaky, paper = (axes.collections[0].get_array().reshape(8, -1) for axes in figure.axes)
     assert leaky.tolist() == [[1, 2, 3, 1], [2, 3, 1, 2], [3, 1, 2, 3]] * 2 + [[1, 2, 3, 1], [2, 3, 1, 2]]
@@ -167,7 +167,10 @@ def test_split_counts_say_the_protocol(save):
 
 
 def test_reliability_stands_each_bin_at_its_probability(predictions, save):
-    curves = {"own": reliability.calibration(predictions), "calibrated": reliability.calibration(predictions.head(3))}
+    curves = {
+        "own": reliability.reliability_curve(predictions),
+        "calibrated": reliability.reliability_curve(predictions.head(3)),
+    }
     figure = results.reliability(curves, "title", save)
     assert [axes.get_title() for axes in figure.axes[:2]] == [*curves]
     for above, below, curve in zip(figure.axes[:2], figure.axes[2:], curves.values(), strict=True):

@@ -148,7 +148,7 @@ def test_the_verdict_comes_before_the_genres(predict, folder, network, capsys, m
 
 def test_of_a_long_file_the_screen_names_the_first_passages(params):
     called = np.eye(2, dtype=np.float32)[np.arange(40) % 2]
-    answer = prediction.Answer("mix.wav", called, "", called.mean(axis=0))
+    answer = prediction.Prediction("mix.wav", called, "", called.mean(axis=0))
     network = prediction.Network(loudest_half, GENRES, dataclasses.replace(params, segment_seconds=5.0))
     second = command.on_screen(answer, network, 1).splitlines()[1]
     assert second.startswith("    0:00 bass, 0:05 treble,") and second.endswith("0:55 treble, … (28 more)")
@@ -284,7 +284,7 @@ def test_the_timeline_has_a_row_a_genre_and_a_column_a_segment(folder, network, 
 def test_one_text_is_one_path_and_not_its_letters(network, folder):
     table = files.predict("music/b.wav", network)
     assert set(table["path"]) == {"music/b.wav"}
-    assert [answer.path for answer in prediction.answers("music/b.wav", network)] == ["music/b.wav"]
+    assert [answer.path for answer in prediction.predict("music/b.wav", network)] == ["music/b.wav"]
     assert prediction.sources(folder / "b.wav").files == [folder / "b.wav"]
     for named in ("", [""], ["music", ""]):
         with pytest.raises(ParamsError, match="A path must not be empty"):

@@ -11,7 +11,7 @@ from bounds import U, of_network
 from conftest import tone
 
 from genre_utils.errors import RunError
-from genre_utils.evaluation.novelty import UNLIKE, Reference, Trust
+from genre_utils.evaluation.novelty import UNLIKE, Calibration, Reference
 from genre_utils.inference import export, keras_model, litert_model, prediction
 from genre_utils.models import factory
 
@@ -25,7 +25,7 @@ def known():
     """A trust that changes every answer: temperatures, and a reference that the files are far from."""
     figures = np.random.default_rng(6).normal(-40, 10, (30, 16))
     reference = Reference.learned(figures, np.arange(30) // 3, np.arange(30) // 3)
-    return Trust(2.5, 0.7, reference)
+    return Calibration(2.5, 0.7, reference)
 
 
 def written(name, params, folder):
@@ -91,7 +91,7 @@ def test_a_process_answers_without_anything_heavy(paper, files):
     lines = [json.loads(line) for line in child.stdout.splitlines()]
     assert [line["path"] for line in lines] == [str(path) for path in files]
     assert "cannot be read as audio" in lines[1]["fault"]
-    answers = list(prediction.answers(files, keras_model.compiled(model, GENRES, params, known())))
+    answers = list(prediction.predict(files, keras_model.compiled(model, GENRES, params, known())))
     off = of_network(model, np.empty((1, params.n_mels, params.frames_per_segment))) + 10**-litert_model.DIGITS
     for line, answer in zip(lines[::2], answers[::2], strict=True):
         assert [part["start_seconds"] for part in line["timeline"]] == [0.5 * n for n in range(6)]
@@ -127,7 +127,7 @@ def test_predict_answers_with_an_export_and_without_tensorflow(compact, files):
 def test_python_opens_an_export_like_any_model(compact, files):
     model, params, folder = compact
     mine, theirs = keras_model.open_model(folder), keras_model.compiled(model, GENRES, params, known())
-    for exported, kept in zip(prediction.answers(files[:1], mine), prediction.answers(files[:1], theirs), strict=True):
+    for exported, kept in zip(prediction.predict(files[:1], mine), prediction.predict(files[:1], theirs), strict=True):
         np.testing.assert_allclose(exported.track, kept.track, atol=1e-4)
         np.testing.assert_allclose(exported.probabilities, kept.probabilities, atol=1e-4)
 
@@ -145,9 +145,9 @@ def test_without_trust_nothing_is_strange(compact, files, tmp_path):
     model, params, _ = compact
     export.write(model, GENRES, params, tmp_path / "plain")
     network = litert_model.open_exported(tmp_path / "plain")
-    (answer,) = prediction.answers(files[:1], network)
+    (answer,) = prediction.predict(files[:1], network)
     np.testing.assert_allclose(answer.track, answer.probabilities.mean(axis=0), atol=4 * U)
-    assert json.loads(litert_model.line(answer, network))["strangeness"] is None
+    assert json.loads(litert_model.as_json(answer, network))["strangeness"] is None
 
 
 def test_an_export_that_differs_gets_no_name(compact, monkeypatch):

@@ -8,7 +8,7 @@ import tiny  # noqa: F401  (a network for models.build)
 from conftest import tone
 
 from genre_utils.audio import decoding
-from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Reference, Trust, described
+from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Calibration, Reference, summary_statistics
 from genre_utils.features import spectrogram
 from genre_utils.inference import keras_model, prediction
 from genre_utils.models import factory
@@ -48,7 +48,7 @@ def files(tmp_path_factory, params):
 
 @pytest.fixture(scope="module")
 def heard(files, network):
-    return list(prediction.answers(files, network))
+    return list(prediction.predict(files, network))
 
 
 def oracle(path, model, params):
@@ -77,7 +77,7 @@ def test_a_long_file_is_heard_in_parts(heard, files, network, monkeypatch):
         return network.run(decibels)
 
     monkeypatch.setattr(decoding, "BLOCK_SECONDS", 1.3)
-    (answer,) = prediction.answers(files[:1], dataclasses.replace(network, run=counting))
+    (answer,) = prediction.predict(files[:1], dataclasses.replace(network, run=counting))
     assert sum(sizes) == 13
     assert max(sizes) <= 3
     np.testing.assert_allclose(answer.probabilities, heard[0].probabilities, atol=1e-5)
@@ -88,7 +88,7 @@ def test_a_fault_at_the_end_of_a_file_is_a_fault(tmp_path, files, network, monke
     samples[-100] = np.nan
     soundfile.write(tmp_path / "odd.wav", samples, rate_hz, subtype="FLOAT")
     monkeypatch.setattr(decoding, "BLOCK_SECONDS", 1.3)
-    (answer,) = prediction.answers([tmp_path / "odd.wav"], network)
+    (answer,) = prediction.predict([tmp_path / "odd.wav"], network)
     assert "NaN or infinity" in answer.fault
     assert answer.probabilities.shape == (0, 3)
 
@@ -96,7 +96,7 @@ def test_a_fault_at_the_end_of_a_file_is_a_fault(tmp_path, files, network, monke
 def test_files_are_drawn_as_they_are_needed_and_one_may_stop_any_time(files, network):
     drawn = itertools.count()
     endless = (files[next(drawn) % len(files)] for _ in itertools.count())
-    answers = prediction.answers(endless, network, threads=2)
+    answers = prediction.predict(endless, network, threads=2)
     assert [answer.path for answer in itertools.islice(answers, 6)] == [str(files[n % 4]) for n in range(6)]
     answers.close()
     assert next(drawn) <= 6 + 3
@@ -104,7 +104,7 @@ def test_files_are_drawn_as_they_are_needed_and_one_may_stop_any_time(files, net
 
 def test_the_network_is_not_trained_by_being_asked(files, model, network):
     before = [weight.numpy() for weight in model.weights]
-    list(prediction.answers(files[3:], network))
+    list(prediction.predict(files[3:], network))
     for weight, kept in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), kept)
 
@@ -113,9 +113,9 @@ def test_an_answer_is_calibrated_and_judged(files, network, heard):
     """The long file is what the reference was made of; an answer's verdict is that of the whole file."""
     params = dataclasses.replace(network.params, max_segments=0)
     decibels = np.concatenate(list(prediction.log_mels(files[0], params)))
-    reference = Reference.learned(described(decibels), np.arange(13) % 4, np.arange(13) % 4)
-    trust = Trust(0.1, 3.0, reference)
-    long, text, _, four = prediction.answers(files, dataclasses.replace(network, trust=trust))
+    reference = Reference.learned(summary_statistics(decibels), np.arange(13) % 4, np.arange(13) % 4)
+    trust = Calibration(0.1, 3.0, reference)
+    long, text, _, four = prediction.predict(files, dataclasses.replace(network, trust=trust))
     np.testing.assert_allclose(long.probabilities, trust.calibrated(heard[0].probabilities, "softmax"), atol=1e-5)
     mean = heard[0].probabilities.mean(axis=0)  # of the network's own
     np.testing.assert_allclose(long.track, mean ** (1 / 3) / (mean ** (1 / 3)).sum(), atol=1e-5)
@@ -126,5 +126,5 @@ def test_an_answer_is_calibrated_and_judged(files, network, heard):
         trust.strangeness(np.concatenate(list(prediction.log_mels(files[3], params)))).mean()
     )
     nearby = dataclasses.replace(reference, farthest=1e-9)
-    *_, four = prediction.answers(files, dataclasses.replace(network, trust=Trust(reference=nearby)))
+    *_, four = prediction.predict(files, dataclasses.replace(network, trust=Calibration(reference=nearby)))
     assert four.verdict == UNLIKE

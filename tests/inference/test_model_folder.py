@@ -44,8 +44,8 @@ def run(tmp_path_factory, built, assignment, params):
 
 @pytest.fixture(scope="module")
 def published(run, built, assignment):
-    trust = calibration.learned(run.predictions(), built, assignment, run.params)
-    judged = calibration.judged(run.predictions().query("split == 'test'"), built, trust, run.params)
+    trust = calibration.fit(run.predictions(), built, assignment, run.params)
+    judged = calibration.evaluated(run.predictions().query("split == 'test'"), built, trust, run.params)
     return model_card.publish(run, trust, judged), trust, judged
 
 
@@ -59,7 +59,7 @@ def test_a_published_model_answers_as_its_test_tracks_were_judged(run, published
     network = keras_model.open_model(run.folder)
     _, trust, judged = published
     assert (network.genres, network.params, network.trust.temperature) == (GENRES, run.params, trust.temperature)
-    for answer, track in zip(prediction.answers(judged["path"], network), judged.itertuples(), strict=True):
+    for answer, track in zip(prediction.predict(judged["path"], network), judged.itertuples(), strict=True):
         expected = [getattr(track, f"p_{genre}") for genre in GENRES]
         np.testing.assert_allclose(answer.track, expected, atol=2e-4)  # the store holds float16
         assert answer.strangeness == pytest.approx(track.strangeness, rel=0.05)
@@ -69,7 +69,7 @@ def test_a_published_model_answers_as_its_test_tracks_were_judged(run, published
 def test_tracks_are_judged_by_their_own_temperature(run, published, built):
     trust = dataclasses.replace(published[1], track_temperature=0.5)
     rows = run.predictions().query("split == 'test'")
-    found = calibration.judged(rows, built, trust, run.params)
+    found = calibration.evaluated(rows, built, trust, run.params)
     means = scoring.by_track(rows).filter(like="p_").to_numpy()  # of the network's own
     np.testing.assert_allclose(found.filter(like="p_"), means**2 / (means**2).sum(axis=1, keepdims=True), rtol=1e-4)
 

@@ -27,7 +27,7 @@ def sides(**split_of):
 
 
 def counted(assignment, pairs=None):
-    return leaks.between_sides(assignment, TRACKS, pairs).set_index(["between", "what"])
+    return leaks.between_splits(assignment, TRACKS, pairs).set_index(["between", "what"])
 
 
 def test_a_split_without_leaks_counts_none():
