@@ -7,7 +7,7 @@ PROFILE ?= demo
 DATA ?=
 export PROFILE DATA TORCH ESSENTIA  # the shell takes them as they are: a folder's name may hold blanks, quotes and ;
 BIN := .venv/bin
-EXTRAS := --extra dev --extra light --extra dask --extra formats
+EXTRAS := --extra all --extra dev --extra dask
 
 .PHONY: run all test test-avx2 test-browser test-real test-cluster bench torture torture-short lab lint lock audit clean
 

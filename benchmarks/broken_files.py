@@ -38,7 +38,7 @@ from PIL import Image
 from genre_utils.datasets import catalog
 from genre_utils.errors import GenreUtilsError
 from genre_utils.evaluation import scoring
-from genre_utils.evaluation.novelty import Calibration
+from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.explorer import data, media, page
 from genre_utils.features import spectrogram, store
 from genre_utils.inference import prediction

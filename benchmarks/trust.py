@@ -31,7 +31,8 @@ from sklearn.model_selection import StratifiedKFold
 from genre_utils.audio import decoding
 from genre_utils.datasets import catalog, labels
 from genre_utils.errors import SplitError
-from genre_utils.evaluation import calibration, novelty, reliability, scoring, uncertainty
+from genre_utils.evaluation import calibration, novelty, reliability, scoring, temperature_scaling, uncertainty
+from genre_utils.evaluation.temperature_scaling import NOT_SURE, SURE_FROM, UNLIKE
 from genre_utils.features import spectrogram, store
 from genre_utils.models import factory
 from genre_utils.params import Params
@@ -215,7 +216,7 @@ def folds(tracks: pd.DataFrame, params: Params) -> tuple[list[pd.DataFrame], str
 
 def trained(
     params: Params, kept: store.Store, assignment: pd.DataFrame, genres: list[str]
-) -> tuple[keras.Model, pd.DataFrame, novelty.Calibration]:
+) -> tuple[keras.Model, pd.DataFrame, temperature_scaling.Calibration]:
     """A network, its predictions of validation and test, and what it is to be read by."""
     with tempfile.TemporaryDirectory() as folder:
         trainer.train(kept, assignment, genres, params, Path(folder), Path(folder) / "cache", quiet=True)
@@ -231,14 +232,16 @@ def of_split(network: keras.Model, kept: store.Store, assignment: pd.DataFrame, 
     return hear(network, decibels, table["track_id"].to_numpy(str), table["genre"].to_numpy(str))
 
 
-def scored(training: Heard, others: Heard, believed: novelty.Calibration, genres: list[str]) -> pd.DataFrame:
+def scored(
+    training: Heard, others: Heard, believed: temperature_scaling.Calibration, genres: list[str]
+) -> pd.DataFrame:
     """Every score of every track or sound, in the mean of its segments, and what it would be answered."""
     table = pd.DataFrame({name: fit(training)(others) for name, fit in SCORES.items()}).groupby(others.track).mean()
-    table["strangeness"] = pd.Series(believed.strangeness_of(others.figures)).groupby(others.track).mean()
+    table["novelty_score"] = pd.Series(believed.novelty_score_of(others.figures)).groupby(others.track).mean()
     means = pd.DataFrame(others.probabilities).groupby(others.track).mean().to_numpy()
     called = believed.calibrated_tracks(means, "softmax")
     table["called"] = np.array(genres)[called.argmax(axis=1)]
-    table["verdict"] = [believed.verdict(*row) for row in zip(called, table["strangeness"], strict=True)]
+    table["verdict"] = [believed.verdict(*row) for row in zip(called, table["novelty_score"], strict=True)]
     return table.rename_axis("name").reset_index()
 
 
@@ -343,21 +346,19 @@ def report_scores(scores: pd.DataFrame) -> list[dict]:
 def report_verdicts(scores: pd.DataFrame, genre: pd.Series) -> list[dict]:
     """Print and return what would be said of every kind as the network is shipped; ``genre`` is that of the tracks."""
     rows = []
-    print(f"\n{'as it is shipped':>20} answers {novelty.UNLIKE:>28} {novelty.NOT_SURE:>9}  mostly called, right")
+    print(f"\n{'as it is shipped':>20} answers {UNLIKE:>28} {NOT_SURE:>9}  mostly called, right")
     for kind, table in scores.groupby("kind", sort=False):
-        shares = {
-            verdict: float((table["verdict"] == verdict).mean()) for verdict in (novelty.UNLIKE, novelty.NOT_SURE)
-        }
+        shares = {verdict: float((table["verdict"] == verdict).mean()) for verdict in (UNLIKE, NOT_SURE)}
         called = table["called"].value_counts(normalize=True)
         row = {"what": "verdict", "kind": kind, "answers": len(table), "called": called.index[0]} | shares
         text = f"{called.index[0]} {called.iloc[0]:.0%}"
         if kind in ("held out", ROOM):
             row["right"] = float((table["name"].map(genre) == table["called"]).mean())
             text += f", {row['right']:.1%} right"
-        elif (missed := table.loc[table["verdict"] != novelty.UNLIKE, "name"].value_counts()).sum():
+        elif (missed := table.loc[table["verdict"] != UNLIKE, "name"].value_counts()).sum():
             text += f"; let through: {', '.join(f'{name} {count}x' for name, count in missed.head(5).items())}"
         rows.append(row)
-        print(f"{kind:>20} {len(table):7d} {shares[novelty.UNLIKE]:28.1%} {shares[novelty.NOT_SURE]:9.1%}  {text}")
+        print(f"{kind:>20} {len(table):7d} {shares[UNLIKE]:28.1%} {shares[NOT_SURE]:9.1%}  {text}")
     return rows
 
 
@@ -382,11 +383,11 @@ def report_calibration(found: Found) -> list[dict]:
         row |= {key: error[key] for key in ("ece", "low", "high", "resampled_by")}
         span = uncertainty.words(error, brief=True)
         for verdict, own in (("right", table[right]), ("wrong", table[~right])):
-            row[f"below half, {verdict}"] = int((own.filter(like="p_").max(axis=1) < novelty.SURE_FROM).sum())
+            row[f"below half, {verdict}"] = int((own.filter(like="p_").max(axis=1) < SURE_FROM).sum())
         rows.append(row)
         print(
             f"{name:>28} {row['n']:5d} {row['right']:.3f}  {row['sure']:.3f}  {100 * row['ece']:.1f} "
-            f"{span} %  {row['surprise']:.3f}   below {novelty.SURE_FROM}: "
+            f"{span} %  {row['surprise']:.3f}   below {SURE_FROM}: "
             f"{row['below half, right']} of {right.sum()} right, {row['below half, wrong']} of {(~right).sum()} wrong"
         )
     print("temperatures, segments and tracks: " + ", ".join(f"{a:.2f} {b:.2f}" for a, b in found.temperatures))

@@ -56,6 +56,10 @@ class WorkerError(GenreUtilsError):
     """The memory does not suffice, or a worker process is gone."""
 
 
+class MissingExtraError(GenreUtilsError, ImportError):
+    """A library is not installed that only a part of this package needs."""
+
+
 class AudioError(GenreUtilsError):
     """An audio file cannot give what was asked of it.
 

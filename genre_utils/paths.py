@@ -1,5 +1,6 @@
 """Where things lie, whatever folder a notebook or a command was started in."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -22,3 +23,9 @@ def given(path: str | os.PathLike[str]) -> Path:
 def several(paths: object) -> list[Path]:
     """Paths that a caller names: a text or a Path is one, and not its letters."""
     return [given(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]  # type: ignore[attr-defined]
+
+
+def profile_summary(name: str) -> str:
+    """What a profile is and how long it takes: the comment at the top of its file."""
+    lines = (PROFILES / f"{name}.yml").read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils.evaluation import scoring
-from genre_utils.evaluation.novelty import Calibration
+from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.inference import model_folder
 from genre_utils.runs.folder import RunFolder
 
@@ -40,7 +40,7 @@ def run_folder(folder, tracks, params, seed=0, temperatures=TEMPERATURES):
     pd.DataFrame(columns=["track_a", "track_b", "kind"]).to_csv(folder / "duplicates.csv", index=False)
     if temperatures is not None:
         (folder / "model.keras").write_bytes(b"nobody trained it")
-        genres, trust = scoring.genres_of(predictions), Calibration(**temperatures)
-        model_folder.write(folder / "model", folder / "model.keras", genres, params, trust, {}, "no card")
+        genres, fitted = scoring.genres_of(predictions), Calibration(**temperatures)
+        model_folder.write(folder / "model", folder / "model.keras", genres, params, fitted, {}, "no card")
     run.write_metrics(scoring.metrics(predictions, {"dataset": "music", "protocol": "paper", "model": "tiny_cnn"}))
     return run

@@ -1,16 +1,23 @@
 """Two ways to install, one set of versions; two commands that the README promises."""
 
+import dataclasses
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
+from importlib import metadata
 
 import pytest
+import soundfile
 import yaml
 from packaging.requirements import Requirement
 
+from genre_utils.inference import export
+from genre_utils.models import factory
+from genre_utils.params import Params
 from genre_utils.paths import PROJECT
 
 
@@ -30,8 +37,11 @@ def project() -> dict:
 
 
 def test_every_dependency_is_locked_to_a_version_that_fits():
-    versions = locked()
-    for text in project()["dependencies"] + project()["optional-dependencies"]["dev"]:
+    versions, extras = locked(), project()["optional-dependencies"]
+    names = ("train", "notebooks", "formats", "dask", "dev")  # what make installs
+    for text in project()["dependencies"] + [text for name in names for text in extras[name]]:
+        if text.startswith("genre_utils["):
+            continue
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[requirement.name.lower()]), text
 
@@ -112,3 +122,81 @@ def test_the_readme_names_the_commands_of_the_makefile():
     named |= set(re.findall(r"^make ([a-z-]+)", (PROJECT / "README.md").read_text(), flags=re.M))
     assert {"run", "test", "lab", "lint", "clean"} <= targets
     assert {"run", "test", "lab"} <= named <= targets
+
+
+def installed(folder, requirements: list[str]) -> None:
+    """Link into a folder what these requirements bring, and what that needs: an install of them alone."""
+    left, seen = [Requirement(text) for text in requirements], set()
+    while left:
+        requirement = left.pop()
+        key = (requirement.name.lower(), frozenset(requirement.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        if requirement.name == "genre_utils":
+            left += [
+                Requirement(text) for extra in requirement.extras for text in project()["optional-dependencies"][extra]
+            ]
+            continue
+        distribution = metadata.distribution(requirement.name)
+        for file in distribution.files or []:
+            top = file.parts[0]
+            if top not in ("..", "__pycache__") and not (folder / top).is_symlink():
+                (folder / top).symlink_to(distribution.locate_file(top))
+        for text in distribution.requires or []:
+            inner = Requirement(text)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": e}) for e in requirement.extras or {""}):
+                left.append(inner)
+
+
+def alone(folder, code: str) -> subprocess.CompletedProcess:
+    """A Python that finds the libraries in a folder, this package, and no other."""
+    start = f"import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(folder)!r}]\n"
+    words = [sys.executable, "-I", "-S", "-c", start + textwrap.dedent(code)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_the_base_install_predicts_and_names_the_extra_for_the_rest(tmp_path, rng):
+    (tmp_path / "base").mkdir()
+    installed(tmp_path / "base", project()["dependencies"])
+    params = dataclasses.replace(Params(), segment_seconds=1.0, n_mels=32, image_height=32, image_width=32)
+    model = factory.build(dataclasses.replace(params, model="compact_cnn"), 3)
+    export.write(model, ["a", "b", "c"], params, tmp_path / "exported")
+    soundfile.write(tmp_path / "song.wav", rng.uniform(-0.5, 0.5, 2 * params.sample_rate_hz), params.sample_rate_hz)
+    words = ["predict", str(tmp_path / "song.wav"), "--model", str(tmp_path / "exported"), "--csv", "-"]
+    found = alone(tmp_path / "base", f"from genre_utils.__main__ import main; sys.exit(main({words}))")
+    assert found.returncode == 0, found.stderr
+    assert len(found.stdout.splitlines()) == 1 + 1 + 2  # the head, the track, its segments
+    for command, library, extra in (
+        (["predict", words[1], "--model", str(tmp_path)], "", "train"),
+        (["run"], "", "train"),
+        (["explore", str(tmp_path)], "", "train"),
+        (["fetch", "demo"], "pandas", "train"),
+        (["export", str(tmp_path), str(tmp_path / "out")], "", "train"),
+    ):
+        found = alone(tmp_path / "base", f"from genre_utils.__main__ import main; sys.exit(main({command}))")
+        assert found.returncode == 1 and "Traceback" not in found.stderr, found.stderr
+        assert f"needs {library}" in found.stderr and f"pip install 'genre_utils[{extra}]'" in found.stderr
+    others = "import numpy\ntry: import pandas\nexcept ModuleNotFoundError as error: sys.exit(type(error).__name__)"
+    assert alone(tmp_path / "base", f"import genre_utils\n{others}").stderr.strip() == "ModuleNotFoundError"
+
+
+def test_training_needs_no_notebook_software(tmp_path):
+    (tmp_path / "train").mkdir()
+    installed(tmp_path / "train", [*project()["dependencies"], "genre_utils[train]"])
+    found = alone(
+        tmp_path / "train",
+        """
+        import importlib, pkgutil
+        import genre_utils
+        from genre_utils.errors import MissingExtraError
+        for _, name, _ in pkgutil.walk_packages(genre_utils.__path__, "genre_utils."):
+            try:
+                importlib.import_module(name)
+            except MissingExtraError as error:
+                print(name, "notebooks" if "genre_utils[notebooks]" in str(error) else error)
+        """,
+    )
+    assert found.returncode == 0, found.stderr
+    needing = ("explorer.widget", "runs.execution", "runs.headless")
+    assert found.stdout.split() == [word for name in needing for word in (f"genre_utils.{name}", "notebooks")]

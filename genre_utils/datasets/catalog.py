@@ -307,13 +307,6 @@ def table(rows: Iterable[dict], params: Params) -> pd.DataFrame:
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
 
 
-def summary(tracks: pd.DataFrame) -> str:
-    """How many tracks of which genre, and how many of all have a fault, in a line."""
-    counts = one_a_row(tracks)["genre"].value_counts().sort_index()
-    told = ", ".join(f"{genre} {count}" for genre, count in counts.items())
-    return f"{len(tracks)} tracks ({told}), {len(faults(tracks))} with a fault"
-
-
 def usable(tracks: pd.DataFrame) -> pd.DataFrame:
     """The tracks without a fault.
 

@@ -9,7 +9,8 @@ from scipy.special import log_expit, log_softmax
 
 from genre_utils.datasets import labels
 from genre_utils.evaluation import scoring, uncertainty
-from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Calibration, Reference, logits, summary_statistics
+from genre_utils.evaluation.novelty import Reference, summary_statistics
+from genre_utils.evaluation.temperature_scaling import NOT_SURE, SURE, UNLIKE, Calibration, logits
 from genre_utils.params import Params
 from genre_utils.splits import leaks
 
@@ -37,7 +38,7 @@ def fit(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, par
 
     Returns
     -------
-    Trust
+    Calibration
 
     References
     ----------
@@ -47,7 +48,7 @@ def fit(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, par
     training = assignment[assignment["split"] == "train"].merge(tracks, on="track_id")
     drawn = training.sample(min(MOST, len(training)), random_state=params.seed)
     table, figures = statistics_of_rows(store, drawn)
-    reference = Reference.learned(figures, table["track_id"].to_numpy(str), table["group"].to_numpy())
+    reference = Reference.fit(figures, table["track_id"].to_numpy(str), table["group"].to_numpy())
     held_out = predictions[predictions["split"] == "validation"]
     of_segments, of_tracks = (temperature(rows, params.output) for rows in (held_out, scoring.by_track(held_out)))
     return Calibration(of_segments, of_tracks, reference)
@@ -134,14 +135,14 @@ def mean_log_loss(own: np.ndarray, truth: np.ndarray, output: str) -> float:
     return float(-likelihood.sum(axis=1).mean())
 
 
-def calibrated(predictions: pd.DataFrame, trust: Calibration, output: str) -> pd.DataFrame:
+def calibrated(predictions: pd.DataFrame, fitted: Calibration, output: str) -> pd.DataFrame:
     """Rows of segments with the probabilities that a temperature makes of theirs.
 
     Parameters
     ----------
     predictions : pd.DataFrame
         As ``scoring.predict`` returns it.
-    trust : Trust
+    fitted : Calibration
         The temperature.
     output : str
         The network's: softmax or sigmoid.
@@ -156,18 +157,18 @@ def calibrated(predictions: pd.DataFrame, trust: Calibration, output: str) -> pd
     Notebook: 04_evaluation.
     """
     names = [f"p_{genre}" for genre in scoring.genres_of(predictions)]
-    values = trust.calibrated(predictions[names].to_numpy(), output)
+    values = fitted.calibrated(predictions[names].to_numpy(), output)
     return predictions.assign(**dict(zip(names, values.T, strict=True)))
 
 
-def by_track(predictions: pd.DataFrame, trust: Calibration, output: str) -> pd.DataFrame:
+def by_track(predictions: pd.DataFrame, fitted: Calibration, output: str) -> pd.DataFrame:
     """Rows of tracks with calibrated probabilities; a track is called as ``scoring.by_track`` calls it.
 
     Parameters
     ----------
     predictions : pd.DataFrame
         Rows of segments, not calibrated, as ``scoring.predict`` returns them.
-    trust : Trust
+    fitted : Calibration
         The tracks' temperature.
     output : str
         The network's: softmax or sigmoid.
@@ -179,11 +180,11 @@ def by_track(predictions: pd.DataFrame, trust: Calibration, output: str) -> pd.D
     """
     tracks = scoring.by_track(predictions)
     names = [f"p_{genre}" for genre in scoring.genres_of(tracks)]
-    values = trust.calibrated_tracks(tracks[names].to_numpy(), output)
+    values = fitted.calibrated_tracks(tracks[names].to_numpy(), output)
     return tracks.assign(**dict(zip(names, values.T, strict=True)))
 
 
-def evaluated(predictions: pd.DataFrame, store: "Store", trust: Calibration, params: Params) -> pd.DataFrame:
+def evaluated(predictions: pd.DataFrame, store: "Store", fitted: Calibration, params: Params) -> pd.DataFrame:
     """Tracks as a stranger's files would be answered: calibrated, with a verdict.
 
     Parameters
@@ -192,7 +193,7 @@ def evaluated(predictions: pd.DataFrame, store: "Store", trust: Calibration, par
         Rows of segments, not calibrated, as ``scoring.predict`` returns them.
     store : Store
         Their features.
-    trust : Trust
+    fitted : Calibration
         As :func:`learned` returns it.
     params : Params
         ``output``.
@@ -200,19 +201,19 @@ def evaluated(predictions: pd.DataFrame, store: "Store", trust: Calibration, par
     Returns
     -------
     pd.DataFrame
-        As ``scoring.by_track``, with ``strangeness`` and ``verdict``.
+        As ``scoring.by_track``, with ``novelty_score`` and ``verdict``.
 
     References
     ----------
     Notebook: 04_evaluation.
     """
-    tracks = by_track(predictions, trust, params.output)
+    tracks = by_track(predictions, fitted, params.output)
     table, figures = statistics_of_rows(store, predictions[["track_id", "segment"]])
-    strange = table.assign(strangeness=trust.strangeness_of(figures)).groupby("track_id")["strangeness"].mean()
-    tracks["strangeness"] = tracks["track_id"].map(strange)
+    strange = table.assign(novelty_score=fitted.novelty_score_of(figures)).groupby("track_id")["novelty_score"].mean()
+    tracks["novelty_score"] = tracks["track_id"].map(strange)
     names = [f"p_{genre}" for genre in scoring.genres_of(tracks)]
-    rows = zip(tracks[names].to_numpy(), tracks["strangeness"], strict=True)
-    return tracks.assign(verdict=[trust.verdict(track, strangeness) for track, strangeness in rows])
+    rows = zip(tracks[names].to_numpy(), tracks["novelty_score"], strict=True)
+    return tracks.assign(verdict=[fitted.verdict(track, novelty_score) for track, novelty_score in rows])
 
 
 def verdicts(judged: pd.DataFrame) -> pd.DataFrame:

@@ -99,8 +99,8 @@ def temperatures(run: RunFolder) -> levels.Temperatures:
         return levels.Temperatures()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other versions: they decide what a network answers, not what it answered
-        trust = model_folder.read(model_folder.find(run.folder)).trust
-    return levels.Temperatures(trust.temperature, trust.track_temperature, run.params.output)
+        calibration = model_folder.read(model_folder.find(run.folder)).calibration
+    return levels.Temperatures(calibration.temperature, calibration.track_temperature, run.params.output)
 
 
 def build(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils.evaluation import reliability, scoring, uncertainty
-from genre_utils.evaluation.novelty import temperature_scaled
+from genre_utils.evaluation.temperature_scaling import temperature_scaled
 from genre_utils.runs import report
 
 PARTS = 100_000  # a probability is carried in these, rounded down: what reaches a threshold in 1/10,000 still does

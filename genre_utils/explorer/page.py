@@ -14,9 +14,10 @@ import matplotlib
 
 from genre_utils.errors import RunError
 from genre_utils.explorer import media
-from genre_utils.explorer.data import Exploration
+from genre_utils.explorer.data import Exploration, of_run
 from genre_utils.figures.eda import LEVEL_MAP
 from genre_utils.paths import given
+from genre_utils.runs.folder import RunFolder
 from genre_utils.system import disk
 from genre_utils.system.progress import HEADLESS
 
@@ -97,6 +98,13 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
     size = sum(path.stat().st_size for path in (page, *(folder / MEDIA).glob("*")))
     print(f"explorer: {page}, {size / 1e6:.1f} MB with sound and pictures of {len(ids)} tracks")
     return page
+
+
+def write_of_runs(run: Path, against: Path | None = None, single_file: bool = False, out: Path | None = None) -> Path:
+    """The page of one run, or of two that were tested on the same tracks; by default it lies in the first one."""
+    folders = [RunFolder.existing(path) for path in (run, against) if path is not None]
+    name = "explorer" if against is None else f"explorer-against-{folders[1].folder.name}"
+    return write(of_run(*folders), out or folders[0].folder / name, single_file)
 
 
 def make_room(folder: Path) -> None:

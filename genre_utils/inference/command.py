@@ -1,4 +1,4 @@
-"""``python -m genre_utils predict``: a network on files and folders, each answer told as soon as it is there."""
+"""``python -m genre_utils predict``: predict files and folders, and print each result as soon as it is ready."""
 
 import contextlib
 import csv
@@ -23,8 +23,8 @@ PASSAGES = 12  # of a file, on the screen; a mix of hours has hundreds
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is computed by a spreadsheet
 
 
-def command(named: list[str], model: Path, top: int, form: str, out: str | None) -> int:
-    """What ``python -m genre_utils predict`` does: hear file after file, and tell of each at once.
+def predict(named: list[str], model: Path, top: int, form: str, out: str | None) -> int:
+    """Predict files one after the other, and print each result as soon as it is ready.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def open_network(folder: Path) -> prediction.Network:
 def predict_each(
     found: prediction.Sources, network: prediction.Network, top: int, form: str, out: str | None, counts: dict[str, int]
 ) -> None:
-    """Tell of each file as soon as it is heard, and count; the parameters are those of :func:`command`."""
+    """Tell of each file as soon as it is heard, and count; the parameters are those of :func:`predict`."""
     heard = itertools.chain(prediction.predict(found.files, network), found.unlisted)
     total = len(found.files) + len(found.unlisted)
     shown = progress(heard, total, "files") if total > 1 and sys.stderr.isatty() else heard

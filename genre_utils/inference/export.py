@@ -1,4 +1,4 @@
-"""Export a network into a folder that answers without TensorFlow: see ``light``."""
+"""Export a network into a folder that gives predictions without TensorFlow: see ``litert_model``."""
 
 import json
 import shutil
@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from genre_utils.errors import RunError
-from genre_utils.evaluation.novelty import Calibration
+from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.features import spectrogram
-from genre_utils.inference import litert_model
+from genre_utils.inference import litert_model, model_folder
+from genre_utils.models import factory
 from genre_utils.params import Params
 from genre_utils.paths import given
 from genre_utils.system.quiet import quiet_stderr
@@ -18,14 +19,14 @@ with quiet_stderr():
     import keras
     import tensorflow as tf
 
-LARGE_BYTES = 32 * 2**20  # weights of a dense layer that become a file of their own; see light.product
+LARGE_BYTES = 32 * 2**20  # weights of a dense layer that become a file of their own; see litert_model.product
 TOLERANCE = 1e-4  # between a probability of Keras and one of the export
 
 
 def write(
-    model: keras.Model, genres: list[str], params: Params, folder: str | Path, trust: Calibration | None = None
+    model: keras.Model, genres: list[str], params: Params, folder: str | Path, calibration: Calibration | None = None
 ) -> None:
-    """Write all that is needed to answer for an audio file: network, genres, parameters, mel filters and trust.
+    """Write all that is needed to answer for an audio file: network, genres, parameters, mel filters and calibration.
 
     The written network is run against the given one before the folder gets its name.
 
@@ -39,7 +40,7 @@ def write(
         The features that it was trained on.
     folder : str or Path
         Must not exist yet.
-    trust : Trust, optional
+    calibration : Calibration, optional
         How its probabilities are to be read; without it, as they are.
 
     Raises
@@ -63,7 +64,7 @@ def write(
             convert(part, partial / stages[-1])
     np.save(partial / litert_model.FILTERS, spectrogram.mel_filters(params))
     facts = {"genres": genres, "params": params.to_mapping(), "stages": stages}
-    facts |= {"trust": (trust or Calibration()).write(partial)}
+    facts |= {"trust": (calibration or Calibration()).write(partial)}
     (partial / litert_model.FACTS).write_text(json.dumps(facts, indent=2) + "\n")
 
     rng, half_db = np.random.default_rng(0), params.top_db / 2
@@ -74,9 +75,28 @@ def write(
     if not difference <= TOLERANCE:
         raise RunError(
             f"The export of {model.name} differs from it by {difference:.1e}; at most {TOLERANCE:.0e} is allowed. "
-            f"It is left in {partial}. Use the network with predict.open_model, which needs TensorFlow."
+            f"It is left in {partial}. Use the network with keras_model.open_model, which needs TensorFlow."
         )
     partial.rename(folder)
+
+
+def write_from(path: str | Path, folder: str | Path) -> None:
+    """Export the model of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        A model folder, or a run folder such as ``runs/latest``.
+    folder : str or Path
+        As :func:`write` takes it.
+
+    Raises
+    ------
+    RunError
+        If there is no whole model, or it cannot be exported.
+    """
+    known = model_folder.read(model_folder.find(path))
+    write(factory.load(known.network), known.genres, known.params, folder, known.calibration)
 
 
 def parts(model: keras.Model) -> list[keras.Model | np.ndarray]:

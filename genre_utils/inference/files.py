@@ -3,14 +3,16 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from genre_utils.errors import warn
 from genre_utils.inference import litert_model, prediction
 from genre_utils.paths import given
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXTS = ("path", "level", "predicted", "verdict", "fault")  # columns of a table; the others are numbers
 
@@ -20,15 +22,15 @@ def rows(answer: prediction.Prediction, network: prediction.Network) -> Iterator
 
     Parameters
     ----------
-    answer : listening.Answer
+    answer : prediction.Prediction
         Of one file.
-    network : listening.Network
+    network : prediction.Network
         Whose it is.
 
     Yields
     ------
     dict
-        ``path, level, segment, start_seconds, predicted, verdict, strangeness, p_<genre>…, fault``. ``level`` is
+        ``path, level, segment, start_seconds, predicted, verdict, novelty_score, p_<genre>…, fault``. ``level`` is
         track or segment, and ``p_<genre>`` calibrated at both; of what a level does not have, and what is not known,
         a number is None and a text "".
     """
@@ -36,8 +38,8 @@ def rows(answer: prediction.Prediction, network: prediction.Network) -> Iterator
     if answer.fault:
         yield blank | {"level": "track", "fault": answer.fault}
         return
-    strangeness = None if np.isnan(answer.strangeness) else round(answer.strangeness, litert_model.DIGITS)
-    heard = {"level": "track", "verdict": answer.verdict, "strangeness": strangeness}
+    novelty_score = None if np.isnan(answer.novelty_score) else round(answer.novelty_score, litert_model.DIGITS)
+    heard = {"level": "track", "verdict": answer.verdict, "novelty_score": novelty_score}
     yield blank | heard | predicted(answer.track, network)
     for number, probabilities in enumerate(answer.probabilities):
         place = {"level": "segment", "segment": number, "start_seconds": number * network.params.segment_seconds}
@@ -46,7 +48,7 @@ def rows(answer: prediction.Prediction, network: prediction.Network) -> Iterator
 
 def columns(network: prediction.Network) -> list[str]:
     """Names of what :func:`rows` gives."""
-    front = ["path", "level", "segment", "start_seconds", "predicted", "verdict", "strangeness"]
+    front = ["path", "level", "segment", "start_seconds", "predicted", "verdict", "novelty_score"]
     return [*front, *(f"p_{genre}" for genre in network.genres), "fault"]
 
 
@@ -58,7 +60,7 @@ def predicted(probabilities: np.ndarray, network: prediction.Network) -> dict[st
     }
 
 
-def predict(named: str | Path | Iterable[str | Path], network: prediction.Network) -> pd.DataFrame:
+def predict(named: str | Path | Iterable[str | Path], network: prediction.Network) -> "pd.DataFrame":
     """Hear files and folders from Python: the table that ``--csv`` writes.
 
     Parameters
@@ -87,6 +89,8 @@ def predict(named: str | Path | Iterable[str | Path], network: prediction.Networ
     ----------
     Notebook: 04_evaluation.
     """
+    import pandas as pd  # which the command does without
+
     found = prediction.sources(named)
     if found.others:
         warn(prediction.left_out(found))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre_utils.errors import RunError
-from genre_utils.evaluation.novelty import Calibration
+from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.inference import litert_model, model_folder
 from genre_utils.inference.prediction import Network
 from genre_utils.params import Params
@@ -63,10 +63,12 @@ def open_model(path: str | Path) -> Network:
             f"{known.network} takes a log-mel of {entering} and gives {leaving}; by {folder} it must take {wanted} and "
             f"give {(len(known.genres),)}. They do not belong together: copy the folder again. {known.differs}".rstrip()
         )
-    return compiled(model, known.genres, known.params, known.trust)
+    return compiled(model, known.genres, known.params, known.calibration)
 
 
-def compiled(model: "keras.Model", genres: list[str], params: Params, trust: Calibration | None = None) -> Network:
+def compiled(
+    model: "keras.Model", genres: list[str], params: Params, calibration: Calibration | None = None
+) -> Network:
     """A network traced once, whatever the number of segments: ``model.predict`` takes seven times as long for a clip.
 
     Parameters
@@ -77,7 +79,7 @@ def compiled(model: "keras.Model", genres: list[str], params: Params, trust: Cal
         The classes, in the order of its outputs.
     params : Params
         The features that it was trained on.
-    trust : Trust, optional
+    calibration : Calibration, optional
         How its probabilities are to be read; without it, as they are.
 
     Returns
@@ -92,4 +94,4 @@ def compiled(model: "keras.Model", genres: list[str], params: Params, trust: Cal
         lambda decibels: model(decibels, training=False),
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)],
     )
-    return Network(lambda decibels: traced(decibels).numpy(), genres, params, trust or Calibration())
+    return Network(lambda decibels: traced(decibels).numpy(), genres, params, calibration or Calibration())

@@ -1,23 +1,18 @@
 """An exported network on audio files, without TensorFlow, Keras, librosa or pandas."""
 
-import argparse
 import functools
-import itertools
 import json
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-
-if __name__ == "__main__":  # read when NumPy is imported: in products this thin a second thread takes 1.7 times the CPU
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from genre_utils.errors import GenreUtilsError, RunError
-from genre_utils.evaluation.novelty import Calibration, read_array
+from genre_utils.errors import RunError
+from genre_utils.evaluation.novelty import read_array
+from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.features import spectrogram
 from genre_utils.inference import prediction
 from genre_utils.params import Params
@@ -42,7 +37,7 @@ def open_exported(folder: str | Path) -> prediction.Network:
 
     Returns
     -------
-    listening.Network
+    prediction.Network
 
     Raises
     ------
@@ -54,7 +49,7 @@ def open_exported(folder: str | Path) -> prediction.Network:
         facts = json.loads((folder / FACTS).read_text())
         filters = read_array(folder / FILTERS)
         genres, params = [str(genre) for genre in facts["genres"]], Params.from_mapping(facts["params"])
-        trust = Calibration.read(folder, facts["trust"], params.n_mels)
+        calibration = Calibration.read(folder, facts["trust"], params.n_mels)
         # The last part of a name: a folder from anybody must not lead out of itself.
         files = [folder / Path(name).name for name in facts["stages"]]
         stages = [product(file) if file.suffix == ".npy" else interpreted(file) for file in files]
@@ -79,15 +74,13 @@ def open_exported(folder: str | Path) -> prediction.Network:
             raise RunError(f"{folder}: its stages do not fit each other ({error}). Export it again.") from error
         return answers
 
-    return prediction.Network(run, genres, params, trust)
+    return prediction.Network(run, genres, params, calibration)
 
 
 def interpreted(file: Path) -> Stage:
     """A .tflite file: from (n, …) to (n, …), one after the other, so that memory does not grow with n."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise RunError("An exported network needs LiteRT: pip install 'genre_utils[light]'.") from error
+    from ai_edge_litert.interpreter import Interpreter
+
     interpreter = Interpreter(str(file), num_threads=os.cpu_count())
     entry, leaving = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     shape: tuple[int, ...] = ()
@@ -132,16 +125,16 @@ def as_json(answer: prediction.Prediction, network: prediction.Network) -> str:
 
     Parameters
     ----------
-    answer : listening.Answer
+    answer : prediction.Prediction
         Of one file.
-    network : listening.Network
+    network : prediction.Network
         Whose it is.
 
     Returns
     -------
     str
-        ``path``, and either ``fault`` or ``genre`` (the most probable), ``verdict`` (see ``trust``), ``strangeness``
-        (null if it is not known), ``probabilities`` by genre, and ``timeline``: for each segment its
+        ``path``, and either ``fault`` or ``genre`` (the most probable), ``verdict`` (see ``Calibration``),
+        ``novelty_score`` (null if it is not known), ``probabilities`` by genre, and ``timeline``: for each segment its
         ``start_seconds`` and its probabilities in the order of the genres. All probabilities are calibrated.
     """
     if answer.fault:
@@ -159,46 +152,8 @@ def as_json(answer: prediction.Prediction, network: prediction.Network) -> str:
             "path": answer.path,
             "genre": network.genres[int(answer.track.argmax())],
             "verdict": answer.verdict,
-            "strangeness": None if math.isnan(answer.strangeness) else round(answer.strangeness, DIGITS),
+            "novelty_score": None if math.isnan(answer.novelty_score) else round(answer.novelty_score, DIGITS),
             "probabilities": dict(zip(network.genres, probabilities, strict=True)),
             "timeline": timeline,
         }
     )
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print a line of JSON for each file as soon as it is heard.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Without it, the command line's.
-
-    Returns
-    -------
-    int
-        The exit status: 0 only if every file was heard.
-    """
-    parser = argparse.ArgumentParser(prog="python -m genre_utils.inference.litert_model", description=__doc__)
-    parser.add_argument("folder", type=given, help="an exported network, as exporting.write writes it")
-    parser.add_argument("file", nargs="+", help="audio, or a folder of it at any depth")
-    faults = 0
-    try:
-        chosen = parser.parse_args(arguments)
-        found = prediction.sources(chosen.file)
-        network = open_exported(chosen.folder)
-        if network.notice:
-            print(network.notice, file=sys.stderr)
-        for answer in itertools.chain(prediction.predict(found.files, network), found.unlisted):
-            print(as_json(answer, network), flush=True)
-            faults += bool(answer.fault)
-        if found.others:
-            print(prediction.left_out(found), file=sys.stderr)
-    except GenreUtilsError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    return 1 if faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,8 +9,8 @@ import pandas as pd
 import yaml
 
 from genre_utils.datasets import catalog, download
-from genre_utils.evaluation import calibration, novelty, reliability, scoring
-from genre_utils.evaluation.novelty import Calibration
+from genre_utils.evaluation import calibration, novelty, reliability, scoring, temperature_scaling
+from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.inference import model_folder
 from genre_utils.params import SPLITS
 from genre_utils.runs import report
@@ -26,14 +26,14 @@ LICENCES = {
 }
 
 
-def publish(run: RunFolder, believed: Calibration, judged: pd.DataFrame) -> Path:
+def publish(run: RunFolder, fitted: Calibration, judged: pd.DataFrame) -> Path:
     """Write a run's model folder: network, parameters, what it is to be read by, and its card.
 
     Parameters
     ----------
     run : RunFolder
         With everything up to ``metrics.json`` and ``predictions.parquet``.
-    believed : Trust
+    fitted : Calibration
         As ``calibration.fit`` returns it.
     judged : pd.DataFrame
         The test tracks, as ``calibration.evaluated`` returns them.
@@ -47,22 +47,22 @@ def publish(run: RunFolder, believed: Calibration, judged: pd.DataFrame) -> Path
     ----------
     M. Mitchell et al., Model cards for model reporting (2019), in Hugging Face's format. Notebook: 04_evaluation.
     """
-    facts = facts_of(run, believed, judged)
+    facts = facts_of(run, fitted, judged)
     folder = run.folder / model_folder.FOLDER
     genres = scoring.genres_of(judged)
     network = run.needs(model_folder.NETWORK)
-    model_folder.write(folder, network, genres, run.params, believed, facts, text(facts, genres))
+    model_folder.write(folder, network, genres, run.params, fitted, facts, text(facts, genres))
     return folder
 
 
-def facts_of(run: RunFolder, believed: Calibration, judged: pd.DataFrame) -> dict[str, Any]:
+def facts_of(run: RunFolder, fitted: Calibration, judged: pd.DataFrame) -> dict[str, Any]:
     """What the card says, and ``model.json`` beside what a network needs.
 
     Parameters
     ----------
     run : RunFolder
         As of :func:`publish`.
-    believed : Trust
+    fitted : Calibration
         As of :func:`publish`.
     judged : pd.DataFrame
         As of :func:`publish`.
@@ -79,7 +79,7 @@ def facts_of(run: RunFolder, believed: Calibration, judged: pd.DataFrame) -> dic
     test = run.predictions().query("split == 'test'")
     sayings = {
         "segments": test,
-        "segments, calibrated": calibration.calibrated(test, believed, params.output),
+        "segments, calibrated": calibration.calibrated(test, fitted, params.output),
         "tracks": scoring.by_track(test),
         "tracks, calibrated": judged,
     }
@@ -101,8 +101,8 @@ def facts_of(run: RunFolder, believed: Calibration, judged: pd.DataFrame) -> dic
             "val_accuracy": float(best["val_accuracy"]),
         },
         "calibration": errors,
-        "temperatures": {"segment": believed.temperature, "track": believed.track_temperature},
-        "reference": believed.reference is not None,
+        "temperatures": {"segment": fitted.temperature, "track": fitted.track_temperature},
+        "reference": fitted.reference is not None,
         "verdicts": calibration.verdicts(judged).to_dict("index"),
     }
 
@@ -172,7 +172,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         protocol=protocols.DESCRIPTIONS[metrics["protocol"]],
         licence=LICENCES[kind],
         notice=report.DEMO_NOTICE if kind == "demo" else "",
-        sure_from=novelty.SURE_FROM,
+        sure_from=temperature_scaling.SURE_FROM,
         accepted=novelty.ACCEPTED,
     )
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from genre_utils.errors import GenreUtilsError, RunError, warn
-from genre_utils.evaluation.novelty import Calibration
+from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.params import FEATURE_NAMES, Params
 from genre_utils.paths import given
 from genre_utils.runs.folder import LATEST, RunFolder, versions
@@ -32,7 +32,7 @@ class Model(NamedTuple):
     network: Path  # whole, by its checksum
     genres: list[str]
     params: Params
-    trust: Calibration
+    calibration: Calibration
     differs: str  # "" if it was made with the versions that are installed here
 
 
@@ -41,7 +41,7 @@ def write(
     network: Path,
     genres: list[str],
     params: Params,
-    trust: Calibration,
+    calibration: Calibration,
     facts: dict[str, Any],
     card: str,
 ) -> None:
@@ -57,7 +57,7 @@ def write(
         The classes, in the order of its outputs.
     params : Params
         What it was trained with.
-    trust : Trust
+    calibration : Calibration
         As ``calibration.fit`` returns it.
     facts : dict
         Anything else for ``model.json``.
@@ -77,7 +77,7 @@ def write(
         os.link(network, partial / NETWORK)
     except OSError:  # another file system, or one without links
         shutil.copyfile(network, partial / NETWORK)
-    learned = trust.write(partial)
+    learned = calibration.write(partial)
     known = {"genres": genres, "params": params.to_mapping(), "trust": learned, "versions": versions()}
     known |= {SEAL: sealed(known)}
     checksums = {path.name: checksum(path) for path in sorted(partial.iterdir())}
@@ -175,7 +175,7 @@ def read(folder: str | Path) -> Model:
             raise ValueError(f"{', '.join(DECIDING)} in {FACTS} are not those that were written: it was changed")
         if NETWORK not in checksums:
             raise ValueError(f"{FACTS} has no checksum of {NETWORK}")
-        trust = Calibration.read(folder, facts["trust"], trained_with.n_mels)
+        calibration = Calibration.read(folder, facts["trust"], trained_with.n_mels)
     except BROKEN as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(f"{folder} is no whole model folder: {reason}. Copy it again, or run 04_evaluation.") from error
@@ -193,7 +193,7 @@ def read(folder: str | Path) -> Model:
     if differs or changed:
         also = f"{PARAMS} was changed, which changes no answer: {told}." if changed else ""
         warn(f"{folder}: {differs} {also}".strip(), 3)
-    return Model(folder / NETWORK, genres, params, trust, differs)
+    return Model(folder / NETWORK, genres, params, calibration, differs)
 
 
 def of_mapping(values: Any, name: str, differs: str) -> Params:

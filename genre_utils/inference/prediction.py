@@ -13,7 +13,7 @@ import numpy as np
 
 from genre_utils.audio import decoding
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError
-from genre_utils.evaluation.novelty import SURE, Calibration
+from genre_utils.evaluation.temperature_scaling import SURE, Calibration
 from genre_utils.features import spectrogram
 from genre_utils.params import Params
 from genre_utils.paths import several
@@ -35,14 +35,14 @@ class Network:
         The classes, in the order of the outputs.
     params : Params
         The features that it was trained on.
-    trust : Trust
+    calibration : Calibration
         How its probabilities are to be read.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
     genres: list[str]
     params: Params
-    trust: Calibration = dataclasses.field(default_factory=Calibration)
+    calibration: Calibration = dataclasses.field(default_factory=Calibration)
 
     @property
     def notice(self) -> str:
@@ -62,8 +62,8 @@ class Prediction(NamedTuple):
     probabilities: np.ndarray  # (segment, genre), calibrated; no segments if there is a fault
     fault: str  # "" if none
     track: np.ndarray = np.empty(0)  # (genre,), of the whole file, calibrated; empty if there is a fault
-    strangeness: float = np.nan  # NaN if there is a fault, or the network has nothing to compare with
-    verdict: str = SURE  # or NOT_SURE or UNLIKE, of ``trust``; SURE too if there is a fault
+    novelty_score: float = np.nan  # NaN if there is a fault, or the network has nothing to compare with
+    verdict: str = SURE  # or NOT_SURE or UNLIKE, of ``novelty``; SURE too if there is a fault
 
 
 class Sources(NamedTuple):
@@ -184,7 +184,7 @@ def predict(paths: str | Path | Iterable[str | Path], network: Network, threads:
                 while (decibels := chunk.result()) is not None:
                     chunk = pool.submit(next, chunks, None)
                     heard.append(network.run(decibels))
-                    strange.extend(network.trust.strangeness(decibels))
+                    strange.extend(network.calibration.novelty_score(decibels))
             except GenreUtilsError as error:
                 heard, fault = heard[:1], error.reason if isinstance(error, AudioError) else str(error)
             begin(1)
@@ -197,10 +197,12 @@ def prediction_of(path: str, raw: np.ndarray, fault: str, strange: list[float], 
     """The answer for a file from the network's outputs (segment, genre) and how strange its segments are."""
     if fault:
         return Prediction(path, raw, fault)
-    trust, output = network.trust, network.params.output
-    track = trust.calibrated_tracks(raw.mean(axis=0, keepdims=True), output)[0]
-    strangeness = float(np.mean(strange))
-    return Prediction(path, trust.calibrated(raw, output), "", track, strangeness, trust.verdict(track, strangeness))
+    calibration, output = network.calibration, network.params.output
+    track = calibration.calibrated_tracks(raw.mean(axis=0, keepdims=True), output)[0]
+    novelty_score = float(np.mean(strange))
+    return Prediction(
+        path, calibration.calibrated(raw, output), "", track, novelty_score, calibration.verdict(track, novelty_score)
+    )
 
 
 def log_mels(path: str | Path, params: Params) -> Iterator[np.ndarray]:

@@ -23,9 +23,9 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from genre_utils.runs import report
 from genre_utils.errors import RunError
 from genre_utils.paths import PROJECT
+from genre_utils.runs import report
 
 KERNEL = "python3"
 ENGINE = "genre_utils"

@@ -13,10 +13,10 @@ import pandas as pd
 import yaml
 
 from genre_utils import errors
-from genre_utils.system import disk
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.params import Params
 from genre_utils.paths import RUNS, given
+from genre_utils.system import disk
 from genre_utils.system.progress import HEADLESS
 
 pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no formula
@@ -143,7 +143,7 @@ class RunFolder:
         return pd.read_parquet(self.needs("tracks.parquet"))
 
     def duplicates(self) -> pd.DataFrame:
-        """``duplicates.csv``: pairs of tracks that hold the same recording, as ``fingerprinting.duplicates`` returns them."""
+        """``duplicates.csv``: pairs of tracks with the same recording, of ``fingerprinting.duplicates``."""
         types = {"track_a": str, "track_b": str, "kind": str}
         return pd.read_csv(self.needs("duplicates.csv"), dtype=types, keep_default_na=False)
 

@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from genre_utils.system import cluster, disk
 from genre_utils.datasets import download
-from genre_utils.runs import execution, preflight, profiles, provenance, report
 from genre_utils.errors import DiskError, ParamsError, RunError
-from genre_utils.paths import CACHE, RUNS
-from genre_utils.runs.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
-from genre_utils.system.progress import Screen
+from genre_utils.paths import CACHE, RUNS, profile_summary
+from genre_utils.runs import execution, preflight, profiles, provenance, report
 from genre_utils.runs.folder import LATEST, WRITTEN, RunFolder
+from genre_utils.runs.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
+from genre_utils.system import cluster, disk
+from genre_utils.system.progress import Screen
 
 
 def run(
@@ -62,7 +62,7 @@ def run(
     """
     values = RUNNER_KEYS | checked(profiles.read_profile(profile), settings or [], defaults())
     wanted = chosen(numbers)
-    print(f"{profile}: {profiles.described(profile)}", flush=True)
+    print(f"{profile}: {profile_summary(profile)}", flush=True)
     made = {"profile": profile, "settings": settings or [], "values": values}
     return begin(made, profile, out, dask, wanted)
 
@@ -72,6 +72,20 @@ def again(before: RunFolder, out: Path | None = None, dask: str | None = None) -
     made, metrics = recorded(before) | {"commit": "", "versions": {}}, before.metrics()
     result = begin(made, "again", out, dask, asked(made))
     return provenance.differences(metrics, result.metrics())
+
+
+def compare_again(before: RunFolder, out: Path | None = None, dask: str | None = None) -> int:
+    """Repeat a run and print the differences; 1 if figures differ and no known cause explains it, else 0."""
+    metrics = before.metrics()
+    found = again(before, out, dask)
+    if not found:
+        print(f"The same metrics.json as {before.folder}, apart from the seconds.")
+    for name, (was, now) in found.items():
+        print(f"{name}: {was!r} in {before.folder.name}, now {now!r}")
+    if provenance.broken(metrics, found):
+        print("The figures differ, although code, versions, data and device are the same.", file=sys.stderr)
+        return 1
+    return 0
 
 
 def resume(before: RunFolder, dask: str | None = None, numbers: str = "") -> RunFolder:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from genre_utils.system import disk
 from genre_utils.datasets import labels
-from genre_utils.runs import provenance
 from genre_utils.errors import RunError
 from genre_utils.params import Params
+from genre_utils.runs import provenance
 from genre_utils.runs.folder import WRITTEN, RunFolder
+from genre_utils.system import disk
 
 RECORD = "origins.json"  # in a run folder: of each file that was signed, its checksum and its origin
 SHOWN = 5  # of the parameters that differ

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from genre_utils.datasets import catalog, labels
-from genre_utils.system import disk
-from genre_utils.evaluation import protocol_study
-from genre_utils.splits import protocols
-from genre_utils.features import store
+from genre_utils.datasets import catalog, contents, labels
 from genre_utils.errors import ParamsError, SplitError
+from genre_utils.evaluation import protocol_study
+from genre_utils.features import store
 from genre_utils.params import MODELS, SOUND_NAMES, Params, unknown_name
 from genre_utils.paths import CACHE
+from genre_utils.splits import protocols
+from genre_utils.system import disk
 
 TRAINS, LEAVES = 3, 6  # the notebooks that split the tracks, and that leave the paper
 STATES = 10  # times the weights: two states of a training, each with Adam's moments and the best weights, and copies
@@ -61,7 +61,7 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     if "dataset" not in values:  # notebooks without data
         return {}
     tracks = catalog.load(params)
-    print(catalog.summary(tracks), file=sys.stderr)
+    print(contents.summary(tracks), file=sys.stderr)
     decided: dict[str, Any] = {}
     if params.protocol == "paper" and protocols.on_disk(tracks):
         decided = {"protocol": "filtered"}

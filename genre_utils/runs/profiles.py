@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,12 +97,6 @@ def read_profile(name: str) -> dict[str, Any]:
     if name not in profiles:
         raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))
     return read_mapping(profiles[name])
-
-
-def described(name: str) -> str:
-    """What a profile is and takes: the comment that its file begins with."""
-    lines = (PROFILES / f"{name}.yml").read_text(encoding="utf-8").splitlines()
-    return " ".join(line.removeprefix("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
 
 
 def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:

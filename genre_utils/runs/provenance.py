@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from genre_utils.system import disk
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.paths import PROJECT
 from genre_utils.runs.folder import RunFolder, read_mapping, versions
+from genre_utils.system import disk
 
 RECORD = "run.yml"  # of a headless run: what it was told, and by which code it was done
 TOLD = {"profile": str, "settings": list, "values": dict}

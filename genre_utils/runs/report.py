@@ -8,12 +8,12 @@ import jinja2
 import pandas as pd
 
 from genre_utils.datasets import catalog
-from genre_utils.system import disk
-from genre_utils.evaluation import scoring, uncertainty
-from genre_utils.splits import protocols
 from genre_utils.errors import by_reason
+from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.params import Params
 from genre_utils.runs.folder import RunFolder
+from genre_utils.splits import protocols
+from genre_utils.system import disk
 
 MAIN_FIGURES = {
     "confusion_segments.png": "Counts and row percent of true against predicted genre, by segment",
@@ -63,13 +63,13 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     ----------
     Notebook: 04_evaluation.
     """
-    value = metrics[level]
+    value, protocol = metrics[level], metrics["protocol"]
     untested = f", none of them of {', '.join(metrics['untested'])}" if metrics.get("untested") else ""
     count = metrics.get("several_genres", 0)
     several = f", {count} of several genres, each taken for the likeliest of its own" if count else ""
     return (
         f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, {uncertainty.words(value)} "
-        f"(data set {metrics['dataset']}, protocol {metrics['protocol']}: {protocols.DESCRIPTIONS[metrics['protocol']]}, "
+        f"(data set {metrics['dataset']}, protocol {protocol}: {protocols.DESCRIPTIONS[protocol]}, "
         f"{metrics['track']['n']} test tracks{untested}{several})"
     )
 

@@ -44,12 +44,12 @@ def one(runs):
 @pytest.fixture(scope="module")
 def tables(runs, one):
     """The first run's test by level and kind of probability."""
-    trust = model_folder.read(runs[0].folder / "model").trust
+    fitted = model_folder.read(runs[0].folder / "model").calibration
     return {
         ("segments", "raw"): one.rows,
-        ("segments", "calibrated"): calibration.calibrated(one.rows, trust, "softmax"),
+        ("segments", "calibrated"): calibration.calibrated(one.rows, fitted, "softmax"),
         ("tracks", "raw"): scoring.by_track(one.rows),
-        ("tracks", "calibrated"): calibration.by_track(one.rows, trust, "softmax"),
+        ("tracks", "calibrated"): calibration.by_track(one.rows, fitted, "softmax"),
     }
 
 

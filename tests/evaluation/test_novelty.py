@@ -13,17 +13,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from sklearn.neighbors import NearestNeighbors
 
-from genre_utils.evaluation import calibration, novelty, scoring
-from genre_utils.evaluation.novelty import (
-    NOT_SURE,
-    SURE,
-    UNLIKE,
-    Calibration,
-    Reference,
-    nearest,
-    summary_statistics,
-    temperature_scaled,
-)
+from genre_utils.evaluation import calibration, novelty, scoring, temperature_scaling
+from genre_utils.evaluation.novelty import Reference, nearest, summary_statistics
+from genre_utils.evaluation.temperature_scaling import NOT_SURE, SURE, UNLIKE, Calibration, temperature_scaled
 from genre_utils.features import spectrogram
 from genre_utils.inference import prediction
 from genre_utils.params import Params
@@ -63,8 +55,8 @@ def test_a_temperature_divides_the_logits(output, kind, own, temperature):
     p = SQUASH[output](np.array([own])).astype(kind)
     found = temperature_scaled(p, temperature, output)
     apart = (1 - p.astype(float)).min() if output == "sigmoid" else 1.0
-    told = apart > novelty.LEAST_BELOW_ONE and p.min() > novelty.LEAST
-    off = 2 * np.finfo(kind).eps * (1 + 1 / max(apart, novelty.LEAST_BELOW_ONE)) / temperature
+    told = apart > temperature_scaling.LEAST_BELOW_ONE and p.min() > temperature_scaling.LEAST
+    off = 2 * np.finfo(kind).eps * (1 + 1 / max(apart, temperature_scaling.LEAST_BELOW_ONE)) / temperature
     if told and off < 0.1:
         np.testing.assert_allclose(found, SQUASH[output](np.array([own]) / temperature), rtol=2 * off + 1e-12)
 
@@ -204,35 +196,35 @@ def test_silence_noise_and_tones_are_unlike_music_and_music_is_not(params, rng):
 
     decibels = [log_mel(piece(number)) for number in range(10)]
     track = np.repeat(np.arange(10), [len(segments) for segments in decibels])
-    reference = Reference.learned(summary_statistics(np.concatenate(decibels)), track, track // 2)
+    reference = Reference.fit(summary_statistics(np.concatenate(decibels)), track, track // 2)
     known = Calibration(reference=reference)
     strange = {
         "noise": rng.normal(0, 0.1, 16_000), "tone": tone(440, 2.0, 8_000),
         "clicks": (np.arange(16_000) % 1_000 == 0).astype(float), "silence but for one sample": np.eye(1, 16_000)[0],
     }  # fmt: skip
     for name, samples in strange.items():
-        assert known.strangeness(log_mel(samples)).mean() > 2, name
+        assert known.novelty_score(log_mel(samples)).mean() > 2, name
     for number in (2.5, 6.5):
-        assert known.strangeness(log_mel(piece(number))).mean() < 1.2
+        assert known.novelty_score(log_mel(piece(number))).mean() < 1.2
 
 
 def test_a_track_is_compared_with_no_other_of_its_group():
     """Two tracks a group stand side by side, the groups far from each other: only the groups' distance counts."""
     figures = np.array([[0.0, 0], [0.1, 0], [10, 0], [10.1, 0], [20, 0], [20.1, 0]])
-    alone = Reference.learned(figures, np.arange(6), np.arange(6))
-    apart = Reference.learned(figures, np.arange(6), np.arange(6) // 2)
+    alone = Reference.fit(figures, np.arange(6), np.arange(6))
+    apart = Reference.fit(figures, np.arange(6), np.arange(6) // 2)
     scale = figures[:, 0].std() + novelty.LEAST_DB
     assert alone.farthest == pytest.approx(0.1 / scale / np.sqrt(2), rel=1e-3)
     assert apart.farthest == pytest.approx(10 / scale / np.sqrt(2), rel=1e-3)
-    assert Reference.learned(figures, np.arange(6), np.zeros(6)) is None
-    assert Reference.learned(np.zeros((4, 2)), np.arange(4), np.arange(4)) is None
+    assert Reference.fit(figures, np.arange(6), np.zeros(6)) is None
+    assert Reference.fit(np.zeros((4, 2)), np.arange(4), np.arange(4)) is None
 
 
 def test_at_least_95_percent_of_the_trainings_tracks_are_accepted(rng):
     figures = rng.normal(0, 10, (30, 16))
     for count in (5, 19, 20, 30):
         track = np.arange(count)
-        reference = Reference.learned(figures[:count], track, track)
+        reference = Reference.fit(figures[:count], track, track)
         own = nearest(reference.points, reference.points, track) <= reference.farthest * (1 + 1e-9)
         assert novelty.ACCEPTED <= own.mean() < novelty.ACCEPTED + 2 / count  # two may be each other's nearest
 
@@ -255,8 +247,8 @@ def test_95_of_100_new_tracks_are_accepted(rng):
     for _ in range(20):
         figures = rng.normal(0, 10, (200, 16)) + rng.normal(0, 10, (50, 16)).repeat(4, axis=0)
         track = np.arange(200) // 4
-        known = Calibration(reference=Reference.learned(figures[:160], track[:160], track[:160]))
-        kept += list(known.strangeness_of(figures[160:]).reshape(-1, 4).mean(axis=1) <= 1)
+        known = Calibration(reference=Reference.fit(figures[:160], track[:160], track[:160]))
+        kept += list(known.novelty_score_of(figures[160:]).reshape(-1, 4).mean(axis=1) <= 1)
     assert np.mean(kept) == pytest.approx(novelty.ACCEPTED, abs=0.05)
 
 
@@ -289,7 +281,7 @@ def test_verdicts():
     assert (
         known.verdict(sure, 1.0) == SURE and known.verdict(sure, 1.01) == UNLIKE and known.verdict(unsure, 2) == UNLIKE
     )
-    assert np.isnan(known.strangeness(np.zeros((2, 32, 5)))).all()
+    assert np.isnan(known.novelty_score(np.zeros((2, 32, 5)))).all()
 
 
 def changed(facts, **values):
@@ -305,10 +297,12 @@ class Spy:
 
 def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
     figures = rng.normal(size=(40, 16))
-    known = Calibration(1.7, 0.8, Reference.learned(figures, np.arange(40) // 4, np.arange(40) // 4))
+    known = Calibration(1.7, 0.8, Reference.fit(figures, np.arange(40) // 4, np.arange(40) // 4))
     facts = json.loads(json.dumps(known.write(tmp_path)))
     same = Calibration.read(tmp_path, facts, 32)
-    np.testing.assert_allclose(same.strangeness_of(figures + 1), known.strangeness_of(figures + 1), rtol=rounded(64))
+    np.testing.assert_allclose(
+        same.novelty_score_of(figures + 1), known.novelty_score_of(figures + 1), rtol=rounded(64)
+    )
     assert (same.temperature, same.track_temperature) == (1.7, 0.8)
     assert Calibration.read(tmp_path, Calibration(2.0).write(tmp_path), 32).reference is None
     wrong = [

@@ -217,8 +217,8 @@ def test_runs_that_cut_tracks_differently_are_not_compared(left, params, tmp_pat
 def test_probabilities_are_what_predict_answers_and_calls_are_the_networks(left, params):
     """At both levels, with the temperatures of the model folder; the oracle is what ``predict`` computes."""
     made = data.of_run(left[0])
-    genres, trust = made.facts["genres"], model_folder.read(left[0].folder / "model").trust
-    network = prediction.Network(None, genres, params, trust)
+    genres, fitted = made.facts["genres"], model_folder.read(left[0].folder / "model").calibration
+    network = prediction.Network(None, genres, params, fitted)
     columns = [f"p_{genre}" for genre in genres]
     shown = {name: made.facts["runs"][0][name] for name in ("segment", "track")}
     tracks, begun = scoring.by_track(made.rows), 0

@@ -17,7 +17,7 @@ import genre_utils
 from genre_utils import __main__
 from genre_utils.datasets import catalog
 from genre_utils.errors import AudioError, CatalogError, ParamsError
-from genre_utils.evaluation.novelty import UNLIKE
+from genre_utils.evaluation.temperature_scaling import UNLIKE
 from genre_utils.figures import results
 from genre_utils.inference import command, files, prediction
 from genre_utils.system.progress import HEADLESS
@@ -141,7 +141,7 @@ def test_a_model_that_has_heard_no_recording_says_so(predict, folder, network, c
 
 
 def test_the_verdict_comes_before_the_genres(predict, folder, network, capsys, monkeypatch):
-    monkeypatch.setattr(type(network.trust), "verdict", lambda *_: UNLIKE)
+    monkeypatch.setattr(type(network.calibration), "verdict", lambda *_: UNLIKE)
     predict(folder / "b.wav")
     assert capsys.readouterr().out.startswith(f"{folder / 'b.wav'}: {UNLIKE}: bass ")
 

@@ -10,9 +10,11 @@ import soundfile
 from bounds import U, of_network
 from conftest import tone
 
+from genre_utils import __main__
 from genre_utils.errors import RunError
-from genre_utils.evaluation.novelty import UNLIKE, Calibration, Reference
-from genre_utils.inference import export, keras_model, litert_model, prediction
+from genre_utils.evaluation.novelty import Reference
+from genre_utils.evaluation.temperature_scaling import UNLIKE, Calibration
+from genre_utils.inference import export, keras_model, litert_model, model_folder, prediction
 from genre_utils.models import factory
 
 pytest.importorskip("ai_edge_litert", reason="the extra 'light' is not installed")
@@ -22,9 +24,9 @@ HEAVY = {"tensorflow", "keras", "librosa", "numba", "pandas", "sklearn", "scipy.
 
 
 def known():
-    """A trust that changes every answer: temperatures, and a reference that the files are far from."""
+    """A calibration that changes every answer: temperatures, and a reference that the files are far from."""
     figures = np.random.default_rng(6).normal(-40, 10, (30, 16))
-    reference = Reference.learned(figures, np.arange(30) // 3, np.arange(30) // 3)
+    reference = Reference.fit(figures, np.arange(30) // 3, np.arange(30) // 3)
     return Calibration(2.5, 0.7, reference)
 
 
@@ -82,11 +84,12 @@ def test_an_export_equals_keras(name, request, rng, monkeypatch):
 def test_a_process_answers_without_anything_heavy(paper, files):
     model, params, folder = paper
     code = (
-        "import sys; from genre_utils.inference import litert_model; status = litert_model.main(sys.argv[1:]); "
-        f"assert not {HEAVY} & set(sys.modules); sys.exit(status)"
+        "import sys; from genre_utils.__main__ import main; status = main(sys.argv[1:]); "
+        f"assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules); sys.exit(status)"
     )
-    child = subprocess.run([sys.executable, "-c", code, folder, *files], capture_output=True, text=True, check=False)
-    assert child.stderr == ""
+    words = ["predict", *files, "--model", folder, "--json", "-"]
+    child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert child.stderr == "3 files: 2 answered, 1 failed\n"
     assert child.returncode == 1  # a file could not be heard
     lines = [json.loads(line) for line in child.stdout.splitlines()]
     assert [line["path"] for line in lines] == [str(path) for path in files]
@@ -101,27 +104,32 @@ def test_a_process_answers_without_anything_heavy(paper, files):
         np.testing.assert_allclose(list(line["probabilities"].values()), answer.track, atol=off)
         assert line["genre"] == GENRES[int(answer.track.argmax())]
         assert line["verdict"] == answer.verdict == UNLIKE
-        assert line["strangeness"] == pytest.approx(answer.strangeness, abs=10**-litert_model.DIGITS)
+        assert line["novelty_score"] == pytest.approx(answer.novelty_score, abs=10**-litert_model.DIGITS)
 
 
-def test_predict_answers_with_an_export_and_without_tensorflow(compact, files):
+def test_the_former_command_still_works_and_names_the_new_one(compact, files):
     _, _, folder = compact
     (files[0].parent / "cover.jpg").write_text("no music")
-    told = {}
-    for module, words in (
-        ("light", [folder, files[0].parent]),
-        ("__main__", ["predict", files[0].parent, "--model", folder, "--json", "-"]),
-    ):
-        code = (
-            f"import sys; from genre_utils.{module} import main; status = main(sys.argv[1:]); "
-            "sys.exit(status + 10 * len({'tensorflow', 'keras'} & set(sys.modules)))"
-        )
-        child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-        assert child.returncode == 1, child.stderr  # a file could not be heard
-        assert "cover.jpg" in child.stderr
-        told[module] = [json.loads(line) for line in child.stdout.splitlines()]
-    assert [line["path"] for line in told["light"]] == [str(path) for path in sorted(files)]
-    assert told["__main__"] == told["light"]
+    command = [sys.executable, "-m", "genre_utils.light", folder, files[0].parent]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert child.returncode == 1, child.stderr  # a file could not be heard
+    assert "cover.jpg" in child.stderr and "python -m genre_utils predict FILE --model FOLDER --json -" in child.stderr
+    assert [json.loads(line)["path"] for line in child.stdout.splitlines()] == [str(path) for path in sorted(files)]
+
+
+def test_the_command_exports_the_model_of_a_folder(tmp_path, compact, files, capsys):
+    model, params, _ = compact
+    model.save(tmp_path / "model.keras")
+    model_folder.write(tmp_path / "model", tmp_path / "model.keras", GENRES, params, known(), {}, "no card")
+    assert __main__.main(["export", str(tmp_path / "model"), str(tmp_path / "exported")]) == 0
+    assert f"predict FILE --model {tmp_path / 'exported'}" in capsys.readouterr().out
+    mine, theirs = (keras_model.open_model(tmp_path / name) for name in ("model", "exported"))
+    assert (mine.genres, mine.params) == (theirs.genres, theirs.params)
+    for network, kept in zip(*(prediction.predict(files[:1], one) for one in (theirs, mine)), strict=True):
+        np.testing.assert_allclose(network.track, kept.track, atol=1e-4)
+    assert __main__.main(["export", str(tmp_path / "model"), str(tmp_path / "exported")]) == 1
+    assert "exported is there already" in capsys.readouterr().err
+    assert __main__.main(["export", str(tmp_path / "none"), str(tmp_path / "other")]) == 1
 
 
 def test_python_opens_an_export_like_any_model(compact, files):
@@ -135,7 +143,7 @@ def test_python_opens_an_export_like_any_model(compact, files):
 def test_an_export_of_a_demo_says_that_it_has_heard_no_recording(compact, files, tmp_path, capsys):
     model, params, _ = compact
     export.write(model, GENRES, dataclasses.replace(params, dataset="demo"), tmp_path / "demo")
-    assert litert_model.main([str(tmp_path / "demo"), str(files[0])]) == 0
+    assert __main__.main(["predict", str(files[0]), "--model", str(tmp_path / "demo"), "--json", "-"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == len(err.splitlines()) == 1
     assert "synthesised music only (data set demo)" in err
@@ -147,7 +155,7 @@ def test_without_trust_nothing_is_strange(compact, files, tmp_path):
     network = litert_model.open_exported(tmp_path / "plain")
     (answer,) = prediction.predict(files[:1], network)
     np.testing.assert_allclose(answer.track, answer.probabilities.mean(axis=0), atol=4 * U)
-    assert json.loads(litert_model.as_json(answer, network))["strangeness"] is None
+    assert json.loads(litert_model.as_json(answer, network))["novelty_score"] is None
 
 
 def test_an_export_that_differs_gets_no_name(compact, monkeypatch):
@@ -208,8 +216,3 @@ def test_a_folder_does_not_lead_out_of_itself(compact, tmp_path):
     np.save(tmp_path / "0.npy", np.ones((3, 3), np.float32))
     with pytest.raises(RunError, match="no exported network"):
         litert_model.open_exported(inside)
-
-
-def test_a_missing_folder_is_said_by_the_command(tmp_path, files, capsys):
-    assert litert_model.main([str(tmp_path / "none"), str(files[0])]) == 1
-    assert "no exported network" in capsys.readouterr().err

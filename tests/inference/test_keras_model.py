@@ -8,7 +8,8 @@ import tiny  # noqa: F401  (a network for models.build)
 from conftest import tone
 
 from genre_utils.audio import decoding
-from genre_utils.evaluation.novelty import NOT_SURE, SURE, UNLIKE, Calibration, Reference, summary_statistics
+from genre_utils.evaluation.novelty import Reference, summary_statistics
+from genre_utils.evaluation.temperature_scaling import NOT_SURE, SURE, UNLIKE, Calibration
 from genre_utils.features import spectrogram
 from genre_utils.inference import keras_model, prediction
 from genre_utils.models import factory
@@ -113,18 +114,18 @@ def test_an_answer_is_calibrated_and_judged(files, network, heard):
     """The long file is what the reference was made of; an answer's verdict is that of the whole file."""
     params = dataclasses.replace(network.params, max_segments=0)
     decibels = np.concatenate(list(prediction.log_mels(files[0], params)))
-    reference = Reference.learned(summary_statistics(decibels), np.arange(13) % 4, np.arange(13) % 4)
-    trust = Calibration(0.1, 3.0, reference)
-    long, text, _, four = prediction.predict(files, dataclasses.replace(network, trust=trust))
-    np.testing.assert_allclose(long.probabilities, trust.calibrated(heard[0].probabilities, "softmax"), atol=1e-5)
+    reference = Reference.fit(summary_statistics(decibels), np.arange(13) % 4, np.arange(13) % 4)
+    fitted = Calibration(0.1, 3.0, reference)
+    long, text, _, four = prediction.predict(files, dataclasses.replace(network, calibration=fitted))
+    np.testing.assert_allclose(long.probabilities, fitted.calibrated(heard[0].probabilities, "softmax"), atol=1e-5)
     mean = heard[0].probabilities.mean(axis=0)  # of the network's own
     np.testing.assert_allclose(long.track, mean ** (1 / 3) / (mean ** (1 / 3)).sum(), atol=1e-5)
-    assert long.strangeness == pytest.approx(0, abs=1e-4)
+    assert long.novelty_score == pytest.approx(0, abs=1e-4)
     assert long.verdict == (SURE if long.track.max() >= 0.5 else NOT_SURE)
-    assert np.isnan(text.strangeness) and text.verdict == SURE
-    assert four.strangeness == pytest.approx(
-        trust.strangeness(np.concatenate(list(prediction.log_mels(files[3], params)))).mean()
+    assert np.isnan(text.novelty_score) and text.verdict == SURE
+    assert four.novelty_score == pytest.approx(
+        fitted.novelty_score(np.concatenate(list(prediction.log_mels(files[3], params)))).mean()
     )
     nearby = dataclasses.replace(reference, farthest=1e-9)
-    *_, four = prediction.predict(files, dataclasses.replace(network, trust=Calibration(reference=nearby)))
+    *_, four = prediction.predict(files, dataclasses.replace(network, calibration=Calibration(reference=nearby)))
     assert four.verdict == UNLIKE

@@ -44,9 +44,9 @@ def run(tmp_path_factory, built, assignment, params):
 
 @pytest.fixture(scope="module")
 def published(run, built, assignment):
-    trust = calibration.fit(run.predictions(), built, assignment, run.params)
-    judged = calibration.evaluated(run.predictions().query("split == 'test'"), built, trust, run.params)
-    return model_card.publish(run, trust, judged), trust, judged
+    fitted = calibration.fit(run.predictions(), built, assignment, run.params)
+    judged = calibration.evaluated(run.predictions().query("split == 'test'"), built, fitted, run.params)
+    return model_card.publish(run, fitted, judged), fitted, judged
 
 
 @pytest.fixture
@@ -57,19 +57,19 @@ def folder(published, tmp_path):
 
 def test_a_published_model_answers_as_its_test_tracks_were_judged(run, published):
     network = keras_model.open_model(run.folder)
-    _, trust, judged = published
-    assert (network.genres, network.params, network.trust.temperature) == (GENRES, run.params, trust.temperature)
+    _, fitted, judged = published
+    assert (network.genres, network.params, network.calibration.temperature) == (GENRES, run.params, fitted.temperature)
     for answer, track in zip(prediction.predict(judged["path"], network), judged.itertuples(), strict=True):
         expected = [getattr(track, f"p_{genre}") for genre in GENRES]
         np.testing.assert_allclose(answer.track, expected, atol=2e-4)  # the store holds float16
-        assert answer.strangeness == pytest.approx(track.strangeness, rel=0.05)
+        assert answer.novelty_score == pytest.approx(track.novelty_score, rel=0.05)
         assert answer.verdict == track.verdict
 
 
 def test_tracks_are_judged_by_their_own_temperature(run, published, built):
-    trust = dataclasses.replace(published[1], track_temperature=0.5)
+    fitted = dataclasses.replace(published[1], track_temperature=0.5)
     rows = run.predictions().query("split == 'test'")
-    found = calibration.evaluated(rows, built, trust, run.params)
+    found = calibration.evaluated(rows, built, fitted, run.params)
     means = scoring.by_track(rows).filter(like="p_").to_numpy()  # of the network's own
     np.testing.assert_allclose(found.filter(like="p_"), means**2 / (means**2).sum(axis=1, keepdims=True), rtol=1e-4)
 
@@ -103,10 +103,10 @@ def test_a_run_without_a_model_folder_or_with_a_newer_network_names_the_notebook
 
 
 def test_the_network_is_not_copied_and_a_second_publication_replaces_the_first(run, published):
-    folder, trust, judged = published
+    folder, fitted, judged = published
     assert (folder / "model.keras").samefile(run.folder / "model.keras")
     (folder / "stray").write_text("")
-    assert model_card.publish(run, trust, judged) == folder
+    assert model_card.publish(run, fitted, judged) == folder
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "model.json", "model.keras", "params.yml", "reference.npy",
     ]  # fmt: skip
@@ -230,7 +230,7 @@ def test_a_network_of_other_shape_or_with_code_in_it_is_refused(folder, params):
 
 
 def test_the_card_is_hugging_faces_and_says_what_was_measured(published, run):
-    folder, trust, judged = published
+    folder, fitted, judged = published
     text = (folder / "README.md").read_text()
     _, front, body = text.split("---\n", 2)
     known = yaml.safe_load(front)
@@ -251,7 +251,9 @@ def test_the_card_is_hugging_faces_and_says_what_was_measured(published, run):
     }
     assert sum(map(sum, verdicts.values())) == len(judged)
     assert sum(right for right, _ in verdicts.values()) == (judged["genre"] == judged["predicted"]).sum()
-    assert f"temperature of {trust.temperature:.2f}" in body and f"temperature of {trust.track_temperature:.2f}" in body
+    assert (
+        f"temperature of {fitted.temperature:.2f}" in body and f"temperature of {fitted.track_temperature:.2f}" in body
+    )
     assert "Its test shares artists with its training" in body
     facts = json.loads((folder / "model.json").read_text())
     assert facts["calibration"]["segments"]["n"] == metrics["segment"]["n"]

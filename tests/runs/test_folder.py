@@ -4,10 +4,10 @@ import re
 import pytest
 
 from genre_utils import paths
-from genre_utils.runs import folder
 from genre_utils.errors import RunError
-from genre_utils.runs.profiles import notebooks, parameters_of
+from genre_utils.runs import folder
 from genre_utils.runs.folder import LATEST, WRITTEN, RunFolder
+from genre_utils.runs.profiles import notebooks, parameters_of
 
 LEFT = [name for names in WRITTEN.values() for name in names]
 

@@ -16,12 +16,12 @@ import soundfile
 from nbformat.v4 import new_code_cell, new_notebook
 
 from genre_utils import __main__
-from genre_utils.evaluation import scoring, uncertainty
-from genre_utils.runs import execution, headless, profiles, provenance, report
-from genre_utils.splits import leaks
 from genre_utils.errors import CatalogError, DiskError, ParamsError, RunError, SplitError
+from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.params import Params
+from genre_utils.runs import execution, headless, profiles, provenance, report
 from genre_utils.runs.folder import RunFolder
+from genre_utils.splits import leaks
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import re
 import pytest
 from guess import run_folder
 
-from genre_utils.explorer import data
 from genre_utils.datasets import catalog, labels
-from genre_utils.runs import origins
 from genre_utils.errors import RunError
+from genre_utils.explorer import data
 from genre_utils.params import Params
+from genre_utils.runs import origins
 from genre_utils.runs.profiles import notebooks
 
 NAMES = ("split.csv", "model.keras", "predictions.parquet")
