@@ -1,6 +1,5 @@
 """The benchmarks are scripts for people; what they compute is still held here, on small arrays."""
 
-import importlib.util
 import io
 import json
 import os
@@ -18,6 +17,15 @@ from keras import layers
 from nbformat.v4 import new_code_cell, new_notebook
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.accuracy import calibration as trust
+from benchmarks.accuracy import ensemble, tries
+from benchmarks.accuracy import networks as accuracy
+from benchmarks.reliability import determinism, page
+from benchmarks.speed import features as extraction
+from benchmarks.speed import gpu, inference, startup
+from benchmarks.speed import optimisations as reasons
+from benchmarks.speed import pipeline as delivery
+from benchmarks.speed import training as steps
 from genre_utils.datasets import gtzan
 from genre_utils.errors import CatalogError, ParamsError, SplitError
 from genre_utils.evaluation import scoring
@@ -26,29 +34,6 @@ from genre_utils.models import architectures, classifiers, factory
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
 from genre_utils.training import spec_augment
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, PROJECT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-names = (
-    "accuracy",
-    "pipeline",
-    "ensemble",
-    "features",
-    "gpu",
-    "inference",
-    "reasons",
-    "startup",
-    "training",
-    "tries",
-    "trust",
-)
-accuracy, delivery, ensemble, extraction, gpu, inference, reasons, startup, steps, tries, trust = map(script, names)
 
 GENRES = ("blues", "jazz", "rock")
 
@@ -307,8 +292,8 @@ def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
         "keras.Model = keras.KerasTensor = object\n"
         "keras.tree = keras.callbacks = keras.utils = types.SimpleNamespace(Callback=object, PyDataset=object)\n"
         "keras.__version__ = ''\n"
-        "sys.argv = ['accuracy.py', '--help']\n"
-        "import runpy; runpy.run_path('benchmarks/accuracy.py', run_name='__main__')\n"
+        "sys.argv = ['networks.py', '--help']\n"
+        "import runpy; runpy.run_module('benchmarks.accuracy.networks', run_name='__main__')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -362,7 +347,9 @@ def test_a_store_on_the_device_gives_the_losses_of_batches_from_the_host(rng):
 @pytest.mark.parametrize("model", ["paper_cnn", "compact_cnn"])
 @pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
 def test_the_results_page_says_what_the_results_say(model, protocol):
-    result = json.loads((PROJECT / "benchmarks" / "results" / f"{model}_{protocol}.json").read_text())["pooled"]
+    result = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / f"{model}_{protocol}.json").read_text())[
+        "pooled"
+    ]
     readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     (line,) = [line for line in readme.splitlines() if line.startswith(f"| `{protocol}`:")]
     cells = [cell.strip() for cell in line.split("|")]
@@ -379,7 +366,7 @@ def test_the_results_page_says_what_the_results_say(model, protocol):
 @pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
 def test_the_results_page_says_what_a_refit_comes_to(protocol):
     name = f"compact_cnn_refit_{protocol}.json"
-    found = json.loads((PROJECT / "benchmarks" / "results" / name).read_text())["pooled"]
+    found = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / name).read_text())["pooled"]
     segments, tracks = (f"{100 * found[level]['accuracy']:.1f} %" for level in ("segment", "track"))
     (line,) = [
         line
@@ -390,9 +377,11 @@ def test_the_results_page_says_what_a_refit_comes_to(protocol):
     assert f"under `{protocol}`" in line
 
 
-@pytest.mark.parametrize(("data", "name"), [("demo", "audit_demo"), ("80 real GTZAN clips", "audit_gtzan")])
+@pytest.mark.parametrize(
+    ("data", "name"), [("demo", "fingerprinting_demo"), ("80 real GTZAN clips", "fingerprinting_gtzan")]
+)
 def test_the_results_page_says_what_the_audit_found(data, name):
-    ratios = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["ratios"]
+    ratios = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / f"{name}.json").read_text())["ratios"]
     readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     (line,) = [line for line in readme.splitlines() if line.startswith(f"| {data}") and "80 of 80" in line]
     cells = [cell.strip() for cell in line.split("|")]
@@ -404,7 +393,7 @@ def test_the_results_page_says_what_the_audit_found(data, name):
 
 @pytest.mark.parametrize(("data", "name"), [("demo", "explorer_demo"), ("real GTZAN clips", "explorer_gtzan_mini")])
 def test_the_results_page_says_what_the_explorer_weighs(data, name):
-    large, *pages = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"]
+    large, *pages = json.loads((PROJECT / "benchmarks" / "results" / "speed" / f"{name}.json").read_text())["rows"]
     readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     for row in pages:
         figures = f"| {row['size_mb']:.1f} MB | {row['median_open_ms']:.0f} ms | |"
@@ -421,7 +410,7 @@ REFITS = ["compact_cnn_refit", "attention_refit", "svm_refit"]
 
 @pytest.mark.parametrize("name", [*FIVE, "ensemble", *REFITS, "ensemble_refit"])
 def test_the_results_page_says_what_goes_beyond_the_paper(name):
-    folder = PROJECT / "benchmarks" / "results"
+    folder = PROJECT / "benchmarks" / "results" / "accuracy"
     together = name.startswith("ensemble")
     result = json.loads((folder / (f"{name}.json" if together else f"{name}_artist.json")).read_text())
     last = result["rows"][-1] if together else result["pooled"] | {"against": result.get("against")}
@@ -448,7 +437,7 @@ def test_the_page_of_tries_is_made_from_the_results_in_the_tree(tmp_path, monkey
 
 
 def test_the_results_page_says_how_long_the_recommended_network_trains():
-    result = json.loads((PROJECT / "benchmarks" / "results" / "budget_compact_cnn.json").read_text())
+    result = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / "budget_compact_cnn.json").read_text())
     (row,) = result["rows"]
     assert row["clips"]["train"] >= 640 and row["train_seconds"] < 600
     said = f"On {row['clips']['train']} of the clips its {row['epochs']} epochs took {row['train_seconds']:.0f} s"
@@ -624,13 +613,13 @@ def test_the_results_page_says_what_make_bench_printed():
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) > 10
     for script_name, what, *values in rows:
-        for machine, value in zip(("fast", "fast_amd"), values, strict=True):
-            path = PROJECT / "benchmarks" / "results" / machine / f"{script_name.strip('`')}.json"
+        for machine, value in zip(("intel", "amd"), values, strict=True):
+            path = PROJECT / "benchmarks" / "results" / "speed" / machine / f"{script_name.strip('`')}.json"
             assert value == f"{json.loads(path.read_text())['ratios'][what.strip('`')]:.3g}", (machine, what)
 
 
 def test_the_results_page_says_how_fast_the_papers_network_trains():
-    result = json.loads((PROJECT / "benchmarks" / "results" / "fast" / "training.json").read_text())
+    result = json.loads((PROJECT / "benchmarks" / "results" / "speed" / "intel" / "training.json").read_text())
     (rate,) = [row["segments_per_second"] for row in result["rows"] if row["way"] == "ours"]
     readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     assert f"trains on {rate:.1f} segments a second" in readme
@@ -676,7 +665,7 @@ def test_strange_sounds_are_as_long_as_a_clip_and_go_by_other_names(monkeypatch,
 
 def test_two_runs_are_the_same_but_for_seconds_and_places(tmp_path, monkeypatch):
     monkeypatch.setitem(factory.MODELS, "bands", bands)
-    twice = script("determinism")
+    twice = determinism
     one, other = tmp_path / "one", tmp_path / "other"
     (one / "figures").mkdir(parents=True)
     for name in ("split.csv", "history.csv"):
@@ -706,8 +695,7 @@ def test_two_runs_are_the_same_but_for_seconds_and_places(tmp_path, monkeypatch)
 
 
 def test_the_page_of_reliability_is_what_make_torture_printed():
-    results = PROJECT / "benchmarks" / "results" / "torture"
-    page = script("reliability").page(results)
-    assert page == (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    results = PROJECT / "benchmarks" / "results" / "reliability"
+    assert page.page(results) == (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
     rows = [row for path in results.glob("*.json") for row in json.loads(path.read_text())["rows"]]
     assert not any(row.get(bad) for row in rows for bad in ("wrong", "crash", "hang"))

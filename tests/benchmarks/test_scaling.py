@@ -1,18 +1,14 @@
-"""What benchmarks/scaling.py computes from its measurements."""
+"""What benchmarks/speed/scaling.py computes from its measurements."""
 
-import importlib.util
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.speed import scaling
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
-
-spec = importlib.util.spec_from_file_location("scaling", PROJECT / "benchmarks" / "scaling.py")
-scaling = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(scaling)
 
 
 def test_a_line_is_found_again():
@@ -43,7 +39,7 @@ def test_tracks_are_links_and_take_no_room(tmp_path):
 
 
 def test_the_document_says_what_the_command_printed():
-    result = json.loads((PROJECT / "benchmarks" / "results" / "fast_amd" / "scaling.json").read_text())
+    result = json.loads((PROJECT / "benchmarks" / "results" / "speed" / "amd" / "scaling.json").read_text())
     text = (PROJECT / "docs" / "scaling.md").read_text(encoding="utf-8")
     names = ["cpu_seconds", "wall_seconds", "catalog_seconds", "again_seconds", "parent_mb", "disk_mb"]
     measured = (

@@ -1,7 +1,7 @@
 """Whether an extraction, a training and a headless run survive ``kill -9`` at any moment.
 
-.venv/bin/python benchmarks/kills.py --json kills.json      # 50 kills of each
-.venv/bin/python benchmarks/kills.py --short                # a few of each
+.venv/bin/python -m benchmarks.reliability.kills --json kills.json      # 50 kills of each
+.venv/bin/python -m benchmarks.reliability.kills --short                # a few of each
 
 Each is killed in a process of its own, half of the times at a random moment, half of the times just before a marked
 call that changes the disk: a file opened for writing, a rename, a deletion. The next run must finish, and leave what an
@@ -391,7 +391,9 @@ def main() -> int:
             if count := short if options.short else full:
                 words = ["--kind", kind, "--count", str(count), "--seed", str(options.seed + number)]
                 file = Path(folder) / f"{number}.json"
-                started.append((subprocess.Popen([sys.executable, __file__, *words, "--json", str(file)]), file))
+                started.append(
+                    (subprocess.Popen([sys.executable, "-m", __spec__.name, *words, "--json", str(file)]), file)
+                )
         for process, file in started:
             failed |= process.wait() != 0
             rows += [json.loads(file.read_text())] if file.exists() else []

@@ -1,6 +1,6 @@
 """The explorer's page in headless Chromium: how soon a click is answered, how large it is, how soon it opens.
 
-make test-browser && .venv/bin/python benchmarks/explorer.py --json explorer.json
+make test-browser && .venv/bin/python -m benchmarks.speed.explorer --json explorer.json
 """
 
 import argparse

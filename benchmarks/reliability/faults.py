@@ -1,7 +1,7 @@
 """Whether damage, two runs at once, wrong clocks, too little memory and bad disks are survived, or told.
 
-.venv/bin/python benchmarks/faults.py --json faults.json
-.venv/bin/python benchmarks/faults.py --short               # fewer tries of each
+.venv/bin/python -m benchmarks.reliability.faults --json faults.json
+.venv/bin/python -m benchmarks.reliability.faults --short               # fewer tries of each
 
 Small disks are tmpfs, which root may mount, and others in a namespace of their own (``unshare``); where neither works
 their lines are left out, and said to be. What happens under ``kill -9``: kills.py.
@@ -10,7 +10,6 @@ their lines are left out, and said to be. What happens under ``kill -9``: kills.
 import argparse
 import contextlib
 import datetime
-import importlib.util
 import itertools
 import json
 import os
@@ -32,6 +31,7 @@ import pandas as pd
 import psutil
 import soundfile
 
+from benchmarks.reliability import disks
 from genre_utils import errors
 from genre_utils.audio import augmentation
 from genre_utils.features import extraction, journal, store
@@ -41,9 +41,6 @@ from genre_utils.runs.folder import machine
 from genre_utils.system import disk
 from genre_utils.training import trainer
 
-spec = importlib.util.spec_from_file_location("disks", Path(__file__).with_name("disks.py"))
-disks = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(disks)
 kills, told, house = disks.kills, disks.told, disks.house
 EQUAL, TOLD, Bench, Tries = disks.EQUAL, disks.TOLD, disks.Bench, disks.Tries
 SHORT = 0.12  # of the tries

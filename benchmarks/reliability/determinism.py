@@ -1,6 +1,6 @@
 """The same seed twice: is the result the same, and what would TensorFlow's switch for it cost?
 
-python benchmarks/determinism.py --json determinism.json
+python -m benchmarks.reliability.determinism --json determinism.json
 
 Each run has a copy of this project of its own, with an empty cache, and fresh processes: headless with the profile ci,
 repeated by ``run --again``, by papermill notebook by notebook, and cell by cell in IPython as a reader steps through.
@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 FULL = {"max_epochs": 2, "lesson_epochs": 1, "beyond_epochs": 1}  # of the profile ci: all notebooks, few epochs
 SHORT = {"max_epochs": 2, "image_height": 32, "image_width": 32, "batch_size": 8}
 CLOCKS = ("seconds", "points_per_100_s")  # columns that are no results; and places, which are no results either
@@ -124,7 +124,7 @@ def step_through(project: Path, out: Path, values: dict[str, Any], notebooks: li
     """Notebook after notebook cell by cell, each in a process of its own."""
     words = ["--values", json.dumps(values | {"run_dir": str(out)})]
     for notebook in notebooks:
-        ended(start(project, __file__, "--step", project / "notebooks" / notebook.name, *words), project)
+        ended(start(project, "-m", __spec__.name, "--step", project / "notebooks" / notebook.name, *words), project)
 
 
 def compared(one: Path, other: Path) -> dict[str, bool]:
@@ -157,8 +157,7 @@ def artefacts(folder: Path) -> list[Path]:
 
 def child(way: str, image: int, batch: int) -> None:
     """Train an epoch for every line that comes in; answer with the seconds of its steps. At the end, save."""
-    import training
-
+    from benchmarks.speed import training
     from genre_utils.system.quiet import quiet_stderr
 
     with quiet_stderr():
@@ -187,7 +186,17 @@ def cost(image: int, batch: int, repeats: int, folder: Path) -> dict[str, Any]:
 
     processes = {}
     for name in ("plain", "plain again", "deterministic"):
-        words = [sys.executable, __file__, "--child", name.split()[0], "--image", str(image), "--batch", str(batch)]
+        words = [
+            sys.executable,
+            "-m",
+            __spec__.name,
+            "--child",
+            name.split()[0],
+            "--image",
+            str(image),
+            "--batch",
+            str(batch),
+        ]
         processes[name] = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(PROJECT)
         )
@@ -227,7 +236,7 @@ def runs(folder: Path, short: bool) -> dict[str, Path]:
         values = SHORT | {"dataset": str(noise(folder / "music"))}
         found = {name: folder / name for name in ("papermill", "cell by cell")}
         words = ["--papermill", found["papermill"], "--values", json.dumps(values)]
-        process = start(first, __file__, *words)
+        process = start(first, "-m", __spec__.name, *words)
         step_through(second, found["cell by cell"], values, notebooks)
         ended(process, first)
         return found

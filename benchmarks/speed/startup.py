@@ -1,6 +1,6 @@
 """How soon notebook 1 shows a figure, and where the seconds of ``make run`` go.
 
-.venv/bin/python benchmarks/startup.py --json startup.json
+.venv/bin/python -m benchmarks.speed.startup --json startup.json
 
 Notebooks 1 to 4 run once by the demo profile, in a copy of the project without music or features: as after an install.
 """

@@ -1,6 +1,6 @@
 """From an audio file to probabilities: warm, from the start of a process, and 1,000 files one after the other.
 
-GENRE_DATA_HOME=… .venv/bin/python benchmarks/inference.py --data gtzan --json inference.json
+GENRE_DATA_HOME=… .venv/bin/python -m benchmarks.speed.inference --data gtzan --json inference.json
 
 Networks have fresh weights: what is measured does not depend on them. By itself TensorFlow takes oneDNN where the CPU
 has AVX512_VNNI, AMX or the like, and leaves it where it has not; genre_utils always takes it.
@@ -118,7 +118,7 @@ def started(way: str, folder: Path, isa: str) -> subprocess.Popen:
     """A process that answers one way."""
     limits = {"ONEDNN_MAX_CPU_ISA": isa, "OPENBLAS_CORETYPE": CORES[isa]} if isa else {}
     return subprocess.Popen(
-        [sys.executable, __file__, "--child", way, "--folder", str(folder)],
+        [sys.executable, "-m", __spec__.name, "--child", way, "--folder", str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | WAYS[way] | limits,
     )  # fmt: skip
 

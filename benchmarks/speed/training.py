@@ -2,7 +2,7 @@
 
 By itself TensorFlow takes oneDNN where the CPU has AVX512_VNNI, AMX or the like, and leaves it where it has not.
 
-python benchmarks/training.py --torch OTHER_ENVIRONMENT/bin/python --json training.json
+python -m benchmarks.speed.training --torch OTHER_ENVIRONMENT/bin/python --json training.json
 
 Each way trains in a process of its own, on the same batches; the processes take turns, epoch by epoch. Then the
 weights after one step of gradient descent are compared with those of a network of float64.
@@ -187,7 +187,7 @@ def exact(image: int, size: int) -> None:
 def started(way: str, options: argparse.Namespace) -> subprocess.Popen:
     """A process that trains one way."""
     python = options.torch if way == "torch" else sys.executable
-    command = [python, __file__, "--child", way, "--image", options.image, "--batch", options.batch]
+    command = [python, "-m", __spec__.name, "--child", way, "--image", options.image, "--batch", options.batch]
     return subprocess.Popen(
         [*map(str, command), "--steps", str(options.steps)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(options.isa, way),
@@ -196,7 +196,7 @@ def started(way: str, options: argparse.Namespace) -> subprocess.Popen:
 
 def environment(isa: str, way: str) -> dict[str, str]:
     """Of a process: this tree first, the instructions that it may use, and whether by oneDNN."""
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     limits = {"ONEDNN_MAX_CPU_ISA": isa, "ATEN_CPU_CAPABILITY": isa.lower()} if isa else {}
     switch = {"TF_ENABLE_ONEDNN_OPTS": str(int(way != "off"))}  # TensorFlow reads it when it is imported
     return os.environ | switch | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | limits
@@ -255,7 +255,7 @@ def main() -> int:
     for process in processes.values():
         process.stdin.close()
         process.wait()
-    command = [sys.executable, __file__, "--child", "exact", "--image", str(options.image)]
+    command = [sys.executable, "-m", __spec__.name, "--child", "exact", "--image", str(options.image)]
     errors = json.loads(
         subprocess.run(
             [*command, "--batch", str(options.batch)],

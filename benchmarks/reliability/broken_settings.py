@@ -1,6 +1,6 @@
 """Bad CSVs, bad profiles and bad parameters: a typed error or the right answer, each time.
 
-.venv/bin/python benchmarks/broken_settings.py --json broken_settings.json
+.venv/bin/python -m benchmarks.reliability.broken_settings --json broken_settings.json
 """
 
 import argparse
@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import broken_corpus as corpus
-
+from benchmarks.reliability import broken_corpus as corpus
 from genre_utils.datasets import catalog
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError
 from genre_utils.params import Params

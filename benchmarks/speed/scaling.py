@@ -1,7 +1,7 @@
 """How the cost of extraction grows with the number of tracks, and what it makes of FMA-full and of a million.
 
-.venv/bin/python benchmarks/scaling.py --json scaling.json            # 100 and 1,000 tracks
-.venv/bin/python benchmarks/scaling.py --mp3 --large --json OUT       # as FMA has them, and 10,000 (4 GB of disk)
+.venv/bin/python -m benchmarks.speed.scaling --json scaling.json            # 100 and 1,000 tracks
+.venv/bin/python -m benchmarks.speed.scaling --mp3 --large --json OUT       # as FMA has them, and 10,000 (4 GB of disk)
 """
 
 import argparse
@@ -154,7 +154,7 @@ def main() -> int:
         turns = [size for _ in range(options.repeats) for size in SIZES] + sizes[len(SIZES) :]
         for size in turns:
             cache = folder / "cache"
-            words = [sys.executable, __file__, "--measure", str(music[size]), str(cache)]
+            words = [sys.executable, "-m", __spec__.name, "--measure", str(music[size]), str(cache)]
             before = cpu_seconds()
             found = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             used = {"cpu_seconds": cpu_seconds() - before}  # the start of the process included

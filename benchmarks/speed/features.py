@@ -1,6 +1,6 @@
 """Extraction of log-mels against librosa call by call, alone and in two processes, and against bare FFTs.
 
-GENRE_DATA_HOME=… .venv/bin/python benchmarks/features.py --data gtzan --json features.json
+GENRE_DATA_HOME=… .venv/bin/python -m benchmarks.speed.features --data gtzan --json features.json
 
 Every time is taken twice: from the start of a fresh process, imports included, and again in the same process.
 """
@@ -175,8 +175,20 @@ def threads(clips: Path, out: Path) -> dict[str, dict[str, int]]:
 
 def child(python: str, job: str, clips: Path, out: Path) -> dict:
     """Run one job of this script in a process of its own; what it prints."""
-    command = [python, __file__, "--job", job, "--clips", str(clips), "--out", str(out), "--started", str(time.time())]
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    command = [
+        python,
+        "-m",
+        __spec__.name,
+        "--job",
+        job,
+        "--clips",
+        str(clips),
+        "--out",
+        str(out),
+        "--started",
+        str(time.time()),
+    ]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     )

@@ -1,6 +1,6 @@
 """Readers on bytes that nobody meant: a typed error or a valid result, for so many seconds each.
 
-.venv/bin/python benchmarks/fuzz.py --seconds 60 --json fuzz.json
+.venv/bin/python -m benchmarks.reliability.fuzz --seconds 60 --json fuzz.json
 
 Hypothesis draws the changes of small valid files. Each reader runs in a process of its own: what ends that process, or
 keeps it for more than ten seconds, is kept beside the name of the reader (--keep), and the reader goes on.
@@ -26,12 +26,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import broken_corpus as corpus
 import numpy as np
 import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from benchmarks.reliability import broken_corpus as corpus
 from genre_utils.audio import decoding
 from genre_utils.datasets import archives, catalog, gtzan
 from genre_utils.errors import GenreUtilsError

@@ -6,7 +6,7 @@ standardises each segment. What is trained, chosen and tested on is said in ever
 
 Keras and no other part of TensorFlow: with KERAS_BACKEND=jax it runs where TensorFlow is not installed.
 
-    python benchmarks/accuracy.py --logmel logmel.npz --lists lists --protocol artist --folds 5 \
+    python -m benchmarks.accuracy.networks --logmel logmel.npz --lists lists --protocol artist --folds 5 \
         --model paper_cnn --seeds 1 --epochs 20 --json paper_cnn.json
 
 Another network on the same clips: the same line with --model, --json and --against paper_cnn.json.

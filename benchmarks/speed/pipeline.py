@@ -1,6 +1,6 @@
 """What tf.data delivers, shuffled whole, from a cold and a warm page cache, beside what the paper's network takes.
 
-.venv/bin/python benchmarks/pipeline.py --json pipeline.json
+.venv/bin/python -m benchmarks.speed.pipeline --json pipeline.json
 
 The log-mels are random numbers of the paper's size, real bytes on the disk that holds the temporary folder (TMPDIR
 chooses another). With --large a store of 12 GB is read as well, by a process of its own that may use 4 GB. Linux alone.
@@ -189,7 +189,7 @@ def large(size_gb: float, limit_gb: float, cgroup: Path | None) -> list[dict]:
         if free < 1.5 * size_gb:
             raise SystemExit(f"{folder} has {free:.0f} GB free; a store of {size_gb:.0f} GB needs half as much again.")
         written(Path(folder), rows, Params())
-        command = [sys.executable, __file__, "--read", folder, "--limit-gb", str(limit_gb)]
+        command = [sys.executable, "-m", __spec__.name, "--read", folder, "--limit-gb", str(limit_gb)]
         command += ["--cgroup", str(cgroup)] if cgroup else []
         return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1])
 

@@ -1,6 +1,6 @@
 """Is the first result worth looking at? The demo run's training, for several seeds and kinds of CPU.
 
-    python benchmarks/demo_seeds.py --json demo_seeds.json
+    python -m benchmarks.accuracy.demo_seeds --json demo_seeds.json
 
 Each row is what notebooks 2 to 4 do with the profile demo and one seed, in a process of its own. It holds where
 60 to 90 % of the test segments are right, of 30 test tracks or more, with an interval of at most 25 points, and every
@@ -62,7 +62,7 @@ def child(seed: int) -> None:
 
 def environment(isa: str) -> dict[str, str]:
     """Of a process: this tree first, and the instructions that it may use."""
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     limit = {} if isa in (ALL, OFF) else {"ONEDNN_MAX_CPU_ISA": isa}
     switch = {"TF_ENABLE_ONEDNN_OPTS": str(int(isa != OFF))}  # TensorFlow reads it when it is imported
     return os.environ | switch | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | limit
@@ -133,7 +133,7 @@ def main() -> int:
     for isa in options.isa:
         for seed in options.seeds:
             done = subprocess.run(
-                [sys.executable, __file__, "--child", str(seed)],
+                [sys.executable, "-m", __spec__.name, "--child", str(seed)],
                 stdout=subprocess.PIPE, text=True, check=True, env=environment(isa),
             )  # fmt: skip
             facts = json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,6 @@
 """Broken and odd files through every door: a typed error or the right answer, no crash, no hang, memory bounded.
 
-.venv/bin/python benchmarks/broken_files.py --json broken_files.json
+.venv/bin/python -m benchmarks.reliability.broken_files --json broken_files.json
 
 The corpus is broken_corpus.py's. A file goes through each door alone, in a process that may die or hang without ending
 this one, and then all go through it at once: the good ones must still be answered and every bad one named.
@@ -28,13 +28,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import broken_corpus as corpus
 import numpy as np
 import pandas as pd
 import soundfile
-from broken_corpus import Item
 from PIL import Image
 
+from benchmarks.reliability import broken_corpus as corpus
+from benchmarks.reliability.broken_corpus import Item
 from genre_utils.datasets import catalog
 from genre_utils.errors import GenreUtilsError
 from genre_utils.evaluation import scoring
@@ -308,7 +308,14 @@ class Servant:
     def start(self) -> None:
         """Start it, without the privilege to read what nobody may read."""
         privileged = os.geteuid() == 0 and shutil.which("setpriv")
-        words = [*(UNPRIVILEGED if privileged else []), sys.executable, __file__, "--serve", str(self.folder)]
+        words = [
+            *(UNPRIVILEGED if privileged else []),
+            sys.executable,
+            "-m",
+            __spec__.name,
+            "--serve",
+            str(self.folder),
+        ]
         with (self.folder / "stderr").open("wb") as errors:
             self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
 
@@ -379,7 +386,7 @@ def write_model(folder: Path) -> None:
 
 def by_command(folder: Path, items: list[Item]) -> dict[str, Any]:
     """``python -m genre_utils predict`` with all files at once."""
-    subprocess.run([sys.executable, __file__, "--model", folder], check=True)
+    subprocess.run([sys.executable, "-m", __spec__.name, "--model", folder], check=True)
     paths = [str(folder / "corpus" / item.place) for item in items]
     words = [
         "-m",

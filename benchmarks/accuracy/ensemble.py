@@ -1,9 +1,9 @@
-r"""Average the predictions of several trainings: what each member adds, for what it costs.
+"""Average the predictions of several trainings: what each member adds, for what it costs.
 
-Members are results of ``benchmarks/accuracy.py`` on the same clips and folds, each a .json with its .parquet beside
-it; every seed in one is a member of its own. They are added in the order given: no member is chosen by its test.
+Members are results of ``networks.py`` on the same clips and folds, each a .json with its .parquet beside it; every seed in
+one is a member of its own. They are added in the order given: no member is chosen by its test.
 
-    python benchmarks/ensemble.py --members compact.json attention.json svm.json --against paper_cnn.json \
+    python -m benchmarks.accuracy.ensemble --members compact.json attention.json svm.json --against paper_cnn.json \
         --json all.json
 """
 

@@ -1,6 +1,6 @@
 """What each optimisation in genre_utils brings: the plain way against the chosen one, which must give the same result.
 
-.venv/bin/python benchmarks/reasons.py --json reasons.json
+.venv/bin/python -m benchmarks.speed.optimisations --json reasons.json
 
 A comment in genre_utils gives the figure. Sound and log-mels are random numbers; the cold read takes real blocks of the
 disk that holds the temporary folder (TMPDIR chooses another). Two minutes; Linux alone.
@@ -505,9 +505,9 @@ def of_process(file: str, name: str) -> int:
 
 def child(*words: str) -> list[dict[str, float]]:
     """What a process of its own has measured: no reason finds the memory that another one has left."""
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--job", *words]
+    command = [sys.executable, "-m", __spec__.name, "--job", *words]
     done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -2,7 +2,7 @@
 
 Reads the JSON that ``accuracy.py`` and ``ensemble.py`` left under results/; computes nothing anew.
 
-    python benchmarks/tries.py
+    python -m benchmarks.accuracy.tries
 """
 
 import json
@@ -11,12 +11,13 @@ from typing import Any
 
 from genre_utils.evaluation import uncertainty
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
+HERE = Path(__file__).resolve().parents[1]
+RESULTS = HERE / "results" / "accuracy"
 PAPER = "paper_cnn_artist.json"
 HEAD = """# What was tried
 
-Made by `python benchmarks/tries.py` from the JSON in `results/`; each line is one run of `benchmarks/accuracy.py`.
+Made by `python -m benchmarks.accuracy.tries` from the JSON in `results/accuracy`; each line is one run of
+`benchmarks/accuracy/networks.py`.
 
 Data: log-mels of 709 of GTZAN's clips (all but the 290 of the fault-filtered test list and jazz.00054), recovered from
 published pictures (128 bands, a column every 77.5 ms, six segments of 64 columns a clip; not in this repository).

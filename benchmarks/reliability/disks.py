@@ -4,7 +4,6 @@ A part of faults.py. Small disks are tmpfs, which root may mount, and others in 
 """
 
 import contextlib
-import importlib.util
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 
+from benchmarks.reliability import kills
 from genre_utils import errors
 from genre_utils.datasets import catalog
 from genre_utils.datasets.demo import composition
@@ -27,10 +27,6 @@ from genre_utils.runs import execution, folder, headless, profiles
 from genre_utils.splits import protocols
 from genre_utils.system import disk
 from genre_utils.training import trainer
-
-spec = importlib.util.spec_from_file_location("kills", Path(__file__).with_name("kills.py"))
-kills = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(kills)
 
 EQUAL, TOLD = "finished, equal", "told"
 PLAIN = Params.from_mapping(kills.SMALL.to_mapping() | {"noise_snr_db": 0.0, "max_epochs": 4})

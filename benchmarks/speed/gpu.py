@@ -5,13 +5,12 @@ turns. Told are segments a second and the seconds of training until the paper's 
 
 Keras and no other part of TensorFlow: with KERAS_BACKEND=jax it runs where TensorFlow is not installed.
 
-    KERAS_BACKEND=jax python benchmarks/gpu.py --logmel logmel.npz --lists lists --json gpu.json
+    KERAS_BACKEND=jax python -m benchmarks.speed.gpu --logmel logmel.npz --lists lists --json gpu.json
 
 Which segments are tested: those of the protocol paper, split by file, artists on both sides. They choose nothing.
 """
 
 import argparse
-import importlib.util
 import itertools
 import json
 import statistics
@@ -30,9 +29,7 @@ from genre_utils.training import recipe
 
 import keras  # isort: skip  (after genre_utils.models.factory, which keeps it quiet)
 
-spec = importlib.util.spec_from_file_location("accuracy", Path(__file__).with_name("accuracy.py"))
-accuracy = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(accuracy)
+from benchmarks.accuracy import networks as accuracy
 
 PAPER_ACCURACY = 0.7135  # of segments: II.E
 PLAIN = "float32"

@@ -1,6 +1,6 @@
 """What the torture scripts have found, as a page: the last step of ``make torture``.
 
-.venv/bin/python benchmarks/reliability.py benchmarks/results/torture > docs/reliability.md
+.venv/bin/python -m benchmarks.reliability.page benchmarks/results/reliability > docs/reliability.md
 """
 
 import argparse
@@ -62,7 +62,7 @@ def page(results: Path) -> str:
     for name, (title, about) in CHAPTERS.items():
         told = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
         machine = ", ".join(f"{key} {value}" for key, value in told["machine"].items() if key != "cores")
-        parts += [f"## {title}\n", f"{about}\n", f"`python benchmarks/{name}.py`. {machine}.\n"]
+        parts += [f"## {title}\n", f"{about}\n", f"`python -m benchmarks.reliability.{name}`. {machine}.\n"]
         parts.append(table(told["rows"]) + "\n")
         costs = {key.replace("_", " "): value for key, value in told["ratios"].items() if key.startswith("check")}
         if costs:
