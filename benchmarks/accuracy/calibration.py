@@ -7,11 +7,9 @@ sounds are made here; speech needs espeak-ng. The score that genre_utils uses, i
 were chosen by looking at these very sounds, and these data sets; "others" were added afterwards.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import functools
-import json
 import shutil
 import subprocess
 import sys
@@ -28,6 +26,7 @@ import soundfile
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import StratifiedKFold
 
+from benchmarks import shared
 from genre_utils.audio import decoding
 from genre_utils.datasets import catalog, labels
 from genre_utils.errors import SplitError
@@ -35,7 +34,6 @@ from genre_utils.evaluation import calibration, novelty, reliability, scoring, u
 from genre_utils.features import spectrogram, store
 from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.runs.folder import machine
 from genre_utils.splits import protocols  # fmt: skip
 from genre_utils.training import pipeline, recipe, trainer
 
@@ -396,15 +394,12 @@ def report_calibration(found: Found) -> list[dict]:
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    parser = shared.parser(__doc__, data=True)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--short", action="store_true", help="one fold of two epochs, no genre held out")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     started = time.perf_counter()
-    about = machine(("tensorflow", "keras", "numpy", "scikit-learn"), pipeline.gpus())
-    print("  ".join(f"{name} {value}" for name, value in about.items()))
+    about = shared.machine(("tensorflow", "keras", "numpy", "scikit-learn"), pipeline.gpus())
     changes = recipe.RECIPES["augmented"] | {"max_epochs": 2 if options.short else options.epochs}
     params = Params(dataset=options.data, model="compact_cnn", batch_size=16, **changes)
     tracks = protocols.usable(catalog.load(params))
@@ -431,11 +426,8 @@ def main() -> int:
         )
         for score in SCORES
     }
-    for name, value in ratios.items():
-        print(f"{name}: {value:.3f}")
     print(f"{time.perf_counter() - started:.0f} s")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1, default=float))
+    shared.save(options.json, about, shared.shown(ratios), rows)
     return 0
 
 

@@ -11,8 +11,6 @@ genre is called at least once. By itself it takes all instructions of this CPU, 
 import argparse
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,13 +18,13 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks import shared
 from genre_utils.datasets import catalog, labels
 from genre_utils.datasets.demo import styles
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.features import store
 from genre_utils.params import Params
 from genre_utils.runs import profiles
-from genre_utils.runs.folder import machine
 from genre_utils.splits import protocols
 
 LOWEST, HIGHEST, WIDEST, FEWEST_TRACKS = 0.60, 0.90, 0.25, 30  # the goals
@@ -61,11 +59,9 @@ def child(seed: int) -> None:
 
 
 def environment(isa: str) -> dict[str, str]:
-    """Of a process: this tree first, and the instructions that it may use."""
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    """What is changed for a process: the instructions that it may use, and whether by oneDNN."""
     limit = {} if isa in (ALL, OFF) else {"ONEDNN_MAX_CPU_ISA": isa}
-    switch = {"TF_ENABLE_ONEDNN_OPTS": str(int(isa != OFF))}  # TensorFlow reads it when it is imported
-    return os.environ | switch | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | limit
+    return {"TF_ENABLE_ONEDNN_OPTS": str(int(isa != OFF))} | limit  # TensorFlow reads it when it is imported
 
 
 def row_of(isa: str, seed: int, facts: dict[str, Any], test: pd.DataFrame) -> dict[str, Any]:
@@ -114,29 +110,21 @@ def among_neighbours(tests: list[pd.DataFrame]) -> dict[str, float]:
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = shared.parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--isa", nargs="+", default=[ALL, "AVX2"], help=f"{ALL}, {OFF}, or the most oneDNN may use")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
         child(options.child)
         return 0
-    about = machine(("tensorflow", "keras", "numpy")) | profiles.read_profile("demo")
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    about = shared.machine(("tensorflow", "keras", "numpy"), **profiles.read_profile("demo"))
     params = params_of(0)
     store.build(catalog.load(params), params)  # once for all
     rows, tests = [], []
     for isa in options.isa:
         for seed in options.seeds:
-            done = subprocess.run(
-                [sys.executable, "-m", __spec__.name, "--child", str(seed)],
-                stdout=subprocess.PIPE, text=True, check=True, env=environment(isa),
-            )  # fmt: skip
-            facts = json.loads(done.stdout.splitlines()[-1])
+            facts = shared.child(__spec__.name, "--child", seed, **environment(isa))
             tests.append(pd.DataFrame(facts["test"]))
             rows.append(row_of(isa, seed, facts, tests[-1]))
             print(said(rows[-1]), flush=True)
@@ -147,10 +135,7 @@ def main() -> int:
         "widest interval": max(row["width"] for row in rows),
         **among_neighbours(tests),
     }
-    for name, value in ratios.items():
-        print(f"{name}: {value:.3g}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1) + "\n")
+    shared.save(options.json, about, shared.shown(ratios), rows)
     return int(ratios["share of rows that hold"] < 1)
 
 

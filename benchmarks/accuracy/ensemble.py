@@ -1,13 +1,11 @@
 """Average the predictions of several trainings: what each member adds, for what it costs.
 
-Members are results of ``networks.py`` on the same clips and folds, each a .json with its .parquet beside it; every seed in
-one is a member of its own. They are added in the order given: no member is chosen by its test.
+Members are results of ``networks.py`` on the same clips and folds, each a .json with its .parquet beside it; every seed
+in one is a member of its own. They are added in the order given: no member is chosen by its test.
 
-    python -m benchmarks.accuracy.ensemble --members compact.json attention.json svm.json --against paper_cnn.json \
-        --json all.json
+    python -m benchmarks.accuracy.ensemble --members compact.json svm.json --against paper_cnn.json --json all.json
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks import shared
 from genre_utils.datasets import gtzan
 from genre_utils.errors import EvaluationError, GenreUtilsError
 from genre_utils.evaluation import ensemble, scoring, uncertainty
@@ -76,13 +75,10 @@ def lost(tracks: pd.DataFrame, listed: pd.Index) -> dict[str, list[dict[str, Any
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--members", type=Path, nargs="+", required=True, help="results of accuracy.py, in this order")
-    parser.add_argument("--against", type=Path, help="the base, a result of accuracy.py with one seed")
+    parser = shared.parser(__doc__, json_required=True)
+    parser.add_argument("--members", type=Path, nargs="+", required=True, help="results of networks.py, in this order")
+    parser.add_argument("--against", type=Path, help="the base, a result of networks.py with one seed")
     parser.add_argument("--lists", type=Path, help="folder with *_filtered.txt: says which clips have a known fault")
-    parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args(argv)
     found = members(args.members)
     protocols = {json.loads(path.read_text())["settings"]["protocol"] for path in args.members}

@@ -3,9 +3,7 @@
 .venv/bin/python -m benchmarks.accuracy.fingerprinting --data demo --json audit.json
 """
 
-import argparse
 import itertools
-import json
 import shutil
 import sys
 import tempfile
@@ -18,9 +16,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from benchmarks import shared
 from genre_utils.datasets import catalog, gtzan
 from genre_utils.params import Params
-from genre_utils.runs.folder import machine
 from genre_utils.splits import fingerprinting, survey
 
 SEED = 0
@@ -200,26 +198,17 @@ def of_log_mels(file: Path, index: dict[str, str]) -> tuple[list[dict], dict[str
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    parser = shared.parser(__doc__, data=True)
     parser.add_argument("--logmel", type=Path, help="an .npz of ids [n] and x, uint8 [n, mel, frame], 77.5 ms a frame")
     parser.add_argument("--lists", type=Path, help="a folder with index.txt: file ::: artist ::: title")
-    parser.add_argument("--bands", type=int, default=fingerprinting.BANDS, help="of the fingerprint")
-    parser.add_argument(
-        "--window-seconds", type=float, default=fingerprinting.WINDOW_SECONDS, help="of the fingerprint"
-    )
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # a folder that holds a part of GTZAN is a data set here
-    fingerprinting.BANDS, fingerprinting.WINDOW_SECONDS = options.bands, options.window_seconds
     index = read_index(options.lists)
     rows, ratios = of_copies(Params(dataset=options.data), index)
     if options.logmel:
         more_rows, more_ratios = of_log_mels(options.logmel, index)
         rows, ratios = rows + more_rows, ratios | more_ratios
-    if options.json:
-        about = machine(("numpy", "scipy"))
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
+    shared.save(options.json, shared.machine(("numpy", "scipy")), shared.shown(ratios), rows)
     return 0
 
 

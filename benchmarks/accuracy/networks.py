@@ -28,12 +28,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from benchmarks import shared
 from genre_utils.datasets import gtzan
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError, SplitError
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.runs.folder import machine
 from genre_utils.splits import leaks, protocols
 from genre_utils.training import recipe, spec_augment
 
@@ -418,34 +418,32 @@ def absent(tracks: pd.DataFrame, lists: Path, protocol: str) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items()}
 
 
-def arguments(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--logmel", type=Path, nargs="+", required=True, help="one or more .npz files")
-    parser.add_argument("--lists", type=Path, required=True, help="folder with index.txt and *_filtered.txt")
-    parser.add_argument("--protocol", choices=("filtered", "artist", "paper"), required=True)
-    parser.add_argument("--model", choices=sorted([*factory.MODELS, *BY_HAND]), required=True)
-    parser.add_argument("--folds", type=int, default=5, help="of the protocol artist; every clip is tested once")
-    parser.add_argument("--only-folds", type=int, nargs="+", help="a part of the folds, where time is short")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each fold: seeds 0, 1, …")
-    parser.add_argument("--epochs", type=int, default=Params().max_epochs, help="at most; a recipe has its own")
-    parser.add_argument("--recipe", choices=sorted(recipe.RECIPES), default="paper", help="how it is trained")
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters that win over the recipe"
-    )
-    parser.add_argument(
-        "--refit", action="store_true", help="train on the validation clips too, once all is chosen by them"
-    )
-    parser.add_argument("--against", type=Path, help="the JSON of an earlier run on the same clips, folds and seeds")
-    parser.add_argument("--json", type=Path, required=True, help="results; predictions go beside it as .parquet")
-    return parser.parse_args(argv)
+def parser(about: str) -> argparse.ArgumentParser:
+    """The options of what reads log-mel arrays."""
+    made = shared.parser(about, json_required=True)
+    made.add_argument("--logmel", type=Path, nargs="+", required=True, help="one or more .npz files")
+    made.add_argument("--lists", type=Path, required=True, help="folder with index.txt and *_filtered.txt")
+    return made
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run what the command line asks for."""
-    args = arguments(argv)
+    options = parser(__doc__)
+    options.add_argument("--protocol", choices=("filtered", "artist", "paper"), required=True)
+    options.add_argument("--model", choices=sorted([*factory.MODELS, *BY_HAND]), required=True)
+    options.add_argument("--folds", type=int, default=5, help="of the protocol artist; every clip is tested once")
+    options.add_argument("--only-folds", type=int, nargs="+", help="a part of the folds, where time is short")
+    options.add_argument("--seeds", type=int, default=1, help="trainings of each fold: seeds 0, 1, …")
+    options.add_argument("--epochs", type=int, default=Params().max_epochs, help="at most; a recipe has its own")
+    options.add_argument("--recipe", choices=sorted(recipe.RECIPES), default="paper", help="how it is trained")
+    options.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters that win over the recipe"
+    )
+    options.add_argument(
+        "--refit", action="store_true", help="train on the validation clips too, once all is chosen by them"
+    )
+    options.add_argument("--against", type=Path, help="the JSON of an earlier run on the same clips, folds and seeds")
+    args = options.parse_args(argv)
     clips, segments = read_arrays(args.logmel)
     tracks = catalog_of(clips, args.lists)
     genres = sorted(tracks["genre"].unique())
@@ -469,7 +467,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         done = {(row["fold"], row["seed"]) for row in rows}  # a kill between the two files leaves one training more
         tables = [table[[pair in done for pair in zip(table["fold"], table["seed"], strict=True)]]]
         print(f"{saved}: {len(rows)} finished trainings are kept", flush=True)
-    about = machine(["keras"], gpu_names()) | {"backend": keras.backend.backend()}
+    about = shared.machine(["keras"], gpu_names(), backend=keras.backend.backend())
     result: dict[str, Any] = {}
     for seed in range(args.seeds):
         for fold in folds:

@@ -15,6 +15,8 @@ import numpy as np
 import soundfile
 
 SEED = 0
+MOST_MB = 1_024  # that a reader may take
+ADDRESS_BYTES = 6 * 2**30  # one that wants more gets a MemoryError, and the machine lives on
 RATE_HZ, OPUS_HZ, FILM_HZ = 22_050, 48_000, 44_100
 SECONDS = 3.2  # three segments of 1 s and a rest
 LOSSLESS_DB, LOSSY_DB = 0.3, 3.0  # mean distance of log-mels, where the clip is within 30 dB of its loudest

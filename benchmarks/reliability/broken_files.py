@@ -33,8 +33,9 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
+from benchmarks import shared
 from benchmarks.reliability import broken_corpus as corpus
-from benchmarks.reliability.broken_corpus import Item
+from benchmarks.reliability.broken_corpus import MOST_MB, Item
 from genre_utils.datasets import catalog
 from genre_utils.errors import GenreUtilsError
 from genre_utils.evaluation import scoring
@@ -43,26 +44,14 @@ from genre_utils.explorer import data, media, page
 from genre_utils.features import spectrogram, store
 from genre_utils.inference import prediction
 from genre_utils.params import Params
-from genre_utils.runs.folder import RunFolder, machine
+from genre_utils.runs.folder import RunFolder
 
 PARAMS = Params(dataset="corpus", segment_seconds=1.0, max_segments=3)
 GENRES = ["loud", "low", "high"]
-ITEM_SECONDS, ALL_SECONDS, MOST_MB = 10, 300, 1_024
-ADDRESS_BYTES = 6 * 2**30  # a file that wants more gets a MemoryError, and the machine lives on
+ITEM_SECONDS, ALL_SECONDS = 10, 300
 OUTCOMES = ("right", "typed", "crash", "hang", "wrong")
 # Root reads what nobody may read; without these two it is asked like anybody.
 UNPRIVILEGED = ["setpriv", *(f"--{what}=-dac_override,-dac_read_search" for what in ("inh-caps", "bounding-set"))]
-
-# A small process between, as what a process has at its fork counts for the peak of what is started in it.
-WATCH = """
-import os, subprocess, sys, threading
-child = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL)
-timer = threading.Timer(float(sys.argv[1]), child.kill)
-timer.start()
-_, status, usage = os.wait4(child.pid, 0)
-timer.cancel()
-print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
-"""
 
 Found = dict[str, Any]  # "fault"; or "segments" with "db", the distance from the clean clip; or "crash" or "hang"
 
@@ -246,18 +235,18 @@ def tested(root: Path, items: list[Item], folder: Path) -> RunFolder:
 
 
 def serve(folder: Path) -> None:
-    """Answer requests, a line of JSON each, until there are no more: what the process that may die does."""
+    """Answer what is asked of a door, until there are no more questions: what the process that may die does."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (corpus.ADDRESS_BYTES,) * 2)
     os.chdir(folder)
     items = [Item(*row) for row in json.loads((folder / "items.json").read_text())]
     doors = Doors(folder)
-    for line in sys.stdin:
-        door, numbers = json.loads(line)
+
+    def answer(door: str, numbers: list[int]) -> dict[str, Any]:
         asked = [items[number] for number in numbers]
-        forget_peak()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak of this process' memory begins anew
         started = time.perf_counter()
         try:
             found = getattr(doors, door)(asked)
@@ -266,19 +255,15 @@ def serve(folder: Path) -> None:
         except Exception as error:  # whatever else comes out is a crash of the door, and is told as one
             last = traceback.extract_tb(error.__traceback__)[-1]
             found = [{"crash": f"{error!r:.300} ({Path(last.filename).name}, line {last.lineno})"}] * len(asked)
-        told = {"found": found, "seconds": time.perf_counter() - started, "peak_mb": peak_mb()}
-        print(json.dumps(told), file=answers, flush=True)
+        peak_mb = shared.of_process("status", "VmHWM") / 2**10
+        return {"found": found, "seconds": time.perf_counter() - started, "peak_mb": peak_mb}
+
+    shared.serve(answer, answers)
 
 
-def forget_peak() -> None:
-    """Let the peak of this process' memory begin anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_mb() -> float:
-    """The peak since then."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+def unprivileged(words: list[str]) -> list[str]:
+    """A command without the privilege to read what nobody may read."""
+    return [*(UNPRIVILEGED if os.geteuid() == 0 and shutil.which("setpriv") else []), *words]
 
 
 class Servant:
@@ -286,16 +271,16 @@ class Servant:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.process: subprocess.Popen | None = None
+        self.child: shared.Child | None = None
 
     def ask(self, door: str, numbers: list[int], limit: float) -> dict[str, Any]:
         """Send some files through a door, for so many seconds at most."""
-        if self.process is None:
-            self.start()
-        process = self.process
-        assert process is not None and process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps([door, numbers]).encode() + b"\n")
-        process.stdin.flush()
+        if self.child is None:
+            words = unprivileged(shared.command(__spec__.name, "--serve", self.folder))
+            with (self.folder / "stderr").open("wb") as errors:
+                self.child = shared.Child(words, stderr=errors, env=shared.environment())
+        process = self.child.process
+        self.child.send(door, numbers)
         if select.select([process.stdout], [], [], limit)[0] and (line := process.stdout.readline()):
             return json.loads(line)
         how = {"hang": f"no answer after {limit} s"}
@@ -305,26 +290,12 @@ class Servant:
         self.end()
         return {"found": [how] * len(numbers), "seconds": float(limit), "peak_mb": 0.0}
 
-    def start(self) -> None:
-        """Start it, without the privilege to read what nobody may read."""
-        privileged = os.geteuid() == 0 and shutil.which("setpriv")
-        words = [
-            *(UNPRIVILEGED if privileged else []),
-            sys.executable,
-            "-m",
-            __spec__.name,
-            "--serve",
-            str(self.folder),
-        ]
-        with (self.folder / "stderr").open("wb") as errors:
-            self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-
     def end(self) -> None:
         """End it."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        if self.child is not None:
+            self.child.process.kill()
+            self.child.process.wait()
+            self.child = None
 
 
 def judge(item: Item, found: Found) -> str:
@@ -386,33 +357,20 @@ def write_model(folder: Path) -> None:
 
 def by_command(folder: Path, items: list[Item]) -> dict[str, Any]:
     """``python -m genre_utils predict`` with all files at once."""
-    subprocess.run([sys.executable, "-m", __spec__.name, "--model", folder], check=True)
-    paths = [str(folder / "corpus" / item.place) for item in items]
-    words = [
-        "-m",
-        "genre_utils",
-        "predict",
-        "--model",
-        str(folder / "model"),
-        "--json",
-        str(folder / "out"),
-        "--",
-        *paths,
-    ]
-    privileged = os.geteuid() == 0 and shutil.which("setpriv")
-    command = [*(UNPRIVILEGED if privileged else []), sys.executable, *words]
-    started = time.perf_counter()
+    subprocess.run(shared.command(__spec__.name, "--model", folder), check=True, env=shared.environment())
+    words = shared.command("genre_utils", "predict", "--model", folder / "model", "--json", folder / "out", "--")
+    words += [str(folder / "corpus" / item.place) for item in items]
     with (folder / "stderr").open("wb") as errors:
-        watched = [sys.executable, "-I", "-c", WATCH, str(ALL_SECONDS), *command]
-        told = subprocess.run(watched, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, check=True)
-    status, peak_kb = map(int, told.stdout.split())
+        told = shared.watched(
+            unprivileged(words), ALL_SECONDS, stdin=subprocess.DEVNULL, stderr=errors, cwd=shared.ROOT
+        )
     lines = (folder / "out").read_text(encoding="utf-8").splitlines() if (folder / "out").exists() else []
-    if len(lines) == len(items) and status == 1:  # as some files could not be answered
+    if len(lines) == len(items) and told["status"] == 1:  # as some files could not be answered
         found = [answered(json.loads(line)) for line in lines]
     else:
         text = (folder / "stderr").read_text(errors="replace")[-300:]
-        found = [{"crash": f"ended with {status} after {len(lines)} answers: {text}"}] * len(items)
-    return {"found": found, "seconds": time.perf_counter() - started, "peak_mb": peak_kb / 2**10}
+        found = [{"crash": f"ended with {told['status']} after {len(lines)} answers: {text}"}] * len(items)
+    return told | {"found": found}
 
 
 def answered(line: dict[str, Any]) -> Found:
@@ -448,21 +406,19 @@ def table_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = shared.parser(__doc__)
     parser.add_argument("--short", action="store_true", help="the same kinds with fewer variants, for CI")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the corpus here, to look at it")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     for what, of in ((serve, options.serve), (write_model, options.model)):
         if of:
             what(of)
             return 0
-    about = machine(("soundfile", "soxr", "numpy", "pandas", "pyarrow"))
-    print("  ".join(f"{name} {value}" for name, value in about.items()))
+    about = shared.machine(("soundfile", "soxr", "numpy", "pandas", "pyarrow"))
     print(f"libsndfile {soundfile.__libsndfile_version__}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep.resolve() if options.keep else Path(temporary)
@@ -480,10 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             servant.end()
     counted = table_of(rows)
-    print(f"\n{'kind':>19} {'door':>11}    n {' '.join(f'{name:>5}' for name in OUTCOMES)}  slowest  peak MB")
-    for one in counted:
-        counts = " ".join(f"{one[name]:5}" for name in OUTCOMES)
-        print(f"{one['kind']:>19} {one['door']:>11} {one['n']:4} {counts} {one['slowest']:8.2f} {one['peak_mb']:8.0f}")
+    shared.show(counted)
     bad = sum(row["outcome"] not in ("right", "typed") for row in rows)
     alone = [row for row in rows if row["kind"] != "all at once"]
     ratios = {
@@ -493,10 +446,7 @@ def main(arguments: list[str] | None = None) -> int:
         "peak memory / limit": max(row["peak_mb"] for row in rows) / MOST_MB,
     }
     print(f"\n{len(items)} files, {len(rows)} answers, {bad} not as expected")
-    for name, value in ratios.items():
-        print(f"{name}: {value:.3f}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": counted}, indent=1))
+    shared.save(options.json, about, shared.shown(ratios), counted)
     return 1 if bad else 0
 
 

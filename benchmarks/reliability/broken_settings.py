@@ -3,9 +3,7 @@
 .venv/bin/python -m benchmarks.reliability.broken_settings --json broken_settings.json
 """
 
-import argparse
-import collections
-import json
+import functools
 import resource
 import sys
 import tempfile
@@ -15,16 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import shared
 from benchmarks.reliability import broken_corpus as corpus
 from genre_utils.datasets import catalog
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError
 from genre_utils.params import Params
 from genre_utils.runs import profiles
-from genre_utils.runs.folder import RunFolder, machine, read_mapping
+from genre_utils.runs.folder import RunFolder, read_mapping
 
 PARAMS = Params(dataset="x", segment_seconds=1.0)
-MOST_MB, MOST_SECONDS = 1_024, 10
-ADDRESS_BYTES = 6 * 2**30
+MOST_SECONDS = 10
 RIGHT = [("a.wav", "rock", ""), ("b.wav", "pop", "")]
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(97 + n)}: &{chr(97 + n)} [{', '.join(10 * ['*' + chr(96 + n)])}]\n" for n in range(1, 12)
@@ -136,26 +134,20 @@ def cases(folder: Path) -> Iterator[tuple[str, str, Callable[[], Any], Any]]:
         wrong |= {"infinity": float("inf"), "10^400": 10**400, "less than nothing": -1}
         wrong["another type"] = 1 if isinstance(default, str | bool) else "text"
         for what, value in wrong.items():
-            yield "parameter", f"{name}: {what}", lambda name=name, value=value: of_mapping({name: value}), None
+            yield (
+                "parameter",
+                f"{name}: {what}",
+                lambda name=name, value=value: Params.from_mapping({name: value}),
+                None,
+            )
     for name, value in HUGE.items():
-        yield "parameter", f"{name}: {value}", lambda name=name, value=value: of_mapping({name: value}), None
+        yield "parameter", f"{name}: {value}", lambda name=name, value=value: Params.from_mapping({name: value}), None
     long = {"segment_seconds": 600.0, "n_fft": 65_536, "hop_length": 1}
     large = {"image_height": 4_096, "image_width": 4_096, "batch_size": 65_536}
     for name, values in {"a transform of terabytes": long, "a batch of terabytes": large}.items():
-        yield "parameter", name, lambda values=values: of_mapping(values), None
-    for text in (
-        "seed",
-        "seed=",
-        "=3",
-        "seed=two",
-        "seed=[1",
-        "seed=2.5",
-        "seed=!!int ''",
-        "sead=3",
-        "crop=1",
-        "seed=*a",
-        "seed=\0",
-    ):
+        yield "parameter", name, functools.partial(Params.from_mapping, values), None
+    texts = ("seed", "seed=", "=3", "seed=two", "seed=[1", "seed=2.5", "seed=!!int ''", "sead=3", "crop=1", "seed=*a")
+    for text in (*texts, "seed=\0"):
         yield "--set", repr(text), lambda text=text: profiles.checked({}, [text], Params().to_mapping()), None
 
 
@@ -178,11 +170,6 @@ def of_run(folder: Path, data: bytes) -> Params:
     return RunFolder(folder).params
 
 
-def of_mapping(values: dict[str, Any]) -> Params:
-    """Strictly."""
-    return Params.from_mapping(values)
-
-
 def outcome(ask: Callable[[], Any], right: Any) -> tuple[str, str]:
     """How it went, and why if not well."""
     try:
@@ -196,45 +183,35 @@ def outcome(ask: Callable[[], Any], right: Any) -> tuple[str, str]:
     return ("right", "") if right is not None and found == right else ("wrong", f"{found!r:.200}")
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = shared.parser(__doc__)
     parser.add_argument("--short", action="store_true", help="nothing is left out: it takes seconds")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    options = parser.parse_args(arguments)
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
-    about = machine(("pandas", "pyyaml", "numpy"))
-    print("  ".join(f"{name} {value}" for name, value in about.items()))
-    counts: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
-    slowest: dict[str, float] = collections.defaultdict(float)
+    options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (corpus.ADDRESS_BYTES,) * 2)
+    about = shared.machine(("pandas", "pyyaml", "numpy"))
+    rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for kind, name, ask, right in cases(Path(temporary)):
             started = time.perf_counter()
             how, why = outcome(ask, right)
-            slowest[kind] = max(slowest[kind], time.perf_counter() - started)
-            counts[kind][how] += 1
+            seconds = time.perf_counter() - started
+            nothing = dict.fromkeys(("n", "right", "typed", "crash", "wrong", "slowest"), 0)
+            row = rows.setdefault(kind, {"kind": kind} | nothing)
+            row |= {"n": row["n"] + 1, how: row[how] + 1, "slowest": max(row["slowest"], seconds)}
             if why:
                 print(f"{how}: {kind}, {name}: {why}")
-    rows = [
-        {"kind": kind, "n": count.total()}
-        | {how: count[how] for how in ("right", "typed", "crash", "wrong")}
-        | {"slowest": slowest[kind]}
-        for kind, count in counts.items()
-    ]
-    print(f"\n{'kind':>12}    n right typed crash wrong  slowest")
-    for row in rows:
-        print(
-            f"{row['kind']:>12} {row['n']:4} {row['right']:5} {row['typed']:5} {row['crash']:5} {row['wrong']:5} "
-            f"{row['slowest']:8.2f}"
-        )
+    found = list(rows.values())
+    shared.show(found)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    bad = sum(row["crash"] + row["wrong"] + (row["slowest"] > MOST_SECONDS) for row in rows) + (peak_mb > MOST_MB)
-    asked = sum(row["n"] for row in rows)
-    ratios = {"settings": float(asked), "as expected, share": 1 - bad / asked, "peak memory / limit": peak_mb / MOST_MB}
+    bad = sum(row["crash"] + row["wrong"] + (row["slowest"] > MOST_SECONDS) for row in found)
+    bad += peak_mb > corpus.MOST_MB
+    asked = sum(row["n"] for row in found)
+    ratios = {"settings": float(asked), "as expected, share": 1 - bad / asked}
+    ratios["peak memory / limit"] = peak_mb / corpus.MOST_MB
     print(f"\n{asked} settings, {bad} not as expected, peak {peak_mb:.0f} MB")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
+    shared.save(options.json, about, shared.shown(ratios), found)
     return 1 if bad else 0
 
 

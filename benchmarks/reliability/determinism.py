@@ -11,9 +11,8 @@ in processes that take turns, and the weights of two trainings without it. The e
 """
 
 import argparse
+import itertools
 import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -26,36 +25,24 @@ import numpy as np
 import pandas as pd
 import yaml
 
-PROJECT = Path(__file__).resolve().parents[2]
+from benchmarks import shared
+from benchmarks.reliability import kills
+from benchmarks.speed import training
+
 FULL = {"max_epochs": 2, "lesson_epochs": 1, "beyond_epochs": 1}  # of the profile ci: all notebooks, few epochs
 SHORT = {"max_epochs": 2, "image_height": 32, "image_width": 32, "batch_size": 8}
 CLOCKS = ("seconds", "points_per_100_s")  # columns that are no results; and places, which are no results either
 PLACES = ("path",)
 NEEDED = (
-    "metrics.json",
-    "params.yml",
-    "tracks.parquet",
-    "split.csv",
-    "history.csv",
-    "model.keras",
-    "predictions.parquet",
-)
+    "metrics.json", "params.yml", "tracks.parquet", "split.csv", "history.csv", "model.keras", "predictions.parquet",
+)  # fmt: skip
 WRONG = ("artefacts that differ", "largest difference of weights and averages, plain")  # what must be 0
 CLOCK_FIGURES = ("ablation.png", "ensemble.png")  # they show seconds
 
 
-def tree(folder: Path) -> Path:
-    """A copy of the project, without data and runs."""
-    for name in ("genre_utils", "notebooks"):
-        shutil.copytree(
-            PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-        )
-    return folder
-
-
 def environment(project: Path) -> dict[str, str]:
     """Of a process: that copy first."""
-    return os.environ | {"PYTHONPATH": str(project), "MPLBACKEND": "Agg"}
+    return shared.environment(project, MPLBACKEND="Agg")
 
 
 def start(project: Path, *words: str | Path) -> subprocess.Popen:
@@ -71,20 +58,6 @@ def ended(process: subprocess.Popen, project: Path) -> None:
         raise SystemExit(f"{process.args} ended with {process.returncode}:\n{(project / 'log').read_text()[-3_000:]}")
 
 
-def noise(folder: Path) -> Path:
-    """Three genres of short music that are told apart in a moment: noise through a comb."""
-    import soundfile
-
-    rng = np.random.default_rng(0)
-    for genre, lag in (("one", 20), ("two", 50), ("three", 110)):
-        (folder / genre).mkdir(parents=True)
-        for number in range(8):
-            samples = rng.normal(0, 0.1, 11 * 22_050)
-            samples[lag:] += 0.9 * samples[:-lag]
-            soundfile.write(folder / genre / f"{genre}.{number:05d}.wav", samples, 22_050)
-    return folder
-
-
 def by_papermill(project: Path, out: Path, values: dict[str, Any], notebooks: list[Path]) -> None:
     """Notebook after notebook by papermill's own command."""
     from genre_utils.runs import profiles
@@ -94,17 +67,9 @@ def by_papermill(project: Path, out: Path, values: dict[str, Any], notebooks: li
         known = profiles.parameters_of(notebook)
         chosen = {name: value for name, value in values.items() if name in known} | {"run_dir": str(out)}
         (project / "values.yml").write_text(yaml.safe_dump(chosen))
-        words = [
-            "-m",
-            "papermill",
-            project / "notebooks" / notebook.name,
-            out / notebook.name,
-            "-f",
-            project / "values.yml",
-            "-k",
-            "python3",
-        ]
-        ended(start(project, *words, "--cwd", project, "--no-progress-bar"), project)
+        values_of = project / "values.yml"
+        words = ["-m", "papermill", project / "notebooks" / notebook.name, out / notebook.name, "-f", values_of]
+        ended(start(project, *words, "-k", "python3", "--cwd", project, "--no-progress-bar"), project)
 
 
 def stepped(notebook: Path, values: dict[str, Any]) -> None:
@@ -156,8 +121,7 @@ def artefacts(folder: Path) -> list[Path]:
 
 
 def child(way: str, image: int, batch: int) -> None:
-    """Train an epoch for every line that comes in; answer with the seconds of its steps. At the end, save."""
-    from benchmarks.speed import training
+    """Answer questions: an epoch's seconds of its steps, or nothing once the weights are saved in a file."""
     from genre_utils.system.quiet import quiet_stderr
 
     with quiet_stderr():
@@ -166,51 +130,28 @@ def child(way: str, image: int, batch: int) -> None:
         tf.config.experimental.enable_op_determinism()
     epoch, network = training.keras_epoch("ours", image, batch, 3)
     epoch()
-    print(json.dumps(0), flush=True)
-    for line in sys.stdin:
-        if line.strip() == "epoch":
-            print(json.dumps([seconds for seconds, _ in epoch()]), flush=True)
-        else:
-            np.savez(line.strip(), *network.get_weights())
-            print(json.dumps(0), flush=True)
+
+    def answer(file: str) -> list[float] | None:
+        return np.savez(file, *network.get_weights()) if file else [seconds for seconds, _ in epoch()]
+
+    shared.serve(answer)
 
 
 def cost(image: int, batch: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Seconds of a step with and without the switch, and how far two trainings without it are apart."""
 
-    def asked(process: subprocess.Popen, line: str = "") -> Any:
-        if line:
-            process.stdin.write(line + "\n")
-            process.stdin.flush()
-        return json.loads(process.stdout.readline() or sys.exit(f"{process.args} ended without an answer"))
-
     processes = {}
     for name in ("plain", "plain again", "deterministic"):
-        words = [
-            sys.executable,
-            "-m",
-            __spec__.name,
-            "--child",
-            name.split()[0],
-            "--image",
-            str(image),
-            "--batch",
-            str(batch),
-        ]
-        processes[name] = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(PROJECT)
-        )
-        asked(processes[name])
-    seconds: dict[str, list[float]] = {name: [] for name in processes}
-    for _ in range(repeats):
-        for name, process in processes.items():
-            seconds[name] += asked(process, "epoch")
+        words = shared.command(__spec__.name, "--child", name.split()[0], "--image", image, "--batch", batch)
+        processes[name] = shared.Child(words, env=environment(shared.ROOT))
+    turns = {name: lambda process=process: process.ask("") for name, process in processes.items()}
+    found = shared.in_turn(turns, repeats)
+    seconds = {name: list(itertools.chain(*epochs)) for name, epochs in found.items()}
     weights = {}
     for name, process in processes.items():
         file = folder / f"{name}.npz".replace(" ", "-")
-        asked(process, str(file))
-        process.stdin.close()
-        process.wait()
+        process.ask(str(file))
+        process.end()
         with np.load(file) as arrays:
             weights[name] = [arrays[key] for key in arrays.files]
 
@@ -230,10 +171,11 @@ def runs(folder: Path, short: bool) -> dict[str, Path]:
     """Run folders by the way in which they were made; the first is what the others are compared with."""
     from genre_utils.runs import profiles
 
-    first, second = (tree(folder / name) for name in ("first copy", "second copy"))
+    copies = ("first copy", "second copy", *(() if short else ("third copy", "fourth copy")))
+    first, second, *others = (shared.tree(folder / name, "genre_utils", "notebooks") for name in copies)
     notebooks = profiles.notebooks()[:4]
     if short:
-        values = SHORT | {"dataset": str(noise(folder / "music"))}
+        values = SHORT | {"dataset": str(kills.music(folder / "music", 8, 11, 22_050))}
         found = {name: folder / name for name in ("papermill", "cell by cell")}
         words = ["--papermill", found["papermill"], "--values", json.dumps(values)]
         process = start(first, "-m", __spec__.name, *words)
@@ -246,19 +188,18 @@ def runs(folder: Path, short: bool) -> dict[str, Path]:
     ended(start(first, *run, "--profile", "ci", *settings, "--out", found["headless"]), first)
     ended(start(second, *run, "--again", found["headless"], "--out", found["run --again"]), second)
     values = profiles.read_profile("ci") | FULL
-    by_papermill(tree(folder / "third copy"), found["papermill"], values, notebooks)
-    step_through(tree(folder / "fourth copy"), found["cell by cell"], values, notebooks)
+    by_papermill(others[0], found["papermill"], values, notebooks)
+    step_through(others[1], found["cell by cell"], values, notebooks)
     return found
 
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = shared.parser(__doc__)
     parser.add_argument("--short", action="store_true", help="for CI: under a minute")
     parser.add_argument("--image", type=int, default=256, help="height and width of the network that is timed")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=4, help="epochs of three steps of each way")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     for name, kind in (("--child", str), ("--step", Path), ("--papermill", Path), ("--values", json.loads)):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -269,13 +210,11 @@ def main() -> int:
         stepped(options.step, options.values)
         return 0
     from genre_utils.runs import profiles
-    from genre_utils.runs.folder import machine
 
     if options.papermill:
         by_papermill(Path.cwd(), options.papermill, options.values, profiles.notebooks()[:4])
         return 0
-    about = machine(("tensorflow", "keras", "numpy"))
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    about = shared.machine(("tensorflow", "keras", "numpy"))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
@@ -297,10 +236,7 @@ def main() -> int:
                 "the same, plain and deterministic": last["largest_difference_to_deterministic"],
                 "seconds of a step, deterministic / plain": last["seconds_deterministic"] / last["seconds_a_step"],
             }
-    for name, value in ratios.items():
-        print(f"{name}: {value:.3g}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1) + "\n")
+    shared.save(options.json, about, shared.shown(ratios), rows)
     return int(any(ratios.get(name) for name in WRONG))
 
 

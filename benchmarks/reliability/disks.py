@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.reliability import kills
+from benchmarks.reliability.kills import EQUAL, TOLD
 from genre_utils import errors
 from genre_utils.datasets import catalog
 from genre_utils.datasets.demo import composition
@@ -28,7 +29,6 @@ from genre_utils.splits import protocols
 from genre_utils.system import disk
 from genre_utils.training import trainer
 
-EQUAL, TOLD = "finished, equal", "told"
 PLAIN = Params.from_mapping(kills.SMALL.to_mapping() | {"noise_snr_db": 0.0, "max_epochs": 4})
 MB = 1 << 20
 trainer.SECONDS_BETWEEN_SAVES = 0

@@ -7,11 +7,9 @@ Small disks are tmpfs, which root may mount, and others in a namespace of their 
 their lines are left out, and said to be. What happens under ``kill -9``: kills.py.
 """
 
-import argparse
 import contextlib
 import datetime
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -22,27 +20,26 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import pandas as pd
 import psutil
 import soundfile
 
-from benchmarks.reliability import disks
+from benchmarks import shared
+from benchmarks.reliability import disks, kills
+from benchmarks.reliability.disks import Bench, Tries, house, told
+from benchmarks.reliability.kills import EQUAL, TOLD
 from genre_utils import errors
 from genre_utils.audio import augmentation
 from genre_utils.features import extraction, journal, store
 from genre_utils.params import Params
 from genre_utils.runs import headless
-from genre_utils.runs.folder import machine
 from genre_utils.system import disk
 from genre_utils.training import trainer
 
-kills, told, house = disks.kills, disks.told, disks.house
-EQUAL, TOLD, Bench, Tries = disks.EQUAL, disks.TOLD, disks.Bench, disks.Tries
 SHORT = 0.12  # of the tries
 INSIDE = "GENRE_FAULTS_INSIDE"  # a namespace of its own
 
@@ -252,58 +249,30 @@ FAULTS: dict[str, Callable[[Bench], Tries]] = {
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = shared.parser(__doc__)
     parser.add_argument("--short", action="store_true", help="fewer tries, for continuous integration")
     parser.add_argument("--only", nargs="*", default=FAULTS, metavar="WORD", help="faults that begin with it")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     if not disks.mounts() and INSIDE not in os.environ and shutil.which("unshare"):
-        words = ["unshare", "--map-root-user", "--mount", sys.executable]
-        if subprocess.run([*words, "-c", ""], check=False, stderr=subprocess.DEVNULL).returncode == 0:
-            return subprocess.run([*words, *sys.argv], check=False, env=os.environ | {INSIDE: "1"}).returncode
+        inside = ["unshare", "--map-root-user", "--mount"]
+        if subprocess.run([*inside, "true"], check=False, stderr=subprocess.DEVNULL).returncode == 0:
+            words = [*inside, *shared.command(__spec__.name, *sys.argv[1:])]
+            return subprocess.run(words, check=False, env=shared.environment(**{INSIDE: "1"})).returncode
     faults = FAULTS if disks.mounts() else {name: FAULTS[name] for name in FAULTS if name not in disks.FAULTS}
     if len(faults) < len(FAULTS):
         print(f"No small disk can be mounted here. Left out: {'; '.join(disks.FAULTS)}.")
-    facts = machine(kills.COMPARED)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
-    rows, reasons = [], []
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder, quiet():
+    about, rows = shared.machine(kills.COMPARED), []
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-") as folder, Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere),
+    ):  # fmt: skip
         bench = Bench(Path(folder), SHORT if options.short else 1)
         for fault, tries in faults.items():
-            if not any(fault.startswith(word) for word in options.only):
-                continue
-            started, outcomes = time.monotonic(), []
-            for what, outcome in tries(bench):
-                outcomes.append(outcome)
-                reasons += [f"{fault}, {what}: {outcome}"] if outcome not in (EQUAL, TOLD) else []
-            rows.append(
-                {
-                    "fault": fault, "tries": len(outcomes),
-                    "equal": outcomes.count(EQUAL), "told": outcomes.count(TOLD),
-                    "wrong": sum(outcome not in (EQUAL, TOLD) for outcome in outcomes),
-                    "seconds": round(time.monotonic() - started, 1),
-                }
-            )  # fmt: skip
-            print(rows[-1], file=sys.__stderr__, flush=True)
-    print(f"\n{pd.DataFrame(rows).to_string(index=False)}")
-    print("".join(f"WRONG: {reason}\n" for reason in reasons))
+            if any(fault.startswith(word) for word in options.only):
+                rows.append(kills.counted(fault, tries(bench)))
+                print(rows[-1], file=sys.__stderr__, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        cost = costs(Path(folder))
-    print("\n".join(f"{name} {value:.3f}" for name, value in cost.items()))
-    if options.json:
-        ratios = cost | {f"right: {row['fault']}": 1 - row["wrong"] / row["tries"] for row in rows}
-        options.json.write_text(json.dumps({"machine": facts, "ratios": ratios, "rows": rows}, indent=1))
-    return int(bool(reasons))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the progress of what is tried."""
-    with contextlib.ExitStack() as stack:
-        nowhere = stack.enter_context(Path(os.devnull).open("w"))
-        stack.enter_context(contextlib.redirect_stdout(nowhere))
-        stack.enter_context(contextlib.redirect_stderr(nowhere))
-        yield
+        return kills.report(options.json, about, rows, costs(Path(folder)))
 
 
 if __name__ == "__main__":

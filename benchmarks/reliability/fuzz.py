@@ -6,10 +6,8 @@ Hypothesis draws the changes of small valid files. Each reader runs in a process
 keeps it for more than ten seconds, is kept beside the name of the reader (--keep), and the reader goes on.
 """
 
-import argparse
 import faulthandler
 import functools
-import importlib.util
 import io
 import json
 import multiprocessing
@@ -31,6 +29,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from benchmarks import shared
 from benchmarks.reliability import broken_corpus as corpus
 from genre_utils.audio import decoding
 from genre_utils.datasets import archives, catalog, gtzan
@@ -38,14 +37,13 @@ from genre_utils.errors import GenreUtilsError
 from genre_utils.inference import litert_model
 from genre_utils.params import Params
 from genre_utils.runs import profiles
-from genre_utils.runs.folder import machine, read_mapping
+from genre_utils.runs.folder import read_mapping
 
 PARAMS = Params(
     dataset="x", sample_rate_hz=8_000, segment_seconds=0.5, n_fft=512, hop_length=128, n_mels=32, fmax_hz=4_000
 )
 ROUND = 100  # examples that Hypothesis draws at a time
-ONE_SECONDS, MOST_MB = 10, 1_024
-ADDRESS_BYTES = 6 * 2**30
+ONE_SECONDS = 10
 SAID = (  # what a text may say that a bit flip rarely makes of it
     b"\x00", b"\xff", b"\xef\xbb\xbf", b"\r\n", b'"', b",", b"|", b"[", b"{", b"&a ", b"*a", b"!!int ''", b"9" * 5_000,
     b"nan", b"-1", b"1e309", b"0x" + b"f" * 4_000, b"<<: ", b"? ", b"---\n", b"../", b"null", b"[" * 3_000,
@@ -98,33 +96,22 @@ def profile() -> bytes:
     return yaml.safe_dump(Params().to_mapping(), sort_keys=False).encode()
 
 
-def exported(folder: Path, data: bytes, place: int) -> None:
-    """Open an exported network of one product, one of whose three files is changed, and ask it once."""
+def export_files() -> dict[str, bytes]:
+    """The three files of an exported network of one product."""
     from genre_utils.features import spectrogram
 
-    flat = PARAMS.n_mels * PARAMS.frames_per_segment
     facts = {"genres": ["a", "b"], "params": PARAMS.to_mapping(), "trust": TRUST, "stages": ["p.npy"]}
-    files = {
+    product = np.ones((PARAMS.n_mels * PARAMS.frames_per_segment, 2), np.float32)
+    return {
         "export.json": json.dumps(facts).encode(),
         "mel_filters.npy": npy(spectrogram.mel_filters(PARAMS)),
-        "p.npy": npy(np.ones((flat, 2), np.float32)),
+        "p.npy": npy(product),
     }
-    files[list(files)[place]] = data
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    litert_model.open_exported(folder).run(np.zeros((1, flat), np.float32))
 
 
 def export_seeds() -> list[bytes]:
-    """The three files of an exported network, each of which is put in the place that its first byte says."""
-    from genre_utils.features import spectrogram
-
-    facts = {"genres": ["a", "b"], "params": PARAMS.to_mapping(), "trust": TRUST, "stages": ["p.npy"]}
-    flat = PARAMS.n_mels * PARAMS.frames_per_segment
-    return [
-        b"\0" + json.dumps(facts).encode(), b"\1" + npy(spectrogram.mel_filters(PARAMS)),
-        b"\2" + npy(np.ones((flat, 2), np.float32)),
-    ]  # fmt: skip
+    """These files, each after a byte that says which one it is."""
+    return [bytes([number]) + data for number, data in enumerate(export_files().values())]
 
 
 def listened(path: Path) -> None:
@@ -169,11 +156,15 @@ def settled(path: Path) -> None:
 
 
 def in_export(path: Path) -> None:
-    """One of an exported network's files."""
+    """Open an exported network, one of whose files is changed, that which the first byte says, and ask it once."""
     data = path.read_bytes()
+    files = export_files()
+    files[list(files)[data[0] % 3 if data else 0]] = data[1:]
     folder = path.with_name("exported")
     folder.mkdir(exist_ok=True)
-    exported(folder, data[1:], data[0] % 3 if data else 0)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    litert_model.open_exported(folder).run(np.zeros((1, PARAMS.n_mels * PARAMS.frames_per_segment), np.float32))
 
 
 def in_model(path: Path) -> None:
@@ -209,11 +200,14 @@ READERS: dict[str, tuple[Callable[[Path], object], Callable[[], list[bytes]], st
     "--set": (settled, lambda: [b"seed=3", b"fmin_hz=2.5", b"crop=true", b"dataset=demo"], "a.txt"),
     "gtzan.read_artists": (gtzan.read_artists, lambda: [ARTISTS], "index.txt"),
     "gtzan.read_filtered": (lambda path: gtzan.read_filtered([path]), lambda: [FILTERED], "test_filtered.txt"),
-    "light.open_exported": (in_export, export_seeds, "a.bin"),
+    "light.open_exported": (
+        in_export,
+        lambda: [bytes([n]) + data for n, data in enumerate(export_files().values())],
+        "a.bin",
+    ),
+    "model_folder.read": (in_model, lambda: [model_json()], "a.json"),
     "unpack": (unpacked, damaged_archives, "a.zip"),
 }
-if importlib.util.find_spec("genre_utils.inference.model_folder"):
-    READERS["model_folder.read"] = (in_model, lambda: [model_json()], "a.json")
 
 
 @st.composite
@@ -247,7 +241,7 @@ def changed(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
 def serve(name: str, folder: Path, seconds: float, number: int) -> None:
     """Feed one reader until the time is over; what it is fed lies in the folder while it is read."""
     read, seeds, file = READERS[name]
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (corpus.ADDRESS_BYTES,) * 2)
     os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     faulthandler.enable()
     warnings.simplefilter("ignore")
@@ -276,12 +270,9 @@ def serve(name: str, folder: Path, seconds: float, number: int) -> None:
             (folder / "told.json").write_text(json.dumps(told))
 
     quiet = settings(
-        max_examples=ROUND,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
+        max_examples=ROUND, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-    )
+    )  # fmt: skip
     for valid in seeds():  # or all that is made of it would be refused for the same reason
         path.write_bytes(valid)
         read(path)
@@ -326,17 +317,15 @@ def fuzz(name: str, folder: Path, seconds: float) -> dict:
     return row
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = shared.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="for all readers together")
     parser.add_argument("--short", action="store_true", help="20 seconds, for CI")
     parser.add_argument("--reader", choices=READERS, action="append", help="only this one; may be said again")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to keep inputs that broke a rule")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    options = parser.parse_args(arguments)
-    about = machine(("hypothesis", "soundfile", "numpy", "pandas", "pyyaml"))
-    print("  ".join(f"{name} {value}" for name, value in about.items()))
+    options = parser.parse_args()
+    about = shared.machine(("hypothesis", "soundfile", "numpy", "pandas", "pyyaml"))
     names = options.reader or list(READERS)
     seconds = (20 if options.short else options.seconds) / len(names)
     print(f"\n{'reader':>20} executions  a second   typed  peak MB  broke a rule")
@@ -354,11 +343,10 @@ def main(arguments: list[str] | None = None) -> int:
             )
             for why, kept in row["found"].items():
                 print(f"    {why}\n    kept: {kept}", flush=True)
-    bad = sum(len(row["found"]) + (row["peak_mb"] > MOST_MB) + (row["executions"] == 0) for row in rows)
+    bad = sum(len(row["found"]) + (row["peak_mb"] > corpus.MOST_MB) + (row["executions"] == 0) for row in rows)
     ratios = {"executions": float(sum(row["executions"] for row in rows)), "rules broken": float(bad)}
     print(f"\n{ratios['executions']:.0f} executions, {bad} rules broken")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
+    shared.save(options.json, about, ratios, rows)
     return 1 if bad else 0
 
 

@@ -26,9 +26,8 @@ import pandas as pd
 import psutil
 import soundfile
 
+from benchmarks import shared
 from genre_utils.params import Params
-from genre_utils.paths import PROJECT
-from genre_utils.runs.folder import machine
 
 # What is tried at the same time, how often, and how often in the short form: 50 kills of each kind.
 TRIED = (
@@ -39,6 +38,7 @@ SECONDS_TO_LEAVE = 15  # of kernels and workers whose parent was killed
 SECONDS_TO_FINISH = 300
 LESSONS = ("02_feature_extraction", "03_training", "04_evaluation")  # of the headless run; the last one
 LAST_CELL = "run.write_metrics(metrics)"  # as far as this, and without the figures of the first
+EQUAL, TOLD = "finished, equal", "told"
 COMPARED = ("joblib", "keras", "tensorflow", "numpy")
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 SMALL = Params(
@@ -166,7 +166,7 @@ def weights(path: Path) -> dict[str, bytes]:
 def tries(
     work: Callable[[Path], object], folder: Path, count: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, str]]:
-    """Kill some work so often, let it finish each time; what was killed, and what was wrong ("" if nothing)."""
+    """Kill some work so often, let it finish each time; what was killed, and what came of it."""
     log = folder / "log"
     whole = folder / "undisturbed"
     whole.mkdir()
@@ -201,7 +201,7 @@ def tries(
             wrong = f"left behind: {behind}"
         shutil.rmtree(here)
         killed += 1
-        yield f"before change {at} of {changes}" if at else f"after {moment:.2f} of {seconds:.2f} s", wrong
+        yield f"before change {at} of {changes}" if at else f"after {moment:.2f} of {seconds:.2f} s", wrong or EQUAL
 
 
 def of_extraction(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
@@ -239,9 +239,7 @@ class Project:
 
         from genre_utils.runs import profiles
 
-        self.folder, self.log = folder / "project", folder / "log"
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(PROJECT / "genre_utils", self.folder / "genre_utils", ignore=ignored)
+        self.folder, self.log = shared.tree(folder / "project", "genre_utils"), folder / "log"
         (self.folder / "notebooks" / "profiles").mkdir(parents=True)
         for stem in LESSONS:
             notebook = nbformat.read(profiles.NOTEBOOKS / f"{stem}.ipynb", as_version=4)
@@ -251,13 +249,8 @@ class Project:
                 cell.source = cell.source.replace('"duplicates.csv", ', "")
             nbformat.write(notebook, self.folder / "notebooks" / f"{stem}.ipynb")
         sound = music(folder / "music", 6, 10.2, 22_050)
-        profile = {
-            "dataset": str(sound),
-            "model": "compact_cnn",
-            "max_epochs": 3,
-            "image_height": 32,
-            "image_width": 32,
-        }
+        profile = {"dataset": str(sound), "model": "compact_cnn", "max_epochs": 3}
+        profile |= {"image_height": 32, "image_width": 32}
         (self.folder / "notebooks" / "profiles" / "three.yml").write_text(json.dumps(profile))  # which is YAML too
         self.latest = self.folder / "runs" / "latest"
         started = time.monotonic()
@@ -268,11 +261,9 @@ class Project:
 
     def start(self) -> subprocess.Popen:
         """A run."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder)}
+        words, env = [sys.executable, "-c", RUN], shared.environment(self.folder)
         with self.log.open("w") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", RUN], cwd=self.folder, env=environment, stdout=log, stderr=log
-            )
+            return subprocess.Popen(words, cwd=self.folder, env=env, stdout=log, stderr=log)
 
     def result(self, run: Path) -> dict[str, object]:
         """What a run has left, without what differs by nature."""
@@ -326,7 +317,7 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
                 process.wait()
                 if project.latest.resolve() != good:  # it was done, but for its last words
                     wrong = project.differing(project.latest)
-            killed.append((f"after {moment:.1f} of {project.seconds:.1f} s", wrong))
+            killed.append((f"after {moment:.1f} of {project.seconds:.1f} s", wrong or EQUAL))
         good = project.latest.resolve()
         wrong = project.finished(project.start(), project.latest)
         if project.latest.resolve() == good:
@@ -335,7 +326,8 @@ def of_run(folder: Path, count: int, rng: np.random.Generator) -> Iterator[tuple
         if behind:
             wrong = wrong or f"left behind: {behind}"
         yield from killed[:-1]
-        yield killed[-1][0], killed[-1][1] or wrong
+        what, outcome = killed[-1]
+        yield what, wrong if wrong and outcome == EQUAL else outcome
 
 
 def of_pair(folder: Path, count: int, _: np.random.Generator) -> Iterator[tuple[str, str]]:
@@ -350,63 +342,64 @@ def of_pair(folder: Path, count: int, _: np.random.Generator) -> Iterator[tuple[
         runs = {run for run in project.latest.parent.iterdir() if run.is_dir() and not run.is_symlink()} - before
         for number, process in enumerate(pair):
             wrong = project.finished(process, sorted(runs)[number])
-            yield f"two at once, {statuses}", wrong or ("" if len(runs) == 2 else f"left {runs}")
+            yield f"two at once, {statuses}", wrong or (EQUAL if len(runs) == 2 else f"left {runs}")
 
 
 KINDS = {"extraction": of_extraction, "training": of_training, "headless run": of_run, "two runs": of_pair}
 
 
-def count_of(kind: str, count: int, seed: int) -> dict:
-    """One line of the table, from tries in this process."""
-    line: dict = {"fault": f"kill -9, {kind}" if kind != "two runs" else "two headless runs at once"}
-    line |= {"tries": 0, "equal": 0, "told": 0, "wrong": 0}
-    started, line["reasons"] = time.monotonic(), []
-    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        for what, wrong in KINDS[kind](Path(folder), count, np.random.default_rng(seed)):
-            line["tries"] += 1
-            line["wrong" if wrong else "equal"] += 1
-            line["reasons"] += [f"{what}: {wrong}"] if wrong else []
-            print(f"{kind}, {what}: {wrong or 'finished, equal'}", flush=True)
-    return line | {"seconds": round(time.monotonic() - started, 1)}
+def counted(fault: str, tries: Iterator[tuple[str, str]]) -> dict:
+    """A line of the table, with the reasons of what came out wrong."""
+    started, outcomes = time.monotonic(), []
+    for what, outcome in tries:
+        outcomes.append((what, outcome))
+        print(f"{fault}, {what}: {outcome}", flush=True)
+    wrong = [f"{what}: {outcome}" for what, outcome in outcomes if outcome not in (EQUAL, TOLD)]
+    equal, told = (sum(outcome == good for _, outcome in outcomes) for good in (EQUAL, TOLD))
+    line = {"fault": fault, "tries": len(outcomes), "equal": equal, "told": told, "wrong": len(wrong)}
+    return line | {"seconds": round(time.monotonic() - started, 1), "reasons": wrong}
+
+
+def report(file: Path | None, about: dict, rows: list[dict], costs: dict[str, float] | None = None) -> int:
+    """Print and write the table and what is wrong; the exit status."""
+    wrong = [f"WRONG: {row['fault']}, {reason}" for row in rows for reason in row.pop("reasons")]
+    shared.show(rows)
+    print("\n".join(wrong))
+    ratios = (costs or {}) | {f"right: {row['fault']}": 1 - row["wrong"] / row["tries"] for row in rows}
+    shared.save(file, about, shared.shown(ratios), rows)
+    return int(bool(wrong))
 
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = shared.parser(__doc__)
     parser.add_argument("--short", action="store_true", help="a few kills of each, for continuous integration")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.kind:
-        options.json.write_text(json.dumps(count_of(options.kind, options.count, options.seed)))
+        fault = "two headless runs at once" if options.kind == "two runs" else f"kill -9, {options.kind}"
+        with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+            tried = KINDS[options.kind](Path(folder), options.count, np.random.default_rng(options.seed))
+            options.json.write_text(json.dumps(counted(fault, tried)))
         return 0
 
-    facts = machine(COMPARED)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
+    about = shared.machine(COMPARED)
     started, failed, rows = [], False, []
     with tempfile.TemporaryDirectory() as folder:  # all at once: each mostly waits for imports
         for number, (kind, full, short) in enumerate(TRIED):
             if count := short if options.short else full:
-                words = ["--kind", kind, "--count", str(count), "--seed", str(options.seed + number)]
                 file = Path(folder) / f"{number}.json"
-                started.append(
-                    (subprocess.Popen([sys.executable, "-m", __spec__.name, *words, "--json", str(file)]), file)
-                )
+                words = ["--kind", kind, "--count", count, "--seed", options.seed + number, "--json", file]
+                words = shared.command(__spec__.name, *words)
+                started.append((subprocess.Popen(words, env=shared.environment()), file))
         for process, file in started:
             failed |= process.wait() != 0
             rows += [json.loads(file.read_text())] if file.exists() else []
-    reasons = [f"{row['fault']}, {reason}" for row in rows for reason in row.pop("reasons")]
-    sums = dict.fromkeys(("tries", "equal", "told", "wrong"), "sum") | {"seconds": "max"}
+    sums = dict.fromkeys(("tries", "equal", "told", "wrong", "reasons"), "sum") | {"seconds": "max"}
     table = pd.DataFrame(rows).groupby("fault", sort=False, as_index=False).agg(sums)
-    print(f"\n{table.to_string(index=False)}")
-    print("".join(f"WRONG: {reason}\n" for reason in reasons))
-    if options.json:
-        rows = table.to_dict("records")
-        ratios = {f"right: {row['fault']}": 1 - row["wrong"] / row["tries"] for row in rows}
-        options.json.write_text(json.dumps({"machine": facts, "ratios": ratios, "rows": rows}, indent=1))
-    return int(failed or bool(reasons))
+    return int(failed | report(options.json, about, table.to_dict("records")))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 make test-browser && .venv/bin/python -m benchmarks.speed.explorer --json explorer.json
 """
 
-import argparse
 import itertools
-import json
 import shutil
 import statistics
 import tempfile
@@ -16,11 +14,11 @@ import numpy as np
 import pandas as pd
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks import shared
 from genre_utils.datasets import catalog
 from genre_utils.evaluation import scoring
 from genre_utils.explorer import data, media, page
 from genre_utils.params import Params
-from genre_utils.runs.folder import machine
 
 SEED = 0
 LARGE_SEGMENTS = 10_000
@@ -78,13 +76,10 @@ def openings(browser: Browser, file: Path) -> list[float]:
 def clicks(browser: Browser, params: Params, folder: Path) -> dict[str, float]:
     """Click on every cell of a page of ten thousand segments, in both levels."""
     count = -(-LARGE_SEGMENTS // params.max_segments)
-    genres = itertools.cycle(
-        ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
-    )
     tracks = pd.DataFrame(
         [
             {"track_id": f"{genre}/{number:05d}.wav", "genre": genre}
-            for number, genre in zip(range(count), genres, strict=False)
+            for number, genre in zip(range(count), itertools.cycle(shared.GENRES), strict=False)
         ]
     ).assign(path="", artist="", title="", published_split="", fault="", duration_seconds=30.0)
     made = explored(tracks.sort_values("track_id"), params)
@@ -130,10 +125,8 @@ def pages(browser: Browser, params: Params, folder: Path) -> list[dict[str, floa
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="demo", help="whose sound the 150 tracks have, again and again")
+    parser = shared.parser(__doc__, data=True)
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"), help="path")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     params = Params(dataset=options.data)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
@@ -156,10 +149,7 @@ def main() -> int:
         "largest_page_of_limit": max(row["size_mb"] for row in rows) / SIZE_LIMIT_MB,
         "slowest_open_of_limit": max(row["slowest_open_ms"] for row in (large, *rows)) / OPEN_LIMIT_MS,
     }
-    print(", ".join(f"{name} {value:.2f}" for name, value in ratios.items()))
-    if options.json:
-        about = machine(()) | {"chromium": version}
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": [large, *rows]}, indent=1))
+    shared.save(options.json, shared.machine((), chromium=version), shared.shown(ratios), [large, *rows])
     return 0
 
 

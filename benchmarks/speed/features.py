@@ -8,10 +8,7 @@ Every time is taken twice: from the start of a fresh process, imports included, 
 import argparse
 import json
 import os
-import resource
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import shared
 from genre_utils.params import Params  # the standard library alone: what else is imported counts for who needs it
 
 PARAMS = Params()
@@ -135,8 +133,8 @@ def peak(clips: Path, out: Path, started: float) -> dict[str, float]:
     imported = time.time()
     store.build(catalog.from_folder(clips, PARAMS), PARAMS, out)
     ended = time.time()
-    high = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return {"seconds": ended - imported, "fresh": ended - started, "peak_mb": int(high.split()[1]) / 1024}
+    memory = shared.of_process("status", "VmHWM") / 1024
+    return {"seconds": ended - imported, "fresh": ended - started, "peak_mb": memory}
 
 
 def threads(clips: Path, out: Path) -> dict[str, dict[str, int]]:
@@ -173,38 +171,11 @@ def threads(clips: Path, out: Path) -> dict[str, dict[str, int]]:
     }
 
 
-def child(python: str, job: str, clips: Path, out: Path) -> dict:
-    """Run one job of this script in a process of its own; what it prints."""
-    command = [
-        python,
-        "-m",
-        __spec__.name,
-        "--job",
-        job,
-        "--clips",
-        str(clips),
-        "--out",
-        str(out),
-        "--started",
-        str(time.time()),
-    ]
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    )
-    if done.returncode:
-        raise RuntimeError(f"{job} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def linked(clips: list[Path], count: int, folder: Path) -> Path:
-    """So many tracks, hard links of the clips, in ten genres."""
-    for number in range(count):
-        clip = clips[number % len(clips)]
-        link = folder / f"genre {number % 10}" / f"{number:06d}{clip.suffix}"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        os.link(clip, link)
-    return folder
+def child(job: str, clips: Path, out: Path, python: str = sys.executable) -> dict:
+    """Run one job of this script in a process of its own; what it found, and the CPU that it took."""
+    before = shared.cpu_seconds()
+    found = shared.child(__spec__.name, "--job", job, clips, out, time.time(), python=python)
+    return found | {"cpu": shared.cpu_seconds() - before}
 
 
 def decibels(out: Path):
@@ -219,68 +190,46 @@ def compare(clips: Path, work: Path, repeats: int, essentia_python: str) -> tupl
     """All contestants, one after the other and again: medians, their ratios to ours, and whether they agree."""
     import numpy as np
 
-    names = [name for name in CONTESTANTS if name != "essentia loop" or essentia_python]
-    seconds: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    pythons = dict.fromkeys(CONTESTANTS, sys.executable) | {"essentia loop": essentia_python}
     written = {}
-    for _ in range(repeats):
-        for name in names:
-            python = essentia_python if name == "essentia loop" else sys.executable
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds[name].append(child(python, name, clips, work / "out"))
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds[name][-1]["cpu"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            written[name] = decibels(work / "out" / "again")
-            shutil.rmtree(work / "out")
-    tracks = len(list(clips.glob("*/*")))
-    median = {
-        (name, which): statistics.median(one[which] for one in seconds[name])
-        for name in names
-        for which in ("fresh", "again", "cpu")
-    }
+
+    def run(name: str) -> dict[str, float]:
+        found = child(name, clips, work / "out", pythons[name])
+        written[name] = decibels(work / "out" / "again")
+        shutil.rmtree(work / "out")
+        return found
+
+    found = shared.in_turn({name: lambda name=name: run(name) for name, python in pythons.items() if python}, repeats)
+    medians = {name: shared.medians(values) for name, values in found.items()}
+    ours, tracks = medians["genre_utils"], len(list(clips.glob("*/*")))
     rows, ratios = [], {}
-    print(
-        f"\n{tracks} clips, median of {repeats}      fresh process   × ours   same process   × ours   ms a clip"
-        "   CPU of both   dB from ours: median, largest"
-    )
-    for name in names:
-        row = {"contestant": name} | {which: median[name, which] for which in ("fresh", "again", "cpu")}
-        rows.append(row)
-        of = {which: row[which] / median["genre_utils", which] for which in ("fresh", "again")}
-        if name == FLOOR:
-            ratios |= {f"genre_utils over {name}, {which}": 1 / of[which] for which in of}
-        elif name != "genre_utils":
-            ratios |= {f"{name} over genre_utils, {which}": of[which] for which in of}
-        print(
-            f"{name:>25} {row['fresh']:15.2f} s {of['fresh']:8.2f} {row['again']:12.2f} s {of['again']:8.2f} "
-            f"{1000 * row['again'] / tracks:11.1f} {row['cpu']:11.1f} s",
-            end="",
-        )
+    for name, median in medians.items():
+        rows.append({"contestant": name} | median)
         if name != "genre_utils" and written[name] is not None:
             off = np.abs(written[name] - written["genre_utils"].astype(np.float32))
-            row |= {"db_median": float(np.median(off)), "db_largest": float(off.max())}
-            print(f"{row['db_median']:20.3f} {row['db_largest']:7.3f}", end="")
-        print()
-    of = {which: ratios[f"genre_utils over {FLOOR}, {which}"] for which in ("fresh", "again")}
-    print(f"genre_utils takes {of['again']:.2f} times as long as {FLOOR}, {of['fresh']:.2f} with all imports")
+            rows[-1] |= {"db_median": float(np.median(off)), "db_largest": float(off.max())}
+        for which in ("fresh", "again"):
+            if name == FLOOR:
+                ratios[f"genre_utils over {name}, {which}"] = ours[which] / median[which]
+            elif name != "genre_utils":
+                ratios[f"{name} over genre_utils, {which}"] = median[which] / ours[which]
+    heads = {"fresh": "fresh process, s", "again": "same process, s", "each": "ms a clip", "cpu": "CPU of both, s"}
+    heads = {"contestant": f"{tracks} clips"} | heads | {"db_median": "dB from ours, median", "db_largest": "largest"}
+    shared.show([row | {"each": 1000 * row["again"] / tracks} for row in rows], heads)
     return rows, ratios
 
 
 def grow(clips: list[Path], sizes: list[int], work: Path) -> tuple[list[dict], dict[str, float]]:
     """Larger and larger data sets: memory, seconds, and a second run that finds everything done."""
     rows = []
-    print("\n tracks  extraction    a track   peak memory   second run   with its imports")
     for size in sizes:
-        folder = linked(clips, size, work / "many")
-        first = child(sys.executable, "peak", folder, work / "out")
-        second = child(sys.executable, "peak", folder, work / "out")
+        folder = shared.linked(clips, size, work / "many")
+        first, second = (child("peak", folder, work / "out") for _ in range(2))
         rows.append({"tracks": size, "seconds": first["seconds"], "peak_mb": first["peak_mb"]})
         rows[-1] |= {"second_run": second["seconds"], "second_run_fresh": second["fresh"]}
-        print(
-            f"{size:7,} {first['seconds']:9.1f} s {1000 * first['seconds'] / size:7.1f} ms {first['peak_mb']:10.0f} MB"
-            f" {second['seconds']:10.2f} s {second['fresh']:14.2f} s"
-        )
         shutil.rmtree(work / "many")
         shutil.rmtree(work / "out")
+    shared.show(rows)
     ratios = {
         "peak_mb": max(row["peak_mb"] for row in rows),
         "peak_largest_over_smallest": rows[-1]["peak_mb"] / rows[0]["peak_mb"],
@@ -290,57 +239,43 @@ def grow(clips: list[Path], sizes: list[int], work: Path) -> tuple[list[dict], d
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    parser = shared.parser(__doc__, data=True)
     parser.add_argument("--most", type=int, default=80, help="clips that are compared")
     parser.add_argument("--repeats", type=int, default=5, help="of the comparison, interleaved")
     parser.add_argument(
         "--sizes", type=int, nargs="*", default=[100, 1_000], help="of data sets; 1,000 tracks are 0.3 GB"
     )
     parser.add_argument("--essentia", default="", help="a Python that has essentia")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--job", help=argparse.SUPPRESS)
-    parser.add_argument("--clips", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--job", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
-        options.out.mkdir(parents=True, exist_ok=True)
-        if options.job == "threads":
-            found = threads(options.clips, options.out)
-        elif options.job == "peak":
-            found = peak(options.clips, options.out, options.started)
+        job, clips, out, started = options.job
+        Path(out).mkdir(parents=True, exist_ok=True)
+        if job == "threads":
+            found = threads(Path(clips), Path(out))
+        elif job == "peak":
+            found = peak(Path(clips), Path(out), float(started))
         else:
-            found = timed(options.job, options.clips, options.out, options.started)
+            found = timed(job, Path(clips), Path(out), float(started))
         print(json.dumps(found))
         return 0
 
-    from genre_utils.datasets import catalog
-    from genre_utils.runs.folder import machine
-
-    about = machine(("numpy", "scipy", "librosa", "soundfile", "soxr", "joblib", "numba"))
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
-    tracks = catalog.usable(catalog.load(Params(dataset=options.data)))
+    about = shared.machine(("numpy", "scipy", "librosa", "soundfile", "soxr", "joblib", "numba"))
+    if not options.essentia:
+        print("essentia: not measured. Name a Python that has it, such as another environment's, with --essentia.")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        (work / "copies").mkdir()
-        clips = [
-            Path(shutil.copy(path, work / "copies" / f"{number:03d}{Path(path).suffix}"))
-            for number, path in enumerate(tracks["path"][: options.most])
-        ]
-        few = linked(clips, len(clips), work / "few")
+        clips = shared.copies(options.data, options.most, work / "copies")
+        few = shared.linked(clips, len(clips), work / "few")
         rows, ratios = compare(few, work, options.repeats, options.essentia)
-        if not options.essentia:
-            print("essentia: not measured. Name a Python that has it, such as another environment's, with --essentia.")
-        pools = child(sys.executable, "threads", linked(clips, 4 * (os.cpu_count() or 1), work / "some"), work / "out")
+        pools = child("threads", shared.linked(clips, 4 * (os.cpu_count() or 1), work / "some"), work / "out")
         shutil.rmtree(work / "out")
-        for kind, pool in pools.items():
+        for kind in ("tracks", "versions"):
+            pool = pools[kind]
             print(f"{kind}: {pool['workers']} workers, {pool['blas']} BLAS and {pool['fft']} FFT threads in each")
             ratios[f"{kind}, threads a core"] = pool["workers"] * max(pool["blas"], pool["fft"]) / about["cores"]
         grown, memory = grow(clips, options.sizes, work) if options.sizes else ([], {})
-    if options.json:
-        facts = {"machine": about, "ratios": ratios | memory, "rows": rows + grown}
-        options.json.write_text(json.dumps(facts, indent=1))
+    shared.save(options.json, about, shared.shown(ratios | memory), rows + grown)
     return 0
 
 

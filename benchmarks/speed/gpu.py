@@ -1,6 +1,6 @@
 """The paper's network on a GPU: float32 and mixed precision, with batches from the host and with the store on the GPU.
 
-Every way trains from the same weights on the same batches of the arrays that ``accuracy.py`` reads; their epochs take
+Every way trains from the same weights on the same batches of the arrays that ``networks.py`` reads; their epochs take
 turns. Told are segments a second and the seconds of training until the paper's share of segments is right.
 
 Keras and no other part of TensorFlow: with KERAS_BACKEND=jax it runs where TensorFlow is not installed.
@@ -10,26 +10,22 @@ Keras and no other part of TensorFlow: with KERAS_BACKEND=jax it runs where Tens
 Which segments are tested: those of the protocol paper, split by file, artists on both sides. They choose nothing.
 """
 
-import argparse
 import itertools
-import json
 import statistics
 import time
 import types
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import shared
+from benchmarks.accuracy import networks
 from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.runs.folder import machine
 from genre_utils.training import recipe
 
 import keras  # isort: skip  (after genre_utils.models.factory, which keeps it quiet)
-
-from benchmarks.accuracy import networks as accuracy
 
 PAPER_ACCURACY = 0.7135  # of segments: II.E
 PLAIN = "float32"
@@ -125,31 +121,25 @@ def measure(store: np.ndarray, label: np.ndarray, split: pd.Series, params: Para
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--logmel", type=Path, nargs="+", required=True, help="one or more .npz files")
-    parser.add_argument("--lists", type=Path, required=True, help="folder with index.txt and *_filtered.txt")
+    parser = networks.parser(__doc__)
     parser.add_argument("--epochs", type=int, default=20, help="of each way, 6 or more for medians of five")
     parser.add_argument("--image", type=int, default=256, help="height and width")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--json", type=Path, required=True, help="where to write the figures")
     options = parser.parse_args(argv)
     if options.epochs < 2:
         parser.error("--epochs must be 2 or more: the first one compiles, and is not timed")
-    clips, segments = accuracy.read_arrays(options.logmel)
-    tracks = accuracy.catalog_of(clips, options.lists)
+    clips, segments = networks.read_arrays(options.logmel)
+    tracks = networks.catalog_of(clips, options.lists)
     params = Params.from_mapping(
-        accuracy.ARRAYS | {"n_mels": segments.shape[2], "image_height": options.image, "image_width": options.image}
+        networks.ARRAYS | {"n_mels": segments.shape[2], "image_height": options.image, "image_width": options.image}
         | {"protocol": "paper", "batch_size": options.batch, "max_epochs": options.epochs}
     )  # fmt: skip
     genres = sorted(tracks["genre"].unique())
-    table = accuracy.divided(tracks, params)[0].merge(tracks[["track_id", "genre"]], on="track_id")
+    table = networks.divided(tracks, params)[0].merge(tracks[["track_id", "genre"]], on="track_id")
     place = table["segment"].to_numpy(int)
-    store = accuracy.in_db(segments[clips.get_indexer(table["track_id"]), place]).astype(np.float16)
-    about = machine(("keras", "numpy"), accuracy.gpu_names()) | {"backend": keras.backend.backend()}
-    about |= {"image": options.image, "batch": options.batch, "clips": len(clips)}
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    store = networks.in_db(segments[clips.get_indexer(table["track_id"]), place]).astype(np.float16)
+    about = {"backend": keras.backend.backend(), "image": options.image, "batch": options.batch, "clips": len(clips)}
+    about = shared.machine(("keras", "numpy"), networks.gpu_names(), **about)
     rows = measure(store, pd.Index(genres).get_indexer(table["genre"]), table["split"], params, len(genres))
     print(f"protocol paper, {rows[0]['train_segments']} segments to train on, {rows[0]['test_segments']} tested")
     ratios = {}
@@ -161,11 +151,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             f"{name:>31}: {row['segments_per_second']:8.1f} segments/s; of test segments right: {PAPER_ACCURACY:.2%} "
             f"{enough}, {row['test_segments_right'][-1]:.2%} in the end"
         )
-    for name, value in ratios.items():
-        print(f"{name}: {value:.2f}")
-    result = {"machine": about, "ratios": ratios, "rows": rows}
-    options.json.write_text(json.dumps(result, indent=1) + "\n")
-    return result
+    shared.save(options.json, about, shared.shown(ratios), rows)
+    return {"machine": about, "ratios": ratios, "rows": rows}
 
 
 if __name__ == "__main__":

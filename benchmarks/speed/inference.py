@@ -10,11 +10,9 @@ limited, is then left out, and so is all that is not of one file, warm.
 """
 
 import argparse
+import functools
 import itertools
-import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,12 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import shared
+from benchmarks.shared import GENRES
 from genre_utils.inference import litert_model, prediction
 from genre_utils.params import Params
-from genre_utils.paths import PROJECT
-from genre_utils.runs.folder import machine
 
-GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 NETWORKS = ("paper_cnn", "compact_cnn")
 WAYS = {  # of one file, warm: what a process of its own has in its environment
     "naive off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
@@ -37,7 +34,6 @@ WAYS = {  # of one file, warm: what a process of its own has in its environment
     "light": {"OPENBLAS_NUM_THREADS": "1"},
 }
 CORES = {"AVX2": "Haswell"}  # what OpenBLAS, which is NumPy's, calls it
-FEW, MANY = 100, 1_000  # files in one process
 MOST_TRACKS = 80
 UNTIMED, TIMED = 3, 3  # files of a turn: at first, the core is idle, and threads of the last process still spin
 KERAS = """
@@ -52,20 +48,6 @@ trained = factory.load(Path(folder).with_suffix(".keras"))
 network = keras_model.compiled(trained, facts["genres"], Params(**facts["params"]))
 for answer in prediction.answers(files, network):
     print(answer.track.tolist(), flush=True)
-"""
-
-# A small process between, as what a process has at its fork counts for the peak of what is started in it.
-WATCH = """
-import json, os, subprocess, sys, time
-start = time.perf_counter()
-child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
-lines = [child.stdout.readline()]
-first = time.perf_counter() - start
-lines += child.stdout
-_, status, usage = os.wait4(child.pid, 0)
-seconds = time.perf_counter() - start
-print(json.dumps({"first": first, "seconds": seconds, "lines": len(lines), "peak_mb": usage.ru_maxrss}))
-sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
@@ -102,48 +84,32 @@ def answering(way: str, name: str, folder: Path) -> Callable[[Path], np.ndarray]
 
 
 def child(way: str, folder: Path) -> None:
-    """Answer each line, a network and some files, with a line: seconds, and probabilities, of each file."""
-    answers = {name: answering(way, name, folder) for name in NETWORKS}
-    for line in sys.stdin:
-        name, *paths = json.loads(line)
-        found = []
-        for path in paths:
-            start = time.perf_counter()
-            probabilities = answers[name](Path(path))
-            found.append((time.perf_counter() - start, probabilities.tolist()))
-        print(json.dumps(found), flush=True)
+    """Answer a network's name and some files by seconds and probabilities of each file."""
+    ways = {name: answering(way, name, folder) for name in NETWORKS}
 
+    def timed(answer: Callable[[Path], np.ndarray], path: str) -> tuple[float, list]:
+        start = time.perf_counter()
+        probabilities = answer(Path(path))
+        return time.perf_counter() - start, probabilities.tolist()
 
-def started(way: str, folder: Path, isa: str) -> subprocess.Popen:
-    """A process that answers one way."""
-    limits = {"ONEDNN_MAX_CPU_ISA": isa, "OPENBLAS_CORETYPE": CORES[isa]} if isa else {}
-    return subprocess.Popen(
-        [sys.executable, "-m", __spec__.name, "--child", way, "--folder", str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | WAYS[way] | limits,
-    )  # fmt: skip
-
-
-def asked(process: subprocess.Popen, name: str, paths: list[Path]) -> list[tuple[float, np.ndarray]]:
-    """Seconds and probabilities of a process's answers for some files, one after the other."""
-    process.stdin.write(json.dumps([name, *map(str, paths)]) + "\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        raise SystemExit(f"{process.args} ended without an answer; its message stands above.")
-    return [(seconds, np.array(probabilities)) for seconds, probabilities in json.loads(line)]
+    shared.serve(lambda name, *paths: [timed(ways[name], path) for path in paths])
 
 
 def warm(paths: list[Path], folder: Path, repeats: int, isa: str) -> Iterator[dict]:
     """Seconds from a file to its probabilities in a process that does it again and again; the processes take turns."""
-    processes = {way: started(way, folder, isa) for way in WAYS if way != "light" or not isa}
+    limits = {"ONEDNN_MAX_CPU_ISA": isa, "OPENBLAS_CORETYPE": CORES[isa]} if isa else {}
+    processes = {}
+    for way in (way for way in WAYS if way != "light" or not isa):
+        words = shared.command(__spec__.name, "--child", way, "--folder", folder)
+        processes[way] = shared.Child(words, env=shared.environment(**WAYS[way] | limits))
     for name in NETWORKS:
         seconds: dict[str, list[float]] = {way: [] for way in processes}
-        coming = itertools.cycle(paths)
+        coming = itertools.cycle(map(str, paths))
         for turn in range(repeats + 1):
             chosen = list(itertools.islice(coming, UNTIMED + TIMED))
             answers = {}
-            for way, running in processes.items():
-                times, answers[way] = zip(*asked(running, name, chosen), strict=True)
+            for way, process in processes.items():
+                times, answers[way] = zip(*process.ask(name, *chosen), strict=True)
                 if turn:  # the first one traces, allocates and reads from the disk
                     seconds[way] += times[UNTIMED:]
             for found in answers.values():
@@ -151,17 +117,16 @@ def warm(paths: list[Path], folder: Path, repeats: int, isa: str) -> Iterator[di
                     np.testing.assert_allclose(heard[: len(wanted)], wanted, atol=1e-3)
         for way, values in seconds.items():
             yield {"what": "one file, warm", "network": name, "way": way, "seconds": statistics.median(values)}
-    for running in processes.values():
-        running.stdin.close()
-        running.wait()
+    for process in processes.values():
+        process.end()
 
 
-def process(command: list[str | Path]) -> dict[str, float]:
-    """Run a process: seconds to its first line and to its end, its number of lines, its peak memory in MB."""
-    watched = [sys.executable, "-I", "-c", WATCH, *map(str, command)]
-    figures = json.loads(subprocess.run(watched, stdout=subprocess.PIPE, cwd=PROJECT, check=True).stdout)
-    figures["peak_mb"] /= 2**20 if sys.platform == "darwin" else 2**10
-    return figures
+def process(words: list[str | Path]) -> dict[str, float]:
+    """Run a process that must end well: seconds, lines and memory."""
+    found = shared.watched(words, cwd=shared.ROOT)
+    if found["status"]:
+        raise SystemExit(f"{words} ended with {found['status']}; its message stands above.")
+    return found
 
 
 def commands(folder: Path, name: str) -> dict[str, list[str | Path]]:
@@ -176,11 +141,8 @@ def from_start(path: Path, folder: Path, repeats: int) -> Iterator[dict]:
     """From the start of a process to the answer for one file, interleaved."""
     name = NETWORKS[0]  # the larger one
     cases = commands(folder, name)
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in cases}
-    for _ in range(repeats):
-        for way, command in cases.items():
-            found[way].append(process([*command, path]))
-    for way, values in found.items():
+    ways = {way: functools.partial(process, [*command, path]) for way, command in cases.items()}
+    for way, values in shared.in_turn(ways, repeats).items():
         yield {
             "what": "process to answer", "network": name, "way": way,
             "seconds": statistics.median(figures["first"] for figures in values),
@@ -189,22 +151,16 @@ def from_start(path: Path, folder: Path, repeats: int) -> Iterator[dict]:
 
 
 def streamed(paths: list[Path], folder: Path, few: int, many: int) -> Iterator[dict]:
-    """A process that hears many files: hard links to the tracks, in the same file system where that is possible."""
-    with tempfile.TemporaryDirectory(dir=paths[0].parent if os.access(paths[0].parent, os.W_OK) else None) as links:
-        files = [Path(links) / f"{number:04d}{paths[number % len(paths)].suffix}" for number in range(many)]
-        for number, file in enumerate(files):
-            try:
-                file.hardlink_to(paths[number % len(paths)])
-            except OSError:  # another file system
-                file.symlink_to(paths[number % len(paths)].resolve())
-        for way, command in commands(folder, "compact_cnn").items():
-            for count in (few, many):
-                figures = process([*command, *files[:count]])
-                assert figures["lines"] == count
-                yield {
-                    "what": f"{count} files", "network": "compact_cnn", "way": way,
-                    "seconds": figures["seconds"], "peak_mb": figures["peak_mb"],
-                }  # fmt: skip
+    """A process that hears many files."""
+    files = sorted(shared.linked(paths, many, folder / "many").glob("*/*"))
+    for way, command in commands(folder, "compact_cnn").items():
+        for count in (few, many):
+            figures = process([*command, *files[:count]])
+            assert figures["lines"] == count
+            yield {
+                "what": f"{count} files", "network": "compact_cnn", "way": way,
+                "seconds": figures["seconds"], "peak_mb": figures["peak_mb"],
+            }  # fmt: skip
 
 
 def ratios_of(rows: list[dict], few: int, many: int) -> dict[str, float]:
@@ -228,31 +184,25 @@ def ratios_of(rows: list[dict], few: int, many: int) -> dict[str, float]:
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    parser = shared.parser(__doc__, data=True)
     parser.add_argument("--repeats", type=int, default=5, help="of each time; medians are told")
-    parser.add_argument("--files", type=int, nargs=2, default=(FEW, MANY), metavar=("FEW", "MANY"))
+    parser.add_argument("--files", type=int, nargs=2, default=(100, 1_000), metavar=("FEW", "MANY"))
     parser.add_argument("--isa", choices=CORES, default="", help="the most that oneDNN and NumPy's products may use")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.child, options.folder)
         return 0
-    from genre_utils.datasets import catalog
     from genre_utils.inference import export
     from genre_utils.models import factory  # not above: light's process has no TensorFlow
 
-    about = machine(("tensorflow", "keras", "ai-edge-litert", "librosa", "numpy", "scipy"))
-    about |= {"isa": options.isa or "all of the CPU"}
-    print("  ".join(f"{name} {value}" for name, value in about.items()))
-    tracks = catalog.usable(catalog.load(Params(dataset=options.data)))
-    tracks = tracks[tracks["duration_seconds"] >= 30].head(MOST_TRACKS)
-    paths = [Path(path) for path in tracks["path"]]
+    packages = ("tensorflow", "keras", "ai-edge-litert", "librosa", "numpy", "scipy")
+    about = shared.machine(packages, isa=options.isa or "all of the CPU")
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        paths = shared.copies(options.data, MOST_TRACKS, folder / "copies", least_seconds=30)
         for name in NETWORKS:
             model = factory.build(Params(model=name), len(GENRES))
             model.save(folder / f"{name}.keras")
@@ -265,11 +215,7 @@ def main() -> int:
             rows.append(row)
             peak = f"{row['peak_mb']:8.0f}" if "peak_mb" in row else ""
             print(f"{row['what']:>18} {row['network']:>12} {row['way']:>12} {row['seconds']:7.3f} {peak}", flush=True)
-    ratios = ratios_of(rows, *options.files)
-    for name, value in ratios.items():
-        print(f"{name}: {value:.2f}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
+    shared.save(options.json, about, shared.shown(ratios_of(rows, *options.files)), rows)
     return 0
 
 

@@ -13,7 +13,6 @@ import functools
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,20 +24,21 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks import shared
+from benchmarks.shared import GENRES, of_process
 from genre_utils.params import Params  # and no more: what else is imported counts for who needs it
 
 os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, as all else here is, by whom it measures
 PARAMS = Params()
-GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 BATCH = 32
 CLIP_SECONDS, CLIPS, STORES = 30, 40, 2
 MATRIX = (65_536, 512)  # the paper network's largest: 134 MB
-BUSY_SECONDS = 15  # more than that reason takes
+BUSY_SECONDS = 15  # more than that one takes
 COMPARED = 56  # fingerprints, the most that are compared at once
 VALIDATIONS = (10, 20, 30, 40, 50)  # batches
 STORE_GB, COLD_BATCHES = 1.5, 3
 IMAGES = (8, 256, 256, 32)  # the outputs of the paper network's first convolution, for a quarter of a batch
-SECONDS = 1.0  # for a reason whose ways are quick
+SECONDS = 1.0  # where both ways are quick
 WAYS, BOTH = ("plain", "chosen"), "both"
 Way = Callable[[], Any]
 
@@ -51,7 +51,7 @@ class Pair(NamedTuple):
     before: Callable[[], None] = lambda: None
 
 
-class Reason(NamedTuple):
+class Optimisation(NamedTuple):
     """Where the chosen way is, what the plain one would be, and which figures tell them apart."""
 
     place: str
@@ -73,7 +73,7 @@ def under(change: Any, way: Way) -> Way:
 
 
 def once(file: Path, make: Callable[[Path], None]) -> Path:
-    """A file that several reasons or processes need."""
+    """A file that several of them or several processes need."""
     if not file.exists():
         make(file)
     return file
@@ -257,7 +257,7 @@ def light_threads(folder: Path) -> Pair:
     def chosen() -> np.ndarray:
         return np.stack([product(values.astype(np.float32)) for _ in range(10)])
 
-    threadpool_limits(os.cpu_count() or 1, "blas")  # a process of a reason has one thread
+    threadpool_limits(os.cpu_count() or 1, "blas")  # such a process has one thread
     unlimited = patch.object(ThreadpoolController, "limit", lambda *_, **__: contextlib.nullcontext())
     return Pair(under(unlimited, chosen), chosen)
 
@@ -339,37 +339,19 @@ def audit_tiles(_: Path) -> Pair:
     return Pair(under(patch.object(fingerprinting, "TILE_VALUES", fingerprinting.TILE_VALUES // 16), chosen), chosen)
 
 
-def stored(folder: Path) -> Path:
-    """A feature store's array in real blocks: a block of random dB, again and again."""
-
-    def write(file: Path) -> None:
-        block = decibels(500, np.float16)
-        shape = (len(block) * max(1, round(STORE_GB * 1e9 / block.nbytes)), *block.shape[1:])
-        whole = np.lib.format.open_memmap(file, "w+", block.dtype, shape)
-        for start in range(0, len(whole), len(block)):
-            whole[start : start + len(block)] = block
-        whole.flush()
-
-    return once(folder / "features.npy", write)
-
-
 def pipeline_cold(folder: Path) -> Pair:
-    """Batches from a store that is not in the page cache."""
+    """Batches from a store that is not in the page cache, in real blocks on the disk."""
+    from benchmarks.speed import pipeline as delivery
     from genre_utils.training import pipeline
 
-    features = np.load(stored(folder), mmap_mode="r")
-    rows = np.random.default_rng(0).choice(len(features), (COLD_BATCHES, BATCH), replace=False)
-
-    def cool() -> None:
-        features.base.madvise(4)  # MADV_DONTNEED
-        with Path(features.filename).open("rb+") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
+    rows = max(COLD_BATCHES * BATCH, round(STORE_GB * 1e9 / (2 * PARAMS.n_mels * PARAMS.frames_per_segment)))
+    once(folder / "features.npy", lambda file: delivery.written(file.parent, rows, PARAMS))
+    features = np.load(folder / "features.npy", mmap_mode="r")
+    chosen = np.random.default_rng(0).choice(len(features), (COLD_BATCHES, BATCH), replace=False)
     return Pair(
-        lambda: np.stack([features[batch] for batch in rows]),
-        lambda: np.stack([pipeline.fetched(features, batch) for batch in rows]),
-        cool,
+        lambda: np.stack([features[batch] for batch in chosen]),
+        lambda: np.stack([pipeline.fetched(features, batch) for batch in chosen]),
+        lambda: delivery.cool(features),
     )
 
 
@@ -448,32 +430,32 @@ def fused_moments(_: Path) -> Pair:
     return Pair(lambda: plain().numpy(), lambda: chosen().numpy())
 
 
-REASONS = {
-    reason.pair.__name__: reason
-    for reason in (
-        Reason("audio.decoded, 16 bits", "libsndfile converts to float", ("cpu_ms",), audio_integers),
-        Reason("audio.decoded, stereo", "mean(axis=1)", ("cpu_ms",), audio_channels, tolerance=1e-6),
-        Reason("augment.crop", "take_along_axis", ("cpu_ms",), augment_crop),
-        Reason("augment.shift", "take_along_axis", ("cpu_ms",), augment_shift),
-        Reason("augment.mix", "the whole batch at once", ("cpu_ms",), augment_mix, tolerance=1e-4),
-        Reason("features.BANDS_AT_ONCE", "all bands", ("cpu_ms",), features_bands, tolerance=1e-3),
-        Reason("features.ONE_THREAD", "one product", ("ms", "cpu_ms"), features_threads, tolerance=1e-3),
-        Reason("the same, busy cores", "one product", ("ms", "cpu_ms"), features_busy, tolerance=1e-3),
-        Reason("features.mel_filters", "librosa.filters.mel", ("ms",), features_filters, True, 1e-7),
-        Reason("extraction.extract, threads", "processes", ("ms",), extraction_threads),
-        Reason("extraction.keep_freed_memory", "nothing", ("page_faults", "cpu_ms"), extraction_memory, True),
-        Reason("light, one BLAS thread", "one a core", ("ms", "cpu_ms"), light_threads, True, 1e-3),
-        Reason("light.ROWS", "all at once", ("peak_mb",), light_rows, True, 1e-3),
-        Reason("light.product", "LiteRT's own", ("peak_mb", "cpu_ms"), light_matrix, True, 1e-4),
-        Reason("listening.THREADS = 2", "10", ("grown_mb",), listening_threads, True),
-        Reason("audit.BANDS = 32", "64", ("cpu_ms",), audit_bands),
-        Reason("audit.TILE_VALUES", "a sixteenth", ("grown_mb",), audit_tiles, True),
-        Reason("pipeline.OPTIONS", "autotuned", ("ms",), pipeline_options),
-        Reason("pipeline.as_written", "made into a graph", ("ms",), pipeline_graph, True),
-        Reason("pipeline.fetched, cold", "through the map", ("disk_mb", "ms"), pipeline_cold),
-        Reason("predict.compiled", "model.predict", ("ms",), predict_traced, tolerance=1e-4),
-        Reason("classifiers.CALIBRATION_FOLDS = 3", "5", ("cpu_ms",), classifiers_folds),
-        Reason("fused.moments", "tf.nn.moments", ("ms",), fused_moments, tolerance=1e-3),
+OPTIMISATIONS = {
+    one.pair.__name__: one
+    for one in (
+        Optimisation("decoding.decoded, 16 bits", "libsndfile converts to float", ("cpu_ms",), audio_integers),
+        Optimisation("decoding.decoded, stereo", "mean(axis=1)", ("cpu_ms",), audio_channels, tolerance=1e-6),
+        Optimisation("spec_augment.crop", "take_along_axis", ("cpu_ms",), augment_crop),
+        Optimisation("spec_augment.shift", "take_along_axis", ("cpu_ms",), augment_shift),
+        Optimisation("spec_augment.mix", "the whole batch at once", ("cpu_ms",), augment_mix, tolerance=1e-4),
+        Optimisation("spectrogram.BANDS_AT_ONCE", "all bands", ("cpu_ms",), features_bands, tolerance=1e-3),
+        Optimisation("spectrogram.ONE_THREAD", "one product", ("ms", "cpu_ms"), features_threads, tolerance=1e-3),
+        Optimisation("the same, busy cores", "one product", ("ms", "cpu_ms"), features_busy, tolerance=1e-3),
+        Optimisation("spectrogram.mel_filters", "librosa.filters.mel", ("ms",), features_filters, True, 1e-7),
+        Optimisation("extraction.extract, threads", "processes", ("ms",), extraction_threads),
+        Optimisation("extraction.keep_freed_memory", "nothing", ("page_faults", "cpu_ms"), extraction_memory, True),
+        Optimisation("litert_model, one BLAS thread", "one a core", ("ms", "cpu_ms"), light_threads, True, 1e-3),
+        Optimisation("litert_model.ROWS", "all at once", ("peak_mb",), light_rows, True, 1e-3),
+        Optimisation("litert_model.product", "LiteRT's own", ("peak_mb", "cpu_ms"), light_matrix, True, 1e-4),
+        Optimisation("prediction.THREADS = 2", "10", ("grown_mb",), listening_threads, True),
+        Optimisation("fingerprinting.BANDS = 32", "64", ("cpu_ms",), audit_bands),
+        Optimisation("fingerprinting.TILE_VALUES", "a sixteenth", ("grown_mb",), audit_tiles, True),
+        Optimisation("pipeline.OPTIONS", "autotuned", ("ms",), pipeline_options),
+        Optimisation("pipeline.as_written", "made into a graph", ("ms",), pipeline_graph, True),
+        Optimisation("pipeline.fetched, cold", "through the map", ("disk_mb", "ms"), pipeline_cold),
+        Optimisation("keras_model.compiled", "model.predict", ("ms",), predict_traced, tolerance=1e-4),
+        Optimisation("classifiers.CALIBRATION_FOLDS = 3", "5", ("cpu_ms",), classifiers_folds),
+        Optimisation("fused.moments", "tf.nn.moments", ("ms",), fused_moments, tolerance=1e-3),
     )
 }
 
@@ -497,30 +479,15 @@ def measured(way: Way) -> tuple[Any, dict[str, float]]:
     }
 
 
-def of_process(file: str, name: str) -> int:
-    """What Linux counts of this process."""
-    lines = Path(f"/proc/self/{file}").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
-
-
-def child(*words: str) -> list[dict[str, float]]:
-    """What a process of its own has measured: no reason finds the memory that another one has left."""
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", __spec__.name, "--job", *words]
-    done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def job(name: str, way: str, repeats: int, folder: Path) -> list[dict[str, float]]:
     """In such a process: one way once, or both in turn, so often and for a second; their results must be the same."""
-    reason, taken = REASONS[name], []
-    pair = reason.pair(folder)
+    one, taken = OPTIMISATIONS[name], []
+    pair = one.pair(folder)
     if way != BOTH:
         pair.before()
         result, figures = measured(getattr(pair, way))
         other = once(folder / f"{name}.npy", lambda file: np.save(file, result))
-        np.testing.assert_allclose(result, np.load(other), rtol=0, atol=reason.tolerance, err_msg=name)
+        np.testing.assert_allclose(result, np.load(other), rtol=0, atol=one.tolerance, err_msg=name)
         return [figures]
     started = time.perf_counter()
     while len(taken) <= repeats or time.perf_counter() - started < SECONDS:
@@ -531,24 +498,24 @@ def job(name: str, way: str, repeats: int, folder: Path) -> list[dict[str, float
             result, figures = measured(getattr(pair, way))
             results.append(result)
             taken[-1] |= {f"{way} {figure}": value for figure, value in figures.items()}
-        np.testing.assert_allclose(*results, rtol=0, atol=reason.tolerance, err_msg=name)
+        np.testing.assert_allclose(*results, rtol=0, atol=one.tolerance, err_msg=name)
     return taken[1:]  # the first time allocates and traces
 
 
 def compare(name: str, folder: Path, repeats: int) -> list[dict]:
-    """Medians of a reason's figures."""
-    reason = REASONS[name]
-    if reason.alone:
-        taken = [
-            {f"{way} {key}": value for way in WAYS for key, value in child(name, way, "1", str(folder))[0].items()}
-            for _ in range(repeats)
-        ]
+    """Medians of an optimisation's figures; no process finds the memory that another one has left."""
+    one = OPTIMISATIONS[name]
+    run = functools.partial(shared.child, __spec__.name, OPENBLAS_NUM_THREADS="1")
+    if one.alone:
+        found = shared.in_turn({way: lambda way=way: run("--job", name, way, 1, folder)[0] for way in WAYS}, repeats)
+        taken = {way: shared.medians(found[way]) for way in WAYS}
     else:
-        taken = child(name, BOTH, str(repeats), str(folder))
+        both = shared.medians(run("--job", name, BOTH, repeats, folder))
+        taken = {way: {key.removeprefix(f"{way} "): value for key, value in both.items()} for way in WAYS}
     return [
-        {"name": name, "place": reason.place, "plain_way": reason.plain, "figure": figure}
-        | {way: statistics.median(turn[f"{way} {figure}"] for turn in taken) for way in WAYS}
-        for figure in reason.figures
+        {"name": name, "place": one.place, "plain_way": one.plain, "figure": figure}
+        | {way: taken[way][figure] for way in WAYS}
+        for figure in one.figures
     ]
 
 
@@ -562,10 +529,16 @@ def read_ahead_kb(folder: Path) -> int | None:
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=REASONS, default=list(REASONS), metavar="NAME", help="of REASONS")
+    parser = shared.parser(__doc__)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=OPTIMISATIONS,
+        default=list(OPTIMISATIONS),
+        metavar="NAME",
+        help="of OPTIMISATIONS, by name",
+    )
     parser.add_argument("--repeats", type=int, default=5, help="of each way; medians are told")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--job", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
@@ -573,13 +546,10 @@ def main() -> int:
         print(json.dumps(job(name, way, int(repeats), Path(folder))))
         return 0
 
-    from genre_utils.runs.folder import machine
-
-    about = machine(("numpy", "scipy", "soundfile", "librosa", "joblib", "tensorflow", "keras", "ai-edge-litert"))
+    packages = ("numpy", "scipy", "soundfile", "librosa", "joblib", "tensorflow", "keras", "ai-edge-litert")
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
-        about["read_ahead_kb"] = read_ahead_kb(Path(temporary))
-        print(", ".join(f"{name} {value}" for name, value in about.items()))
+        about = shared.machine(packages, read_ahead_kb=read_ahead_kb(Path(temporary)))
         print(f"{'place':>32} {'the plain way':>32} {'figure':>12}     plain    chosen   plain/chosen   difference")
         for name in options.only:
             for row in compare(name, Path(temporary), options.repeats):
@@ -591,8 +561,7 @@ def main() -> int:
                     flush=True,
                 )
     ratios = {f"{row['name']}, {row['figure']}": row["plain"] / row["chosen"] for row in rows}
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1) + "\n")
+    shared.save(options.json, about, ratios, rows)
     return 0
 
 

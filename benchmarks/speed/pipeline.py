@@ -8,7 +8,9 @@ chooses another). With --large a store of 12 GB is read as well, by a process of
 
 import argparse
 import ctypes
+import functools
 import gc
+import itertools
 import json
 import math
 import mmap
@@ -16,7 +18,6 @@ import os
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,14 +27,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks import shared
+from benchmarks.shared import GENRES
 from genre_utils.datasets import labels
 from genre_utils.features.store import Store
 from genre_utils.models import factory
 from genre_utils.params import Params
-from genre_utils.runs.folder import machine
 from genre_utils.training import pipeline, recipe
 
-GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 RECIPES = {"plain": Params(), "augmented": Params(**recipe.RECIPES["augmented"])}
 ROWS = 6_000  # of GTZAN: 1,000 tracks of six segments
 LARGE_GB, LIMIT_GB = 12.0, 4.0
@@ -86,17 +87,11 @@ def warm(features: np.memmap) -> None:
             pass
 
 
-def fetched_bytes() -> int:
-    """What the disk has delivered for this process so far."""
-    lines = Path("/proc/self/io").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
-
-
 def epoch(store: Store, table: pd.DataFrame, params: Params, number: int, each: Callable = lambda: None) -> dict:
     """Ask for an epoch and take its batches: seconds to the first, segments/s after it, CPU and disk."""
     targets = labels.targets(table["genre"], GENRES) if recipe.takes_shares(params) else None
     steps = math.ceil(len(table) / params.batch_size)
-    cpu, disk = time.process_time(), fetched_bytes()
+    cpu, disk = time.process_time(), shared.of_process("io", "read_bytes")
     start = time.perf_counter()
     batches = iter(pipeline.shuffled(store, table, params, number, targets))
     taken = len(next(batches)[0])
@@ -109,7 +104,7 @@ def epoch(store: Store, table: pd.DataFrame, params: Params, number: int, each: 
         "first_seconds": first - start,
         "segments_per_second": (len(table) - taken) / (end - first) if steps > 1 else float("nan"),
         "cpu_ms_a_batch": 1000 * (time.process_time() - cpu) / steps,
-        "disk_over_store": (fetched_bytes() - disk) / store.features.nbytes,
+        "disk_over_store": (shared.of_process("io", "read_bytes") - disk) / store.features.nbytes,
     }
 
 
@@ -119,34 +114,39 @@ def delivery(store: Store, table: pd.DataFrame, repeats: int, image: int) -> Ite
     model = recipe.compiled(factory.build(params, len(GENRES)), params)
     batch = next(iter(pipeline.in_order(store, table, params).as_numpy_iterator()))
     model.train_on_batch(*batch)  # traces
-    cases = [(name, cache) for name in RECIPES for cache in ("warm", "cold")]
-    found: dict[tuple[str, str], list[dict]] = {case: [] for case in cases}
-    steps = []
-    for repeat in range(repeats):
-        for name, cache in cases:
-            {"warm": warm, "cold": cool}[cache](store.features)
-            cached = resident(store.features)
-            found[name, cache].append(epoch(store, table, RECIPES[name], repeat) | {"cached_before": cached})
+    numbers = itertools.count()
+
+    def case(name: str, cache: str) -> dict:
+        {"warm": warm, "cold": cool}[cache](store.features)
+        cached = resident(store.features)
+        return epoch(store, table, RECIPES[name], next(numbers)) | {"cached_before": cached}
+
+    def step() -> dict:
         start = time.perf_counter()
         model.train_on_batch(*batch)
-        steps.append(time.perf_counter() - start)
-    for (name, cache), values in found.items():
-        medians = {key: statistics.median(value[key] for value in values) for key in values[0]}
-        yield {"what": "delivery", "recipe": name, "cache": cache, "rows": len(table)} | medians
-    rate = len(batch[0]) / statistics.median(steps)
+        return {"seconds": time.perf_counter() - start}
+
+    cases = list(itertools.product(RECIPES, ("warm", "cold")))
+    found = shared.in_turn({words: functools.partial(case, *words) for words in cases} | {"step": step}, repeats)
+    for name, cache in cases:
+        figures = shared.medians(found[name, cache])
+        yield {"what": "delivery", "recipe": name, "cache": cache, "rows": len(table)} | figures
+    rate = len(batch[0]) / shared.medians(found["step"])["seconds"]
     yield {"what": "training", "recipe": f"{image} x {image}", "segments_per_second": rate}
 
 
 def first_batches(store: Store, table: pd.DataFrame, sizes: list[int], repeats: int) -> Iterator[dict]:
     """From asking for an epoch to its first batch, out of a cold page cache; more segments are the same rows again."""
-    seconds: dict[int, list[float]] = {size: [] for size in sizes}
-    tables = {size: table.iloc[np.resize(np.arange(len(table)), size)] for size in sizes}
-    for repeat in range(repeats):
-        for size in sizes:
-            cool(store.features)
-            start = time.perf_counter()
-            next(iter(pipeline.shuffled(store, tables[size], RECIPES["plain"], repeat)))
-            seconds[size].append(time.perf_counter() - start)
+    numbers = itertools.count()
+
+    def first(size: int) -> float:
+        more = table.iloc[np.resize(np.arange(len(table)), size)]
+        cool(store.features)
+        start = time.perf_counter()
+        next(iter(pipeline.shuffled(store, more, RECIPES["plain"], next(numbers))))
+        return time.perf_counter() - start
+
+    seconds = shared.in_turn({size: functools.partial(first, size) for size in sizes}, repeats)
     for size, values in seconds.items():
         yield {"what": "first batch", "recipe": "plain", "cache": "cold", "rows": size,
                "first_seconds": statistics.median(values), "slowest_seconds": max(values)}  # fmt: skip
@@ -154,8 +154,7 @@ def first_batches(store: Store, table: pd.DataFrame, sizes: list[int], repeats: 
 
 def memory_mb(what: str = "VmRSS") -> float:
     """Resident memory of this process, pages of files included; VmHWM is the most that it ever was."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(what))
+    return shared.of_process("status", what) * 1024 / 1e6
 
 
 def read_limited(folder: Path, limit_gb: float, cgroup: Path | None) -> list[dict]:
@@ -189,9 +188,8 @@ def large(size_gb: float, limit_gb: float, cgroup: Path | None) -> list[dict]:
         if free < 1.5 * size_gb:
             raise SystemExit(f"{folder} has {free:.0f} GB free; a store of {size_gb:.0f} GB needs half as much again.")
         written(Path(folder), rows, Params())
-        command = [sys.executable, "-m", __spec__.name, "--read", folder, "--limit-gb", str(limit_gb)]
-        command += ["--cgroup", str(cgroup)] if cgroup else []
-        return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1])
+        words = ["--read", folder, "--limit-gb", limit_gb, *(["--cgroup", cgroup] if cgroup else [])]
+        return shared.child(__spec__.name, *words)
 
 
 def ratios_of(rows: list[dict]) -> dict[str, float]:
@@ -213,7 +211,7 @@ def ratios_of(rows: list[dict]) -> dict[str, float]:
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = shared.parser(__doc__)
     parser.add_argument("--rows", type=int, default=ROWS, help="segments in the store")
     parser.add_argument("--image", type=int, default=256, help="side of the paper network's image")
     parser.add_argument("--repeats", type=int, default=5, help="of each time; medians are told")
@@ -222,14 +220,12 @@ def main() -> int:
     parser.add_argument("--large-gb", type=float, default=LARGE_GB, help="its size")
     parser.add_argument("--limit-gb", type=float, default=LIMIT_GB, help="the memory allowed")
     parser.add_argument("--cgroup", type=Path, help="of a limited memory controller, which the reader joins")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
         print(json.dumps(read_limited(options.read, options.limit_gb, options.cgroup)))
         return 0
-    about = machine(("tensorflow", "keras", "numpy"), pipeline.gpus())
-    print("  ".join(f"{name} {value}" for name, value in about.items()))
+    about = shared.machine(("tensorflow", "keras", "numpy"), pipeline.gpus())
     with tempfile.TemporaryDirectory() as folder:
         written(Path(folder), options.rows, Params())
         store, table = opened(Path(folder))
@@ -240,24 +236,13 @@ def main() -> int:
     gc.collect()
     if options.large:
         rows += large(options.large_gb, options.limit_gb, options.cgroup)
-    told = {
-        "first_seconds": "first s",
-        "slowest_seconds": "slowest",
-        "segments_per_second": "segments/s",
-        "cpu_ms_a_batch": "CPU ms/batch",
-        "disk_over_store": "disk/store",
-        "cached_before": "cached",
-        "peak_mb": "peak MB",
-    }
-    shown = pd.DataFrame(rows).astype({"rows": "Int64"}).fillna({"cache": ""})
-    shown = shown.set_index(["what", "recipe", "cache", "rows"])
-    shown = shown[[name for name in told if name in shown]].rename(columns=told)
-    print(shown.to_string(float_format="{:.2f}".format, na_rep=""))
-    ratios = ratios_of(rows)
-    for name, value in ratios.items():
-        print(f"{name}: {value:.2f}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
+    heads = {
+        "what": "what", "recipe": "recipe", "cache": "cache", "rows": "rows", "first_seconds": "first s",
+        "slowest_seconds": "slowest", "segments_per_second": "segments/s", "cpu_ms_a_batch": "CPU ms/batch",
+        "disk_over_store": "disk/store", "cached_before": "cached", "peak_mb": "peak MB",
+    }  # fmt: skip
+    shared.show(rows, heads)
+    shared.save(options.json, about, shared.shown(ratios_of(rows)), rows)
     return 0
 
 

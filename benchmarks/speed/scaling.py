@@ -7,10 +7,8 @@
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,19 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 
+from benchmarks import shared
 from genre_utils.datasets import catalog
 from genre_utils.features import store
 from genre_utils.params import Params
 from genre_utils.paths import CACHE
-from genre_utils.runs.folder import machine
 
 SIZES = (100, 1_000)
 LARGE = 10_000
-REPEATS = 5
 MOST_CLIPS = 100  # that are copied; the tracks are hard links to them
-GENRES = 10
 COMPARED = ("joblib", "numpy", "scipy", "soundfile", "soxr")
 # Tracks and their mean length. FMA: Defferrard et al., FMA: a dataset for music analysis (2017), 343 days of audio.
 COLLECTIONS = {
@@ -40,48 +35,10 @@ COLLECTIONS = {
 }
 
 
-def clips(params: Params, folder: Path, mp3: bool) -> list[Path]:
-    """Copies of the data set's clips on the disk of the measurement; their paths."""
-    tracks = catalog.usable(catalog.load(params))
-    tracks = tracks.sample(min(MOST_CLIPS, len(tracks)), random_state=0)
-    folder.mkdir()
-    found = []
-    for number, source in enumerate(map(Path, tracks["path"])):
-        target = folder / f"{number:03d}{'.mp3' if mp3 else source.suffix}"
-        if mp3:
-            soundfile.write(target, *soundfile.read(source), format="MP3")
-        else:
-            shutil.copy(source, target)
-        found.append(target)
-    return found
-
-
-def linked(sources: list[Path], count: int, folder: Path) -> Path:
-    """A folder of genre folders with so many tracks, all of them hard links."""
-    for number in range(count):
-        genre = folder / f"genre-{number % GENRES}"
-        genre.mkdir(parents=True, exist_ok=True)
-        source = sources[number % len(sources)]
-        os.link(source, genre / f"{number:07d}{source.suffix}")
-    return folder
-
-
-def cpu_seconds() -> float:
-    """Of the processes that have ended, and of their workers."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def peak_mb() -> float:
-    """Most memory that this process has had."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
 def measure(music: Path, cache: Path) -> dict[str, float]:
     """One extraction, in a process that has done nothing else: seconds, memory, disk."""
     params = Params(dataset=str(music))
-    imported, started = peak_mb(), time.perf_counter()
+    imported, started = shared.of_process("status", "VmHWM"), time.perf_counter()
     tracks = catalog.load(params)
     listed = time.perf_counter()
     built = store.build(tracks, params, cache)
@@ -91,8 +48,8 @@ def measure(music: Path, cache: Path) -> dict[str, float]:
         "catalog_seconds": listed - started,
         "wall_seconds": done - listed,
         "again_seconds": time.perf_counter() - done,
-        "imported_mb": imported,
-        "parent_mb": peak_mb(),
+        "imported_mb": imported * 1024 / 1e6,
+        "parent_mb": shared.of_process("status", "VmHWM") * 1024 / 1e6,
         "disk_mb": sum(path.stat().st_size for path in built.folder.iterdir()) / 1e6,
         "segments": len(built.segments),
         "segment_bytes": built.segments.memory_usage(deep=True).sum() / len(built.segments),
@@ -130,40 +87,32 @@ def collections(lines: dict[str, tuple[float, float]], segment_bytes: float, par
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV")
+    parser = shared.parser(__doc__, data=True)
     parser.add_argument("--mp3", action="store_true", help="the clips as MP3")
     parser.add_argument("--large", action="store_true", help=f"{LARGE:,} tracks too, once")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="of each size, in turn")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--repeats", type=int, default=5, help="of each size, in turn")
     parser.add_argument("--measure", type=Path, nargs=2, metavar=("MUSIC", "CACHE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(*options.measure)))
         return 0
 
-    facts = machine(COMPARED)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    about = shared.machine(("joblib", "numpy", "scipy", "soundfile", "soxr"))
     rows = []
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
         folder = Path(name)
-        sources = clips(Params(dataset=options.data), folder / "clips", options.mp3)
-        sizes = [*SIZES, *([LARGE] if options.large else [])]
-        music = {size: linked(sources, size, folder / str(size)) for size in sizes}
-        turns = [size for _ in range(options.repeats) for size in SIZES] + sizes[len(SIZES) :]
-        for size in turns:
-            cache = folder / "cache"
-            words = [sys.executable, "-m", __spec__.name, "--measure", str(music[size]), str(cache)]
-            before = cpu_seconds()
-            found = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            used = {"cpu_seconds": cpu_seconds() - before}  # the start of the process included
-            rows.append({"tracks": size} | used | json.loads(found.stdout))
+        clips = shared.copies(options.data, MOST_CLIPS, folder / "clips", options.mp3)
+        for size in [*SIZES * options.repeats, *([LARGE] if options.large else [])]:
+            music, cache = folder / str(size), folder / "cache"
+            if not music.exists():
+                shared.linked(clips, size, music)
+            before = shared.cpu_seconds()
+            found = shared.child(__spec__.name, "--measure", music, cache)
+            used = {"cpu_seconds": shared.cpu_seconds() - before}  # the start of the process included
+            rows.append({"tracks": size} | used | found)
             shutil.rmtree(cache)
-            print(
-                f"{size:7,} tracks: {rows[-1]['wall_seconds']:7.1f} s, {rows[-1]['cpu_seconds']:7.1f} s of CPU",
-                flush=True,
-            )
+            print(f"{size:7,} tracks: {found['wall_seconds']:7.1f} s, {used['cpu_seconds']:7.1f} s of CPU", flush=True)
 
     table = pd.DataFrame(rows).groupby("tracks").agg(statistics.median)
     print(f"\nmedians\n{table.T.round(2).to_string()}")
@@ -172,26 +121,19 @@ def main() -> int:
     print("\nfixed + tracks x each")
     for name, (fixed, each) in lines.items():
         print(f"{name:>16} {fixed:10.3f} + tracks x {each:.6f}")
-    least, most = table.index.min(), table.index.max()
-    each = table.div(table.index, axis=0)
+    least, most = table.iloc[0], table.iloc[-1]
     ratios = {
-        "cpu_a_track_most_to_least": float(each.loc[most, "cpu_seconds"] / each.loc[least, "cpu_seconds"]),
-        "parent_memory_most_to_least": float(table.loc[most, "parent_mb"] / table.loc[least, "parent_mb"]),
-        "audio_seconds_a_cpu_second": float(table.loc[most, "audio_seconds"] / table.loc[most, "cpu_seconds"]),
-        "cores_kept_busy": float(
-            table.loc[most, "cpu_seconds"] / table.loc[most, "wall_seconds"] / (os.cpu_count() or 1)
-        ),
+        "cpu_a_track_most_to_least": most["cpu_seconds"] / most.name / (least["cpu_seconds"] / least.name),
+        "parent_memory_most_to_least": most["parent_mb"] / least["parent_mb"],
+        "audio_seconds_a_cpu_second": most["audio_seconds"] / most["cpu_seconds"],
+        "cores_kept_busy": most["cpu_seconds"] / most["wall_seconds"] / (os.cpu_count() or 1),
     }
     if options.large:  # 1 if what a track costs does not depend on how many there are
         slopes = np.diff(table["cpu_seconds"]) / np.diff(table.index)
-        ratios["cpu_of_one_more_track_late_to_early"] = float(slopes[-1] / slopes[0])
-    print("\n" + "\n".join(f"{name:>36} {value:8.2f}" for name, value in ratios.items()))
-    computed = collections(lines, table["segment_bytes"].iloc[-1], Params())
-    print(f"\ncomputed\n{pd.DataFrame(computed).round(2).to_string(index=False)}")
-    if options.json:
-        options.json.write_text(
-            json.dumps({"machine": facts, "ratios": ratios, "rows": [*rows, *computed], "lines": lines}, indent=1)
-        )
+        ratios["cpu_of_one_more_track_late_to_early"] = slopes[-1] / slopes[0]
+    computed = collections(lines, most["segment_bytes"], Params())
+    print(f"\ncomputed\n{pd.DataFrame(computed).round(2).to_string(index=False)}\n")
+    shared.save(options.json, about, shared.shown(ratios), [*rows, *computed], lines=lines)
     return 0
 
 

@@ -5,10 +5,7 @@
 Notebooks 1 to 4 run once by the demo profile, in a copy of the project without music or features: as after an install.
 """
 
-import argparse
 import ast
-import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -23,9 +20,9 @@ import papermill.parameterize
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
+from benchmarks import shared
 from genre_utils.paths import PROJECT
 from genre_utils.runs import execution, profiles
-from genre_utils.runs.folder import machine
 
 FIRST_FIGURE_SECONDS, RUN_SECONDS = 5, 180  # the goals
 LESSONS = 4
@@ -35,21 +32,11 @@ import sys
 from pathlib import Path
 from genre_utils.runs import execution, profiles
 values = profiles.RUNNER_KEYS | profiles.read_profile("demo")
-for notebook in profiles.notebooks():
+for notebook in profiles.notebooks()[: int(sys.argv[2])]:
     chosen = {name: values[name] for name in profiles.parameters_of(notebook) if name in values}
     chosen |= {"run_dir": sys.argv[1]}
     execution.execute(notebook, Path(sys.argv[1]), chosen, values["silence_seconds"], lambda *_: None)
 """
-
-
-def copy_of_project(folder: Path) -> Path:
-    """The package and the first notebooks alone: no music, no features, no run."""
-    shutil.copytree(PROJECT / "genre_utils", folder / "genre_utils", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "notebooks").mkdir()
-    shutil.copytree(profiles.PROFILES, folder / "notebooks" / "profiles")
-    for notebook in profiles.notebooks()[:LESSONS]:
-        shutil.copy(notebook, folder / "notebooks")
-    return folder
 
 
 def first_figure(notebook: Path, project: Path, run_dir: Path) -> float:
@@ -93,23 +80,20 @@ def of_notebook(executed: Path) -> dict:
 
 
 def show(rows: list[dict]) -> None:
-    """Print both tables."""
-    for row in (row for row in rows if row["what"] == "first figure"):
-        print(f"first figure, {row['of']:>21}: {row['seconds']:5.2f} s")
-    parts = ["kernel", "imports", "cells", "saving and stopping", "HTML"]
-    print(f"\n{'run':>21}  {'  '.join(parts)}")
-    for row in (row for row in rows if row["what"] == "run"):
-        print(f"{row['of']:>21}  {'  '.join(f'{row[part]:{len(part)}.1f}' for part in parts)}")
+    """Print both tables, and the slowest cells."""
+    print(f"first figure, {rows[-1]['of']}: {rows[-1]['seconds']:.2f} s")
+    names = ["of", "kernel", "imports", "cells", "saving and stopping", "HTML"]
+    shared.show(rows[:-1], {name: name for name in names})
+    for row in rows[:-1]:
         for seconds, line in row["slowest"]:
-            print(f"{'':>21}  {seconds:6.1f} s  {line}")
+            print(f"{row['of']:>21}  {seconds:6.1f} s  {line}")
 
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = shared.parser(__doc__)
     parser.add_argument("--run", type=Path, help="a finished run folder: read, instead of running the notebooks")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     notebooks = profiles.notebooks()[:LESSONS]
     ratios = {}
@@ -119,23 +103,19 @@ def main() -> int:
             project = PROJECT
             shutil.copytree(options.run, run_dir)  # notebook 3 writes into it
         else:
-            project = copy_of_project(Path(temporary) / "project")
+            project = shared.tree(Path(temporary) / "project", "genre_utils", "notebooks")
             run_dir.mkdir()
             start = time.perf_counter()
-            command = [sys.executable, "-c", RUN, str(run_dir)]
-            subprocess.run(command, cwd=project, env=os.environ | {"PYTHONPATH": str(project)}, check=True)
+            command = [sys.executable, "-c", RUN, str(run_dir), str(LESSONS)]
+            subprocess.run(command, cwd=project, env=shared.environment(project), check=True)
             ratios[f"notebooks 1 to {LESSONS} / {RUN_SECONDS} s"] = (time.perf_counter() - start) / RUN_SECONDS
         rows = [of_notebook(run_dir / notebook.name) for notebook in notebooks]
         seconds = statistics.median(first_figure(notebooks[0], project, run_dir) for _ in range(options.repeats))
         rows.append({"what": "first figure", "of": notebooks[0].stem, "seconds": seconds})
     show(rows)
     ratios[f"first figure of {notebooks[0].stem} / {FIRST_FIGURE_SECONDS} s"] = seconds / FIRST_FIGURE_SECONDS
-    print()
-    for name, ratio in ratios.items():
-        print(f"{name:>45}: {ratio:.2f}")
-    if options.json:
-        about = machine(("tensorflow", "keras", "librosa", "seaborn", "papermill", "nbconvert"))
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1))
+    about = shared.machine(("tensorflow", "keras", "librosa", "seaborn", "papermill", "nbconvert"))
+    shared.save(options.json, about, shared.shown(ratios), rows)
     return 0
 
 

@@ -12,9 +12,7 @@ weights after one step of gradient descent are compared with those of a network 
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks import shared  # and nothing of this project: a process of PyTorch's has it not
 
 GENRES, MELS, FRAMES = 10, 128, 216  # 5 s of the paper's log-mel
 WAYS = {
@@ -121,7 +121,7 @@ def torch_epoch(image: int, size: int, steps: int) -> Callable[[], list[tuple[fl
 
 
 def child(way: str, image: int, size: int, steps: int) -> None:
-    """Train an epoch for every line that comes in, and answer with a line of JSON."""
+    """Answer questions: facts, an epoch's seconds and losses, or how fast a matrix product is."""
     if way == "torch":
         epoch, facts = torch_epoch(image, size, steps), {}
     else:
@@ -130,18 +130,18 @@ def child(way: str, image: int, size: int, steps: int) -> None:
         epoch, network = keras_epoch(way, image, size, steps)
         facts = {"multiply_adds": factory.multiply_adds(network, FRAMES)}
     facts["losses"] = [loss for _, loss in epoch()]  # traces and allocates
-    print(json.dumps(facts), flush=True)
-    for line in sys.stdin:
-        if line.strip() == "product":
-            import tensorflow as tf
 
-            matrix = tf.random.normal((PRODUCT, PRODUCT))
-            tf.matmul(matrix, matrix)
-            started = time.perf_counter()
-            tf.matmul(matrix, matrix).numpy()
-            print(json.dumps(2 * PRODUCT**3 / (time.perf_counter() - started)), flush=True)
-        else:
-            print(json.dumps(epoch()), flush=True)
+    def product() -> float:
+        import tensorflow as tf
+
+        matrix = tf.random.normal((PRODUCT, PRODUCT))
+        tf.matmul(matrix, matrix)
+        started = time.perf_counter()
+        tf.matmul(matrix, matrix).numpy()
+        return 2 * PRODUCT**3 / (time.perf_counter() - started)
+
+    answers = {"facts": lambda: facts, "epoch": epoch, "product": product}
+    shared.serve(lambda question: answers[question]())
 
 
 def exact(image: int, size: int) -> None:
@@ -177,54 +177,25 @@ def exact(image: int, size: int) -> None:
 
     moved = apart(weights["float64"], start)
     found = {name: apart(weights[name], weights["float64"]) for name in ("keras", "ours")}
-    print(
-        json.dumps(
-            {name: {"weights": max(errors), "first layer": errors[0] / moved[0]} for name, errors in found.items()}
-        )
-    )
-
-
-def started(way: str, options: argparse.Namespace) -> subprocess.Popen:
-    """A process that trains one way."""
-    python = options.torch if way == "torch" else sys.executable
-    command = [python, "-m", __spec__.name, "--child", way, "--image", options.image, "--batch", options.batch]
-    return subprocess.Popen(
-        [*map(str, command), "--steps", str(options.steps)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(options.isa, way),
-    )  # fmt: skip
+    errors = {name: {"weights": max(found[name]), "first layer": found[name][0] / moved[0]} for name in found}
+    print(json.dumps(errors))
 
 
 def environment(isa: str, way: str) -> dict[str, str]:
-    """Of a process: this tree first, the instructions that it may use, and whether by oneDNN."""
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    """What is changed for a process: the instructions that it may use, and whether by oneDNN."""
     limits = {"ONEDNN_MAX_CPU_ISA": isa, "ATEN_CPU_CAPABILITY": isa.lower()} if isa else {}
-    switch = {"TF_ENABLE_ONEDNN_OPTS": str(int(way != "off"))}  # TensorFlow reads it when it is imported
-    return os.environ | switch | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | limits
-
-
-def asked(process: subprocess.Popen, line: str = "") -> Any:
-    """An answer of a process."""
-    if line:
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-    answer = process.stdout.readline()
-    if not answer:
-        raise SystemExit(f"{process.args} ended without an answer; its message stands above.")
-    return json.loads(answer)
+    return {"TF_ENABLE_ONEDNN_OPTS": str(int(way != "off"))} | limits  # TensorFlow reads it when it is imported
 
 
 def main() -> int:
     """Run from a shell."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = shared.parser(__doc__)
     parser.add_argument("--torch", type=Path, metavar="PYTHON", help="of an environment with torch and numpy")
     parser.add_argument("--isa", default="", help="the most that oneDNN may use, such as AVX2")
     parser.add_argument("--repeats", type=int, default=5, help="epochs of each way; medians of their steps are told")
     parser.add_argument("--steps", type=int, default=1, help="of an epoch")
     parser.add_argument("--image", type=int, default=256, help="height and width")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--child", choices=[*WAYS, "exact"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child == "exact":
@@ -233,56 +204,41 @@ def main() -> int:
     if options.child:
         child(options.child, options.image, options.batch, options.steps)
         return 0
-    from genre_utils.runs.folder import machine  # not above: a process of PyTorch's has nothing of this project
 
-    about = machine(("tensorflow", "keras", "numpy"))
-    about |= {"isa": options.isa or "all of the CPU", "image": options.image, "batch": options.batch}
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    about = {"isa": options.isa or "all of the CPU", "image": options.image, "batch": options.batch}
+    about = shared.machine(("tensorflow", "keras", "numpy"), **about)
     ways = [way for way in WAYS if way != "torch" or options.torch]
     if not options.torch:
         print("PyTorch: not measured. Name a Python that has it, such as another environment's, with --torch.")
-    processes = {way: started(way, options) for way in ways}
-    facts = {way: asked(process) for way, process in processes.items()}  # all have traced, and wait
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    losses: dict[str, list[float]] = {way: [facts[way]["losses"][-1]] for way in ways}
-    products = []
-    for _ in range(options.repeats):
-        for way, process in processes.items():
-            steps = asked(process, "epoch")
-            seconds[way] += [step for step, _ in steps]
-            losses[way].append(steps[-1][1])
-        products.append(asked(processes["ours"], "product"))
+    sizes = ["--image", options.image, "--batch", options.batch]
+    processes = {}
+    for way in ways:
+        python = options.torch if way == "torch" else sys.executable
+        words = shared.command(__spec__.name, "--child", way, *sizes, "--steps", options.steps, python=python)
+        processes[way] = shared.Child(words, env=shared.environment(**environment(options.isa, way)))
+    facts = {way: process.ask("facts") for way, process in processes.items()}  # all have traced, and wait
+    turns = {way: lambda process=process: process.ask("epoch") for way, process in processes.items()}
+    found = shared.in_turn(turns | {"product": lambda: processes["ours"].ask("product")}, options.repeats)
     for process in processes.values():
-        process.stdin.close()
-        process.wait()
-    command = [sys.executable, "-m", __spec__.name, "--child", "exact", "--image", str(options.image)]
-    errors = json.loads(
-        subprocess.run(
-            [*command, "--batch", str(options.batch)],
-            stdout=subprocess.PIPE, text=True, check=True, env=environment(options.isa, "exact"),
-        ).stdout
-    )  # fmt: skip
+        process.end()
+    errors = shared.child(__spec__.name, "--child", "exact", *sizes, **environment(options.isa, "exact"))
     rows = []
     for way in ways:
-        rate = options.batch / statistics.median(seconds[way])
-        rows.append({"way": way, "segments_per_second": rate, "losses": losses[way]})
-        curve = " ".join(f"{loss:.3g}" for loss in losses[way])
+        rate = options.batch / statistics.median(seconds for epoch in found[way] for seconds, _ in epoch)
+        losses = [facts[way]["losses"][-1], *(epoch[-1][1] for epoch in found[way])]
+        rows.append({"way": way, "segments_per_second": rate, "losses": losses})
+        curve = " ".join(f"{loss:.3g}" for loss in losses)
         print(f"{WAYS[way]:>28} {rate:6.2f} segments/s   loss of each epoch: {curve}")
     rate = {row["way"]: row["segments_per_second"] for row in rows}
-    product = statistics.median(products)
+    product = statistics.median(found["product"])
     # Forward, and backward by weights and by inputs; the first convolution's inputs need none, 2 % of the whole.
     work = 3 * 2 * facts["ours"]["multiply_adds"] * rate["ours"]
+    print(f"{work / 1e9:.0f} of the {product / 1e9:.0f} GFLOP/s of a {PRODUCT}² matrix product")
     ratios = {f"ours / {way}": rate["ours"] / rate[way] for way in ways if way != "ours"}
     ratios["share of the rate of a matrix product"] = work / product
-    ratios["first layer's gradient, error of keras"] = errors["keras"]["first layer"]
-    ratios["first layer's gradient, error of ours"] = errors["ours"]["first layer"]
-    ratios["weights after a step, error of keras"] = errors["keras"]["weights"]
-    ratios["weights after a step, error of ours"] = errors["ours"]["weights"]
-    print(f"{work / 1e9:.0f} of the {product / 1e9:.0f} GFLOP/s of a {PRODUCT}² matrix product")
-    for name, value in ratios.items():
-        print(f"{name}: {value:.3g}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "ratios": ratios, "rows": rows}, indent=1) + "\n")
+    for what, key in (("first layer's gradient", "first layer"), ("weights after a step", "weights")):
+        ratios |= {f"{what}, error of {way}": errors[way][key] for way in ("keras", "ours")}
+    shared.save(options.json, about, shared.shown(ratios), rows)
     return 0
 
 
