@@ -46,8 +46,7 @@ def parser(about: str, data: bool = False, json_required: bool = False) -> argpa
     )
     made.add_argument("--json", type=Path, required=json_required, help="where to write the figures")
     if data:
-        help_ = "demo, gtzan-mini, gtzan, a folder of genre folders, or a CSV"
-        made.add_argument("--data", default="demo", help=help_)
+        made.add_argument("--data", default="demo", help="demo, gtzan-mini, gtzan, a folder of genre folders, a CSV")
     return made
 
 
@@ -82,6 +81,11 @@ def show(rows: list[dict], names: dict[str, str] | None = None) -> None:
     table = pd.DataFrame(rows)
     table = table[[name for name in names if name in table]].rename(columns=names) if names else table
     print(f"\n{table.to_string(index=False, float_format='{:,.2f}'.format, na_rep='')}", flush=True)
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *rows))
 
 
 # Processes

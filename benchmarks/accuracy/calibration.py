@@ -1,6 +1,6 @@
 """Does a network know when it does not know? Temperatures and out-of-distribution scores, on tracks held out in turn.
 
-GENRE_DATA_HOME=… .venv/bin/python -m benchmarks.accuracy.calibration --data gtzan-mini --json trust.json
+GENRE_DATA_HOME=… .venv/bin/python -m benchmarks.accuracy.calibration --data gtzan-mini --json calibration.json
 
 Every track is tested once: folds by artist where every genre has enough of them, else by file, which is said. Strange
 sounds are made here; speech needs espeak-ng. The score that genre_utils uses, its GROUPS and the second temperature

@@ -1,6 +1,6 @@
 """What the audit finds: copies made of a data set's own tracks, and GTZAN's repeats in published spectrograms.
 
-.venv/bin/python -m benchmarks.accuracy.fingerprinting --data demo --json audit.json
+.venv/bin/python -m benchmarks.accuracy.fingerprinting --data demo --json fingerprinting.json
 """
 
 import itertools

@@ -1,6 +1,6 @@
 """Write RESULTS.md: everything that was tried, what it gave, and where the rest is lost.
 
-Reads the JSON that ``accuracy.py`` and ``ensemble.py`` left under results/; computes nothing anew.
+Reads the JSON that ``networks.py`` and ``ensemble.py`` left under results/accuracy; computes nothing anew.
 
     python -m benchmarks.accuracy.tries
 """
@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import shared
 from genre_utils.evaluation import uncertainty
 
-HERE = Path(__file__).resolve().parents[1]
-RESULTS = HERE / "results" / "accuracy"
+HERE, RESULTS = shared.ROOT / "benchmarks", shared.RESULTS / "accuracy"
 PAPER = "paper_cnn_artist.json"
 HEAD = """# What was tried
 
@@ -88,12 +88,6 @@ def base(result: dict[str, Any]) -> str:
     return "" if other == Path(PAPER).stem else f" less {other}"
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def what(path: Path) -> str:
     """What a run's settings say of it."""
     settings = json.loads(path.read_text())["settings"]
@@ -119,7 +113,7 @@ def main() -> None:
     ):
         rows = sorted((row_of(path, what(path)) for path in paths), key=lambda row: row[5], reverse=True)
         if rows:
-            parts.append(f"{title}\n\n{table(header, rows)}\n")
+            parts.append(f"{title}\n\n{shared.markdown(header, rows)}\n")
     for path in sorted(RESULTS.glob("ensemble*.json")):
         result = json.loads(path.read_text())
         rows = [
@@ -132,9 +126,8 @@ def main() -> None:
         ]  # fmt: skip
         own = ["added", "alone, tracks, %", "seconds of training", "validation tracks, %", "together: segments, %",
                "together: tracks, %", "tracks less paper_cnn, points"]  # fmt: skip
-        parts.append(
-            f"## {path.stem.capitalize()}: the mean of the probabilities, member after member\n\n{table(own, rows)}\n"
-        )
+        parts.append(f"## {path.stem.capitalize()}: the mean of the probabilities, member after member\n")
+        parts.append(f"{shared.markdown(own, rows)}\n")
         if "lost" in result:
             parts.append(lost(result["lost"]))
     (HERE / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
@@ -142,15 +135,15 @@ def main() -> None:
 
 def lost(facts: dict[str, Any]) -> str:
     """Where the ensemble's errors are."""
-    genres = table(
+    genres = shared.markdown(
         ["genre", "clips", "right, %", "most often taken for"],
         [[row["genre"], str(row["n"]), f"{100 * row['right']:.0f}", row["taken_for"]] for row in facts["genres"]],
     )
-    faults = table(
+    faults = shared.markdown(
         ["clips", "number", "tracks right, %"],
         [[row["clips"], str(row["n"]), percent(row)] for row in facts["lists"]],
     )
-    artists = table(
+    artists = shared.markdown(
         ["artist", "genre", "clips", "wrong"],
         [[row["artist"], row["genre"], str(row["n"]), str(row["wrong"])] for row in facts["artists"]],
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import shared
+
 CHAPTERS = {  # script: title, and how to read its table
     "broken_files": (
         "Files that are broken or odd",
@@ -47,17 +49,7 @@ wrong. Every file, moment and fault is drawn from a fixed seed.
 
 
 def page(results: Path) -> str:
-    """The page in Markdown.
-
-    Parameters
-    ----------
-    results : Path
-        Holds ``<script>.json``, as the scripts write them.
-
-    Returns
-    -------
-    str
-    """
+    """The page in Markdown, from a folder of ``<script>.json``, as the scripts write them."""
     parts = [HEAD]
     for name, (title, about) in CHAPTERS.items():
         told = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
@@ -75,8 +67,7 @@ def table(rows: list[dict]) -> str:
     flat = pd.DataFrame(rows)
     flat = flat[[name for name in flat if not flat[name].map(lambda value: isinstance(value, list)).any()]]
     heads = [UNITS.get(name, str(name)) for name in flat]
-    lines = [heads, ["---"] * len(heads), *flat.map(said).to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return shared.markdown(heads, flat.map(said).to_numpy().tolist())
 
 
 def said(value: object) -> str:

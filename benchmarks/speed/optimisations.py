@@ -1,6 +1,6 @@
 """What each optimisation in genre_utils brings: the plain way against the chosen one, which must give the same result.
 
-.venv/bin/python -m benchmarks.speed.optimisations --json reasons.json
+.venv/bin/python -m benchmarks.speed.optimisations --json optimisations.json
 
 A comment in genre_utils gives the figure. Sound and log-mels are random numbers; the cold read takes real blocks of the
 disk that holds the temporary folder (TMPDIR chooses another). Two minutes; Linux alone.
