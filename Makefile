@@ -51,14 +51,14 @@ test-real: .venv/installed
 # where make test-browser has installed what that needs.
 bench: .venv/installed
 	mkdir -p runs/bench
-	$(BIN)/python benchmarks/features.py --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --sizes --json runs/bench/features.json
-	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json
-	$(BIN)/python benchmarks/pipeline.py --json runs/bench/pipeline.json
-	$(BIN)/python benchmarks/training.py $${TORCH:+--torch "$$TORCH"} --json runs/bench/training.json
-	$(BIN)/python benchmarks/inference.py --data "$${DATA:-demo}" --json runs/bench/inference.json
-	$(BIN)/python benchmarks/startup.py --json runs/bench/startup.json
-	$(BIN)/python benchmarks/reasons.py --json runs/bench/reasons.json
-	if [ -e .venv/browser ]; then $(BIN)/python benchmarks/explorer.py --data demo --json runs/bench/explorer.json; fi
+	$(BIN)/python -m benchmarks.speed.features --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --sizes --json runs/bench/features.json
+	$(BIN)/python -m benchmarks.speed.scaling --json runs/bench/scaling.json
+	$(BIN)/python -m benchmarks.speed.pipeline --json runs/bench/pipeline.json
+	$(BIN)/python -m benchmarks.speed.training $${TORCH:+--torch "$$TORCH"} --json runs/bench/training.json
+	$(BIN)/python -m benchmarks.speed.inference --data "$${DATA:-demo}" --json runs/bench/inference.json
+	$(BIN)/python -m benchmarks.speed.startup --json runs/bench/startup.json
+	$(BIN)/python -m benchmarks.speed.optimisations --json runs/bench/optimisations.json
+	if [ -e .venv/browser ]; then $(BIN)/python -m benchmarks.speed.explorer --data demo --json runs/bench/explorer.json; fi
 
 # What breaks it, tried in numbers: docs/reliability.md, made anew under runs/torture, in about 20 minutes. It goes on
 # where one part finds something wrong, and fails in the end.
@@ -66,12 +66,12 @@ TORTURES := broken_files broken_settings fuzz faults kills
 torture: .venv/installed
 	mkdir -p runs/torture
 	failed=; for script in $(TORTURES); do \
-		$(BIN)/python benchmarks/$$script.py --json runs/torture/$$script.json || failed="$$failed $$script"; done; \
-	$(BIN)/python benchmarks/reliability.py runs/torture > runs/torture/reliability.md; test -z "$$failed" || { echo "wrong:$$failed"; exit 1; }
+		$(BIN)/python -m benchmarks.reliability.$$script --json runs/torture/$$script.json || failed="$$failed $$script"; done; \
+	$(BIN)/python -m benchmarks.reliability.page runs/torture > runs/torture/reliability.md; test -z "$$failed" || { echo "wrong:$$failed"; exit 1; }
 
 # A few tries of each, and whether the same seed gives the same results.
 torture-short: .venv/installed
-	for script in $(TORTURES) determinism; do $(BIN)/python benchmarks/$$script.py --short || exit 1; done
+	for script in $(TORTURES) determinism; do $(BIN)/python -m benchmarks.reliability.$$script --short || exit 1; done
 
 lab: .venv/installed
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3
