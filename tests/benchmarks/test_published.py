@@ -9,6 +9,26 @@ from benchmarks.reliability import page
 from genre_utils.paths import PROJECT
 
 
+@pytest.mark.parametrize(
+    ("network", "protocol", "name"),
+    [
+        ("paper's, image 128×64", "paper", "paper_cnn_paper"),
+        ("paper's, image 128×64", "artist", "paper_cnn_artist"),
+        ("`compact_cnn`, refitted", "artist", "compact_cnn_refit_artist"),
+        ("four networks and an SVM, averaged", "artist", "ensemble_refit"),
+    ],
+)
+def test_the_readme_says_what_the_results_say(network, protocol, name):
+    result = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / f"{name}.json").read_text())
+    value = (result["rows"][-1] if name.startswith("ensemble") else result["pooled"])["track"]
+    low, high = 100 * value["low"], 100 * value["high"]
+    figures = f"{100 * value['accuracy']:.1f} % | {low:.1f} to {high:.1f} % | {value['n']} clips"
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"| {network} | GTZAN, 709 log-mels | `{protocol}` | clip | {figures} |" in text
+    if name.startswith("paper"):
+        assert f"{100 * value['accuracy']:.1f} %" in text.partition("**The split decides.**")[2].partition("\n\n")[0]
+
+
 @pytest.mark.parametrize("model", ["paper_cnn", "compact_cnn"])
 @pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
 def test_the_results_page_says_what_the_results_say(model, protocol):
