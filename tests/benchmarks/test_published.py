@@ -77,16 +77,50 @@ def test_the_results_page_says_what_the_audit_found(data, name):
 
 
 @pytest.mark.parametrize(("data", "name"), [("demo", "explorer_demo"), ("real GTZAN clips", "explorer_gtzan_mini")])
-def test_the_results_page_says_what_the_explorer_weighs(data, name):
-    large, *pages = json.loads((PROJECT / "benchmarks" / "results" / "speed" / f"{name}.json").read_text())["rows"]
-    readme = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
+def test_the_speed_page_says_how_large_and_fast_the_explorer_is(data, name):
+    result = json.loads((PROJECT / "benchmarks" / "results" / "speed" / f"{name}.json").read_text())
+    large, *pages = result["rows"]
+    hardware = result["machine"]["device"].partition(",")[0]
+    text = (PROJECT / "docs" / "speed.md").read_text(encoding="utf-8")
     for row in pages:
-        figures = f"| {row['size_mb']:.1f} MB | {row['median_open_ms']:.0f} ms | |"
-        assert f"| {row['tracks']} tracks of 30 s, {data}, {row['page']} {figures}" in readme
+        figures = f"{row['size_mb']:.1f} MB | {row['median_open_ms']:.0f} ms | |"
+        assert f"| {row['tracks']} tracks of 30 s, {row['page']} | {data} | {hardware} | {figures}" in text
     if data == "demo":
         figures = f"{large['size_mb']:.1f} MB | {large['median_open_ms']:.0f} ms | {large['slowest_ms']:.0f} ms |"
-        assert f"| {large['segments']:,} segments, without sound | {figures}" in readme
-        assert f"{large['clicks']} clicks" in readme
+        assert f"| {large['segments']:,} segments, without sound | random predictions | {hardware} | {figures}" in text
+        assert f"{large['clicks']} clicks" in text
+
+
+@pytest.mark.parametrize(("data", "name"), [("80 real GTZAN clips", "gtzan_mini"), ("80 demo tracks", "demo")])
+def test_the_results_page_says_how_well_other_sounds_are_recognised(data, name):
+    found = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / f"calibration_{name}.json").read_text())
+    area = {(row["kind"], row["score"]): row["auroc"] for row in found["rows"] if row["what"] == "score"}
+    verdict = {row["kind"]: row["unlike anything in training"] for row in found["rows"] if row["what"] == "verdict"}
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8").partition("### Sounds that are not music")[2]
+    table = text.partition(f"\n{data}")[2].partition("| sound |")[2].partition("\n\n")[0]
+    head, _, *lines = table.splitlines()
+    scores = [cell.strip() for cell in head.split("|")[:5]]
+    kinds = [line.split("|")[1].strip() for line in lines]
+    assert set(kinds) == {kind for kind, _ in area}
+    for kind, line in zip(kinds, lines, strict=True):
+        cells = [f"{area[kind, score]:.2f}" for score in scores] + [f"{verdict[kind]:.0%}".replace("%", " %")]
+        assert line == f"| {' | '.join([kind, *cells])} |"
+
+
+@pytest.mark.parametrize("name", ["gtzan_mini", "demo"])
+def test_the_results_page_says_what_temperatures_change(name):
+    found = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / f"calibration_{name}.json").read_text())
+    by_kind = {row["what"]: row for row in found["rows"] if row["what"] != "score"}
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
+    data = "80 real clips, held out" if name == "gtzan_mini" else "80 demo tracks, held out"
+    for level in ("segment", "track"):
+        before, after = by_kind[f"{level}s"], by_kind[f"{level}s, calibrated"]
+        figures = f"negative log-likelihood | {before['surprise']:.3f} | {after['surprise']:.3f} |"
+        assert f"| `compact_cnn` | {data} | {level} | {before['n']} {level}s | {figures}" in text
+    right = round(after["right"] * after["n"])
+    unsure = [after["below half, right"], after["below half, wrong"]]
+    said = f"{unsure[0]} of {right} | {unsure[1]} of {after['n'] - right} |"
+    assert f"| {data.partition(',')[0]} | {said}" in text
 
 
 FIVE = ["paper_cnn", "compact_cnn", "attention", "crnn", "svm"]
@@ -99,12 +133,14 @@ def test_the_results_page_says_what_goes_beyond_the_paper(name):
     together = name.startswith("ensemble")
     result = json.loads((folder / (f"{name}.json" if together else f"{name}_artist.json")).read_text())
     last = result["rows"][-1] if together else result["pooled"] | {"against": result.get("against")}
-    lines = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
-    start = {"ensemble": "| all of them", "ensemble_refit": "| refits"}.get(name, f"| `{name}`")
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8").partition("## Which network is best")[2]
+    lines = text.partition("\n### ")[0].splitlines()
+    start = {"ensemble": "| all five", "ensemble_refit": "| refits"}.get(name, f"| `{name}`")
     if name in REFITS:
         start = f"| refit: `{name.removesuffix('_refit')}`"
     (line,) = [line for line in lines if line.startswith(start)]
     cells = [cell.strip() for cell in line.split("|")]
+    assert result["machine"]["device"].startswith(cells[4].partition(" ")[0])
     for cell, level in zip(cells[-4:-2], ("segment", "track"), strict=True):
         value = last[level]
         assert cell == f"{100 * value['accuracy']:.1f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
@@ -112,6 +148,16 @@ def test_the_results_page_says_what_goes_beyond_the_paper(name):
         gain = last["against"] if together else last["against"]["track"]
         said = f"{100 * gain['difference']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
         assert cells[-2] == said.replace("-", "−")
+
+
+@pytest.mark.parametrize("name", ["compact_cnn", "attention", "svm"])
+def test_the_results_page_says_what_more_training_clips_bring(name):
+    folder = PROJECT / "benchmarks" / "results" / "accuracy"
+    files = [folder / f"{name}{refit}_artist.json" for refit in ("", "_refit")]
+    values = [json.loads(file.read_text())["pooled"]["track"]["accuracy"] for file in files]
+    shown = "support vector machine" if name == "svm" else f"`{name}`"
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert f"| {shown} | {' | '.join(f'{100 * value:.1f} %' for value in values)} |" in text
 
 
 def test_the_page_of_tries_is_made_from_the_results_in_the_tree(tmp_path, monkeypatch):
@@ -129,19 +175,15 @@ def test_the_results_page_says_how_long_the_recommended_network_trains():
     assert said in (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-def test_the_results_page_says_what_make_bench_printed():
-    text = (
-        (PROJECT / "docs" / "results.md")
-        .read_text(encoding="utf-8")
-        .partition("### How fast it is")[2]
-        .partition("\n##")[0]
-    )
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
-    assert len(rows) > 10
-    for script_name, what, *values in rows:
-        for machine, value in zip(("intel", "amd"), values, strict=True):
-            path = PROJECT / "benchmarks" / "results" / "speed" / machine / f"{script_name.strip('`')}.json"
-            assert value == f"{json.loads(path.read_text())['ratios'][what.strip('`')]:.3g}", (machine, what)
+def test_the_speed_page_says_what_make_bench_printed():
+    text = (PROJECT / "docs" / "speed.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.endswith("` |")]
+    assert len(rows) > 30
+    for *_, intel, amd, name in rows:
+        script_name, what = name.strip("`").split("`: `")
+        for machine, value in (("intel", intel), ("amd", amd)):
+            path = PROJECT / "benchmarks" / "results" / "speed" / machine / f"{script_name}.json"
+            assert value == f"{json.loads(path.read_text())['ratios'][what]:.3g}", (machine, name)
 
 
 def test_the_results_page_says_how_fast_the_papers_network_trains():
