@@ -80,7 +80,8 @@ def show(rows: list[dict], names: dict[str, str] | None = None) -> None:
 
     table = pd.DataFrame(rows)
     table = table[[name for name in names if name in table]].rename(columns=names) if names else table
-    print(f"\n{table.to_string(index=False, float_format='{:,.2f}'.format, na_rep='')}", flush=True)
+    text = table.to_string(index=False, float_format=lambda value: f"{value:,.2f}".removesuffix(".00"), na_rep="")
+    print(f"\n{text}", flush=True)
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:
