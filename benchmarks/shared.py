@@ -80,7 +80,11 @@ def show(rows: list[dict], names: dict[str, str] | None = None) -> None:
 
     table = pd.DataFrame(rows)
     table = table[[name for name in names if name in table]].rename(columns=names) if names else table
-    print(f"\n{table.to_string(index=False, float_format='{:,.2f}'.format, na_rep='')}", flush=True)
+
+    def digits(value: float) -> str:
+        return f"{value:,.0f}" if value == round(value) else f"{value:,.{3 if abs(value) < 1 else 2}f}"
+
+    print(f"\n{table.to_string(index=False, float_format=digits, na_rep='')}", flush=True)
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:

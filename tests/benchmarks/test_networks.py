@@ -279,7 +279,7 @@ def test_the_accuracy_benchmark_needs_no_tensorflow_and_no_audio_library():
         "keras.tree = keras.callbacks = keras.utils = types.SimpleNamespace(Callback=object, PyDataset=object)\n"
         "keras.__version__ = ''\n"
         "sys.argv = ['networks.py', '--help']\n"
-        "import runpy; runpy.run_module('benchmarks.networks.networks', run_name='__main__')\n"
+        "import runpy; runpy.run_module('benchmarks.accuracy.networks', run_name='__main__')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
