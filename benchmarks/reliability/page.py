@@ -1,4 +1,4 @@
-"""What the torture scripts have found, as a page: the last step of ``make torture``.
+"""Write docs/reliability.md from the JSON of the reliability benchmarks: the last step of ``make torture``.
 
 .venv/bin/python -m benchmarks.reliability.page benchmarks/results/reliability > docs/reliability.md
 """
@@ -13,38 +13,55 @@ from benchmarks import shared
 
 CHAPTERS = {  # script: title, and how to read its table
     "broken_files": (
-        "Files that are broken or odd",
-        "Each file of a made corpus goes alone through every door, and then all go at once: the good ones must be "
-        "answered as the sound that they were made of, the bad ones named with a typed error.",
+        "Broken and unusual files",
+        "Every part of the project that reads audio files reads each file of a generated set alone, and then all of "
+        "them together. A good file must give the sound that it was made from; a bad file must be named with a typed "
+        "error.\n\n"
+        "The parts: `from_csv` and `from_folder` make the table of tracks, `extraction` computes log-mels, "
+        "`prediction` predicts genres from Python and `command` from the command line, `sound` and `page` make the "
+        "explorer's sound and page.",
     ),
     "broken_settings": (
-        "Tables, profiles and parameters that are wrong",
-        "Each must be read rightly or refused with a typed error.",
+        "Wrong tables, profiles and parameters",
+        "Each must be read correctly or refused with a typed error.",
     ),
     "fuzz": (
-        "Readers, fed with changed files",
-        "Hypothesis changes bytes of small valid files; a reader must give a valid result or a typed error, within ten "
-        "seconds and bounded memory.",
+        "Changed bytes",
+        "Hypothesis changes bytes of small valid files. Each reader must give a valid result or a typed error, within "
+        "ten seconds and with bounded memory.",
     ),
     "kills": (
         "Killed at any moment",
         "`kill -9`, half of the times at a random moment, half of the times just before a file is opened for writing, "
-        "renamed or deleted. The next run must finish and leave what an undisturbed one leaves: of a store the same "
-        "bytes, of a training the same history and weights, of a headless run the same `metrics.json`; seconds left "
-        "out. The headless run is notebooks 2 to 4, as far as the metrics, on short music.",
+        "renamed or deleted. The next run must finish with the same result as an undisturbed run: the same bytes of "
+        "a feature store, the same history and weights of a training, the same `metrics.json` of a headless run "
+        "except for seconds. The headless run is notebooks 2 to 4, up to the metrics, on short music.",
     ),
     "faults": (
-        "Disks, damage, clocks, memory, and two at once",
-        "Either the result is equal to an undisturbed one, or a typed error says what is wrong and the way out; "
-        "nothing finished is lost, and the next run goes on.",
+        "Full disks, damage, wrong clocks, too little memory, two runs at once",
+        "The result must be the same as that of an undisturbed run, or a typed error must say what is wrong and what "
+        "to do. Nothing that is finished is lost, and the next run continues.",
     ),
 }
-UNITS = {"found": "broke a rule", "slowest": "slowest, s", "seconds": "s", "peak_mb": "peak, MB"}
-HEAD = """# What breaks it, tried in numbers
+HEADS = {  # of columns, where the name in the JSON says too little
+    "door": "read by",
+    "right": "correct",
+    "typed": "typed error",
+    "told": "typed error",
+    "equal": "same result",
+    "found": "broke a rule",
+    "slowest": "slowest, s",
+    "seconds": "s",
+    "peak_mb": "peak, MB",
+}
+HEAD = """# Reliability: what was tried to break it
 
-Printed by `make torture` (under 20 minutes on two cores, offline); CI runs a short form of it, `make torture-short`. \
-Each row says how often a thing was tried and what came of it; the scripts end with an error if anything came out \
-wrong. Every file, moment and fault is drawn from a fixed seed.
+`make torture` prints this page: under 20 minutes on two cores, offline. CI runs a short form, `make torture-short`.
+
+Each row says how often something was tried, and what happened. A *typed error* is one of the project's own \
+exceptions: it says what is wrong, with which file, and what to do. A *crash* is any other exception, or the end of \
+the process; a *hang* exceeds its time limit; *wrong* is any other result. If anything is wrong, the scripts end with an \
+error. Every file, moment and error is drawn with a fixed seed.
 """
 
 
@@ -58,7 +75,8 @@ def page(results: Path) -> str:
         parts.append(table(told["rows"]) + "\n")
         costs = {key.replace("_", " "): value for key, value in told["ratios"].items() if key.startswith("check")}
         if costs:
-            parts.append(f"What it costs: {', '.join(f'{key} {said(value)}' for key, value in costs.items())}.\n")
+            figures = ", ".join(f"{key} {said(value)}" for key, value in costs.items())
+            parts.append(f"What the checks cost: {figures}.\n")
     return "\n".join(parts)
 
 
@@ -66,7 +84,7 @@ def table(rows: list[dict]) -> str:
     """Rows as a table; what is a list (the reasons of what went wrong) is left to the file."""
     flat = pd.DataFrame(rows)
     flat = flat[[name for name in flat if not flat[name].map(lambda value: isinstance(value, list)).any()]]
-    heads = [UNITS.get(name, str(name)) for name in flat]
+    heads = [HEADS.get(name, str(name)) for name in flat]
     return shared.markdown(heads, flat.map(said).to_numpy().tolist())
 
 
