@@ -60,8 +60,8 @@ HEAD = """# Reliability: what was tried to break it
 
 Each row says how often something was tried, and what happened. A *typed error* is one of the project's own \
 exceptions: it says what is wrong, with which file, and what to do. A *crash* is any other exception, or the end of \
-the process; a *hang* exceeds its time limit; *wrong* is any other result. If anything is wrong, the scripts end with an \
-error. Every file, moment and error is drawn with a fixed seed.
+the process; a *hang* exceeds its time limit; *wrong* is any other result. If anything is wrong, the scripts end with \
+an error. Every file, moment and error is drawn with a fixed seed.
 """
 
 
