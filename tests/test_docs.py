@@ -10,7 +10,7 @@ import pytest
 from genre_utils.__main__ import parser
 from genre_utils.paths import PROJECT
 
-PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *(PROJECT / "benchmarks").glob("*.md")])
+PAGES = sorted(page for folder in (".", "benchmarks", "data", "docs") for page in (PROJECT / folder).glob("*.md"))
 NAMED = [page.relative_to(PROJECT).as_posix() for page in PAGES]
 FOLDERS = "benchmarks|docs|genre_utils|notebooks|tests"
 
