@@ -75,3 +75,11 @@ def test_every_target_of_make_exists(page):
     text = page.read_text(encoding="utf-8")
     wanted = set(re.findall(r"(?:`|^|&& )make ([a-z0-9-]+)", text, flags=re.MULTILINE))
     assert wanted <= targets, wanted - targets
+
+
+def test_the_map_names_no_module_that_is_gone():
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## `(\w+)/`$", text.partition("## Beside the folders")[2], flags=re.MULTILINE)
+    for folder, part in zip(["", *parts[1::2]], parts[::2], strict=True):
+        there = {path.stem for path in (PROJECT / "genre_utils" / folder).glob("*.py" if not folder else "**/*.py")}
+        assert set(re.findall(r"^\| `(\w+)` \|", part, flags=re.MULTILINE)) == there - {"__init__"}, folder or "door"
