@@ -29,6 +29,14 @@ def test_the_readme_says_what_the_results_say(network, protocol, name):
         assert f"{100 * value['accuracy']:.1f} %" in text.partition("**The split decides.**")[2].partition("\n\n")[0]
 
 
+def test_the_readme_and_the_results_page_say_the_same_of_make_run():
+    readme, results = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
+    rows = [
+        line.split("|", 4)[4] for line in readme.splitlines() if line.startswith("| paper's") and "| segment |" in line
+    ]
+    assert len(rows) == 2 and all(row in results for row in rows)
+
+
 @pytest.mark.parametrize("model", ["paper_cnn", "compact_cnn"])
 @pytest.mark.parametrize("protocol", ["paper", "filtered", "artist"])
 def test_the_results_page_says_what_the_results_say(model, protocol):
