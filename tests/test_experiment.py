@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny  # noqa: F401  (registers the network that is trained here)
+from bounds import disturbed, of_network
 
-from genre_utils import experiment, leaks, uncertainty
+from genre_utils import experiment, leaks, models, uncertainty
 from genre_utils.errors import SplitError, WorkerError
 from genre_utils.params import SPLITS, Params
 
@@ -137,14 +138,29 @@ def test_the_summary_says_accuracy_interval_and_leak_of_each_protocol(tracks, rn
     assert table["near-duplicate"].isna().all()  # nobody has searched
 
 
-def test_trials_are_trained_and_tested(built, assignment, params, tmp_path):
-    """Tones and noise: whoever learns anything parts them; only test segments come back, each once a trial."""
-    own = dataclasses.replace(params, model="tiny_cnn", max_epochs=2)
-    trial = experiment.Trial(own, assignment, pd.DataFrame())
-    predictions = experiment.run([trial, trial], built, ["bass", "noise", "treble"], tmp_path)
+@pytest.fixture(scope="module")
+def small_trials(built, params):
+    """A trial of two protocols, and the second one again."""
+    tiny_params = dataclasses.replace(params, model="tiny_cnn", max_epochs=1)
+    planned, _ = experiment.trials(built.tracks, tiny_params, repeats=1)
+    assert [trial.protocol for trial in planned[:2]] == ["leaky", "paper"]
+    return [*planned[:2], planned[1]]
+
+
+@pytest.fixture(scope="module")
+def alone(small_trials, built, tmp_path_factory):
+    """What they predict, trained one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "AT_ONCE", 1)
+        return experiment.run(small_trials, built, ["bass", "noise", "treble"], tmp_path_factory.mktemp("alone"))
+
+
+def test_trials_are_trained_and_tested(small_trials, alone):
+    """Only test segments come back, each once a trial."""
+    predictions, assignment = alone.query("protocol == 'paper'"), small_trials[1].assignment
     expected = assignment[assignment["split"] == "test"]
     assert len(predictions) == 2 * len(expected)
-    assert set(predictions["seed"]) == {0, 1}
+    assert set(predictions["seed"]) == {0, 1} and set(alone.query("protocol == 'leaky'")["seed"]) == {0}
     assert set(predictions["track_id"]) == set(expected["track_id"])
     first, second = (predictions[predictions["seed"] == seed].drop(columns="seed") for seed in (0, 1))
     pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))  # same seed, same result
@@ -173,16 +189,26 @@ def test_without_any_honest_split_each_says_why(tracks):
         experiment.most_honest(few, Params(folds=4))
 
 
-def test_trainings_side_by_side_give_what_they_give_one_after_the_other(built, params, tmp_path, monkeypatch):
-    tiny_params = dataclasses.replace(params, model="tiny_cnn", max_epochs=1)
-    planned, _ = experiment.trials(built.tracks, tiny_params, repeats=1)
-    tables = []
-    for name, at_once in (("alone", 1), ("beside", 2)):
-        monkeypatch.setattr(experiment, "AT_ONCE", at_once)
-        tables.append(experiment.run(planned[:2], built, ["bass", "noise", "treble"], tmp_path / name))
-    assert list(tables[0]["protocol"].unique()) == ["leaky", "paper"]
-    # Sums of float32 may be taken in another order with other threads.
-    pd.testing.assert_frame_equal(*tables, check_exact=False, atol=1e-4)
+@pytest.mark.cluster
+def test_trainings_side_by_side_give_what_they_give_one_after_the_other(
+    small_trials, alone, built, tmp_path, monkeypatch
+):
+    """But for rounding: sums of float32 may be taken in another order with other threads."""
+    monkeypatch.setattr(experiment.joblib, "cpu_count", lambda: 2)
+    beside = experiment.run(small_trials, built, ["bass", "noise", "treble"], tmp_path / "beside")
+    build = models.build
+
+    def erring(*arguments):
+        model = build(*arguments)
+        model.set_weights(disturbed(model.get_weights(), of_network(model, built.features)))
+        return model
+
+    monkeypatch.setattr(experiment, "AT_ONCE", 1)
+    monkeypatch.setattr(models, "build", erring)
+    astray = experiment.run(small_trials[:1], built, ["bass", "noise", "treble"], tmp_path / "astray")
+    probabilities = ["p_bass", "p_noise", "p_treble"]
+    off = (alone[: len(astray)][probabilities] - astray[probabilities]).abs().max(axis=None)
+    pd.testing.assert_frame_equal(beside, alone, check_exact=False, rtol=0, atol=off)
 
 
 def elsewhere(parent):
