@@ -13,7 +13,7 @@ from genre_utils.errors import SplitError, WorkerError
 from genre_utils.params import SPLITS, Params
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tracks():
     """Three genres of four artists with five tracks each; the lists leave out some."""
     rows = [
@@ -32,9 +32,16 @@ def tracks():
     return pd.DataFrame(rows)
 
 
-def test_every_training_has_the_same_number_of_tracks_in_each_genre(tracks):
+@pytest.fixture(scope="module")
+def four_of_each(tracks):
+    """Each protocol four times."""
     planned, refused = experiment.trials(tracks, Params(folds=4), repeats=4)
     assert refused == {}
+    return planned
+
+
+def test_every_training_has_the_same_number_of_tracks_in_each_genre(tracks, four_of_each):
+    planned = four_of_each
     assert [trial.protocol for trial in planned] == [p for p in experiment.ORDER for _ in range(4)]
     assert {trial.training_tracks for trial in planned} == {24}  # what the published lists have
     for trial in planned:
@@ -53,15 +60,13 @@ def test_any_number_of_tracks_can_be_kept_each_genre_in_its_share(tracks, count)
     assert shares.max() - shares.min() <= 1
 
 
-def test_a_split_with_few_tracks_stays_whole(tracks):
-    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=1)
-    for trial in planned:
+def test_a_split_with_few_tracks_stays_whole(tracks, four_of_each):
+    for trial in four_of_each:
         assert experiment.thinned(trial, tracks, 999) is trial
 
 
-def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
-    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=1)
-    for trial in planned:
+def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(four_of_each):
+    for trial in four_of_each:
         sides = leaks.of_tracks(trial.assignment)
         test = sides[sides["split"] == "test"]
         train = set(sides.loc[sides["split"] == "train", "track_id"])
@@ -72,8 +77,8 @@ def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
             assert len(test) == whole
 
 
-def test_artist_repeats_are_folds_and_the_others_are_other_draws(tracks):
-    planned, _ = experiment.trials(tracks, Params(folds=4), repeats=4)
+def test_artist_repeats_are_folds_and_the_others_are_other_draws(four_of_each):
+    planned = four_of_each
     tested = [set(t.assignment.query("split == 'test'")["track_id"]) for t in planned if t.protocol == "artist"]
     assert len(set().union(*tested)) == sum(map(len, tested)) == 60
     assert len({trial.params.seed for trial in planned if trial.protocol == "filtered"}) == 4
