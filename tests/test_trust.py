@@ -108,9 +108,9 @@ def test_a_certain_network_is_made_less_certain_and_not_capped():
 def test_the_temperature_that_made_a_network_overconfident_is_found(rng, output, factor):
     table = drawn(rng, output, factor)
     found = calibration.temperature(table, output)
-    # 2,000 draws tell it to 2 %: three standard errors. No track without a genre is in the table, which makes what is
-    # left a little less honest for the sigmoid.
-    assert found == pytest.approx(factor, rel=0.06 if output == "softmax" else 0.2)
+    # Three standard errors: 2.5 % each of the softmax's draws, 1.4 % of the sigmoid's, which are more. Those come out
+    # up to 4.5 % too low: no track without a genre is in the table, and float32 makes 1 of what is nearly 1.
+    assert found == pytest.approx(factor, rel=3 * 0.025 if output == "softmax" else 0.045 + 3 * 0.014)
     if output == "softmax":
         restored, known = (calibration.calibrated(table, Trust(value), output) for value in (found, factor))
         assert calibration.surprise(restored, output) <= calibration.surprise(known, output)
