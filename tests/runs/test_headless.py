@@ -16,9 +16,11 @@ import soundfile
 from nbformat.v4 import new_code_cell, new_notebook
 
 from genre_utils import __main__
+from genre_utils.datasets import contents
 from genre_utils.errors import CatalogError, DiskError, ParamsError, RunError, SplitError
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.params import Params
+from genre_utils.paths import PROFILES, profile_summary
 from genre_utils.runs import execution, headless, profiles, provenance, report
 from genre_utils.runs.folder import RunFolder
 from genre_utils.splits import leaks
@@ -92,7 +94,7 @@ def test_every_profile_fits_the_notebooks():
     assert {"demo", "ci", "gtzan_mini", "paper"} <= names
     for name in names:
         profiles.checked(profiles.read_profile(name), [], profiles.defaults())
-        said = profiles.described(name).lower()
+        said = profile_summary(PROFILES / f"{name}.yml").lower()
         assert "minutes" in said or "hours" in said, "Say how long it takes."
         assert "silence_seconds" in profiles.read_profile(name), "Say how long a cell may be silent."
 
@@ -507,7 +509,7 @@ def test_params_survive_the_run_folder(tmp_path):
 
 
 def test_fetch_prints_what_is_there(genre_folder, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(__main__, "CACHE", tmp_path)
+    monkeypatch.setattr(contents, "CACHE", tmp_path)
     music = shutil.copytree(genre_folder, tmp_path / "music")
     for number in range(12):
         soundfile.write(music / "bass" / f"a{number:02}.wav", np.ones(800) / 2, 8_000)
