@@ -27,8 +27,9 @@ test: .venv/installed
 # AVX-512 is missing, TensorFlow by oneDNN and by itself. NumPy refuses names that it does not know: pyproject.toml's
 # filter of warnings makes it an error.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
-NETWORKS := tests/test_fused.py tests/test_models.py tests/test_recipe.py tests/test_attribution.py
-SIGNALS := tests/test_features.py tests/test_classical.py tests/test_audit.py tests/test_trust.py tests/test_exporting.py
+NETWORKS := tests/models tests/training/test_recipe.py
+SIGNALS := tests/features/test_spectrogram.py tests/features/test_handcrafted.py tests/splits/test_fingerprinting.py \
+	tests/evaluation/test_novelty.py tests/inference/test_export.py
 test-avx2: .venv/installed
 	$(AVX2) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not real" $(NETWORKS) $(SIGNALS)
 	$(AVX2) TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest $(NETWORKS)

@@ -132,7 +132,7 @@ def process(words: list[str | Path]) -> dict[str, float]:
 def commands(folder: Path, name: str) -> dict[str, list[str | Path]]:
     """What answers for files in a process of its own."""
     return {
-        "light": [sys.executable, "-m", "genre_utils.inference.litert_model", folder / name],
+        "light": [sys.executable, "-m", "genre_utils", "predict", "--json", "-", "--model", folder / name],
         "predict": [sys.executable, "-c", KERAS, folder / name],
     }
 
