@@ -88,7 +88,7 @@ def test_a_name_that_no_table_holds_is_a_fault_and_the_others_are_extracted(tmp_
     except OSError:
         pytest.skip("this file system takes no such name")
     tracks = store.build(catalog.from_folder(tmp_path / "music", params), params, tmp_path).tracks
-    assert catalog.faults(tracks)["fault"].str.contains("no table holds").tolist() == [True]
+    assert catalog.faults(tracks)["fault"].str.contains("line break").tolist() == [True]
     assert len(catalog.usable(tracks)) == 2
 
 
@@ -162,5 +162,5 @@ def test_lists_archives_and_exports_of_anything_are_typed_errors(tmp_path):
     central = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), len(entry), 0)
     (tmp_path / "a.zip").write_bytes(entry + central + end)
-    with pytest.raises(DownloadError, match="nothing of it was kept"):
+    with pytest.raises(DownloadError, match="nothing was kept"):
         archives.unpack(tmp_path / "a.zip", tmp_path / "out", 2**20)
