@@ -242,7 +242,7 @@ def test_the_card_is_hugging_faces_and_says_what_was_measured(published, run):
     ]
     assert "somebody" not in text and "my\\|music" in body  # where the music lies is the author's own business
     for level in ("segment", "track"):
-        assert f"{100 * metrics[level]['accuracy']:.1f} % of {metrics[level]['n']} test {level}s right" in body
+        assert f"{100 * metrics[level]['accuracy']:.1f} % of {metrics[level]['n']} test {level}s correct" in body
     rows = [line.strip("| ").split(" | ") for line in body.splitlines() if line.startswith("|")]
     verdicts = {
         row[0]: (int(row[1]), int(row[2]))

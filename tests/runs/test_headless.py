@@ -192,7 +192,7 @@ def test_a_cell_that_says_nothing_is_stopped_and_one_that_is_slow_is_not(house, 
     house("02_silent", "import time", "time.sleep(60)")
     status, folder, printed = ran("--profile", "tiny", "--set", "silence_seconds=4")
     assert status == 1
-    assert "02_silent, cell 4: nothing was heard of it for 4 s" in printed.err
+    assert "02_silent, cell 4: it printed nothing for 4 s" in printed.err
     assert "KeyboardInterrupt" in (folder / "02_silent.html").read_text()  # and so says where
 
 
@@ -201,7 +201,7 @@ def test_a_kernel_that_does_not_heed_the_interruption_is_killed(house, ran, monk
     monkeypatch.setattr(execution, "GRACE_SECONDS", 1)
     status, _, printed = ran("--profile", "tiny", "--set", "silence_seconds=4")
     assert status == 1
-    assert "01_deaf, cell 5: nothing was heard of it for 4 s" in printed.err
+    assert "01_deaf, cell 5: it printed nothing for 4 s" in printed.err
 
 
 def test_a_kernel_that_dies_is_told(house, ran):
@@ -327,10 +327,10 @@ def test_a_split_on_disk_is_the_split_of_the_run_and_said(tmp_path, monkeypatch,
 
     monkeypatch.setattr(execution, "execute", execute)
     monkeypatch.setattr(headless, "WRITTEN", {})
-    with pytest.warns(UserWarning, match="is split already: test 6, train 18 tracks. This split is kept"):
+    with pytest.warns(UserWarning, match="is already split: test 6, train 18 tracks. This split is kept"):
         run = headless.run("demo", small, tmp_path / "out", numbers="1-3")
     assert given[2]["protocol"] == provenance.recorded(run)["values"]["protocol"] == "filtered"
-    assert "24 tracks (bass 8, noise 8, treble 8), 0 with a fault" in capsys.readouterr().out
+    assert "24 tracks (bass 8, noise 8, treble 8), 0 with an error" in capsys.readouterr().out
 
 
 def test_the_home_of_the_data_is_the_callers_also_for_the_kernels(tmp_path, monkeypatch, genre_folder):
@@ -447,15 +447,15 @@ def test_a_figure_without_an_interval_passes_the_check_and_says_why(finished, pr
     finished.write_metrics(finished.metrics() | {"track": uncertainty.accuracy(scoring.by_track(few))})
     headless.check(finished, "04_evaluation")
     page = report.write(finished, MADE).read_text()
-    assert "% of 3 test tracks right, no interval: 3 tracks are too few, 10 are needed (data set demo" in page
+    assert "% of 3 test tracks correct, no interval: 3 tracks are too few, 10 are needed (data set demo" in page
 
 
 def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     page = report.write(finished, MADE).read_text()
     metrics = finished.metrics()
-    assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments right, 95 % interval" in page
+    assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments correct, 95 % interval" in page
     assert "data set demo, protocol paper: split by file, artists on both sides, 32 test tracks" in page
-    assert "says nothing about music" in page
+    assert "says nothing about real music" in page
     assert "<td>image_width</td><td>128</td><td>256</td>" in page
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.wav (&lt;b&gt;): odd &amp; bad" in page
@@ -473,7 +473,7 @@ def test_every_figure_of_a_leaky_run_is_marked(finished):
     finished.write_metrics(metrics)
     assert "LEAKY SPLIT" in report.write(finished, MADE).read_text()
     for level in ("segment", "track"):
-        assert "LEAKY: segments of one file on both sides" in report.sentence(metrics, level)
+        assert "LEAKY: segments of one file in several splits" in report.sentence(metrics, level)
 
 
 @pytest.mark.parametrize("rows", [0, 2])
