@@ -65,25 +65,7 @@ def opened(path: str | Path, refusal: str) -> Iterator[tuple[Any, Any]]:
 
 
 def duration(path: str | Path, refusal: str) -> float:
-    """Length by the header; if it gives none, by the lengths of all packets, without decoding.
-
-    Parameters
-    ----------
-    path : str or Path
-        As :func:`opened`.
-    refusal : str
-        As :func:`opened`.
-
-    Returns
-    -------
-    float
-        Seconds.
-
-    Raises
-    ------
-    OSError
-        As :func:`opened`.
-    """
+    """Length in seconds by the header, or else by all packets, without decoding; errors as :func:`opened`."""
     with opened(path, refusal) as (container, stream):
         name = container.format.name
         if stream.duration and name != "aac":  # aac has no header, and FFmpeg guesses from the first packets

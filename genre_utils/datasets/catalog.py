@@ -160,20 +160,7 @@ def warn_of_few(tracks: pd.DataFrame) -> None:
 
 
 def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
-    """The catalog of a published data set, from the data home if it is there, else downloaded.
-
-    Parameters
-    ----------
-    remote : Remote
-        The data set.
-    params : Params
-        ``segment_seconds``: shorter tracks get a ``fault``.
-
-    Returns
-    -------
-    pd.DataFrame
-        See :func:`load`.
-    """
+    """The catalog of a published data set, from the data home if it is there, else downloaded; see :func:`load`."""
     home = download.data_home()
     candidates = [home / remote.name, *(home / name for name in FOLDERS_IN_A_HOME)]
     present = next(filter(holds_genres, candidates), None)

@@ -115,18 +115,7 @@ def described(tracks: pd.DataFrame, artists: pd.DataFrame, filtered: pd.Series) 
 
 
 def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
-    """Add artists, titles and the fault-filtered split to GTZAN's tracks; download the lists if needed.
-
-    Parameters
-    ----------
-    tracks : pd.DataFrame
-        Named like GTZAN's clips.
-
-    Returns
-    -------
-    pd.DataFrame
-        The same tracks; unchanged, with a warning, if the lists can neither be found nor downloaded.
-    """
+    """Add artists, titles and the published split to GTZAN's tracks; only warn if the lists cannot be downloaded."""
     from genre_utils.datasets import download  # needs pooch, which the functions above do not
 
     home = download.data_home()

@@ -56,17 +56,7 @@ def checksum(outcome: Outcome, rows: bytes | memoryview) -> int:
 
 
 def read(folder: Path) -> dict[tuple[str, str], Outcome]:
-    """Read the journal: the finished blocks, by track and version.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a finished or partial store.
-
-    Returns
-    -------
-    dict of (str, str) to Outcome
-    """
+    """Read the journal of a finished or partial store: the finished blocks, by track and version."""
     done = {}
     lines = (folder / NAME).read_bytes().splitlines() if (folder / NAME).exists() else []
     for line in lines:
@@ -128,20 +118,7 @@ def header(shape: tuple[int, int, int]) -> bytes:
 
 
 def allocate(folder: Path, shape: tuple[int, int, int]) -> None:
-    """Create ``features.npy`` with its header and full size; existing rows are kept.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the store.
-    shape : (int, int, int)
-        Of the features: row, mel, frame.
-
-    Raises
-    ------
-    DiskError
-        If the disk has too little room, before any work is done.
-    """
+    """Create ``features.npy`` in its full size, or keep its rows; DiskError if the disk has too little room."""
     file = folder / ROWS
     begin, size = header(shape), 2 * math.prod(shape)
     taken = 512 * getattr(file.stat(), "st_blocks", 0) if file.exists() else 0  # by an interrupted extraction

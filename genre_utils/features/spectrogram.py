@@ -258,16 +258,5 @@ def mel_blocks(params: Params) -> list[tuple[slice, slice, np.ndarray]]:
 
 @functools.lru_cache(maxsize=8)
 def hann(n_fft: int) -> np.ndarray:
-    """The periodic Hann window.
-
-    Parameters
-    ----------
-    n_fft : int
-        Samples.
-
-    Returns
-    -------
-    np.ndarray [shape=(n_fft,), dtype=float32]
-        In [0, 1].
-    """
+    """The periodic Hann window of so many samples, (n_fft,), in [0, 1]."""
     return (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n_fft + 1)[:-1])).astype(np.float32)

@@ -226,22 +226,7 @@ def followed(path: Path) -> Path:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Read names and values from YAML: a profile, or ``params.yml``.
-
-    Parameters
-    ----------
-    path : Path
-        With lines ``name: value``.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ParamsError
-        If it cannot be read, is not valid YAML, or is not a mapping.
-    """
+    """Read names and values from lines ``name: value``, YAML: a profile, or ``params.yml``; ParamsError if invalid."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -289,18 +274,7 @@ def versions() -> dict[str, str]:
 
 
 def device(gpus: list[str]) -> str:
-    """The device that results are computed on.
-
-    Parameters
-    ----------
-    gpus : list of str
-        Names of the GPUs that the backend sees.
-
-    Returns
-    -------
-    str
-        The GPUs, or the processor's name and its number of cores.
-    """
+    """The device that results are computed on: the names of the GPUs, or the processor with its number of cores."""
     if gpus:
         return ", ".join(gpus)
     try:

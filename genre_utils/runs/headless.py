@@ -238,20 +238,7 @@ def fresh_folder(stem: str, out: Path | None) -> Path:
 
 
 def check(result: RunFolder, name: str) -> None:
-    """Check that a notebook wrote all its files, and that its metrics are finite.
-
-    Parameters
-    ----------
-    result : RunFolder
-        The run.
-    name : str
-        The notebook.
-
-    Raises
-    ------
-    RunError
-        If a file is missing or a number is not finite.
-    """
+    """Raise a RunError if a notebook did not write all its files, or a metric is not finite."""
     missing = [file for file in WRITTEN.get(name, ()) if not (result.folder / file).exists()]
     if missing:
         raise RunError(f"{result.folder} lacks {', '.join(missing)} after {name}.")

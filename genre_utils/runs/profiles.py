@@ -58,18 +58,7 @@ def chosen(text: str) -> list[Path]:
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:
-    """Names and defaults in a notebook's ``parameters`` cell.
-
-    Parameters
-    ----------
-    notebook : Path
-        An .ipynb file.
-
-    Returns
-    -------
-    dict
-        Values by name; a value's type is the type of the parameter.
-    """
+    """Names and defaults in the ``parameters`` cell of a notebook; a default's type is the parameter's type."""
     import papermill  # takes a second to import, and predict does not need it
 
     found = papermill.inspect_notebook(str(notebook))
@@ -77,22 +66,7 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
 
 
 def read_profile(name: str) -> dict[str, Any]:
-    """Read the names and values of a profile.
-
-    Parameters
-    ----------
-    name : str
-        Of a file in ``notebooks/profiles``, without its suffix.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ParamsError
-        If there is no such profile, or it is not a mapping.
-    """
+    """Read the names and values of a profile in ``notebooks/profiles``; ParamsError if there is none of that name."""
     profiles = {path.stem: path for path in PROFILES.glob("*.yml")}
     if name not in profiles:
         raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))

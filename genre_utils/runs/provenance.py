@@ -79,18 +79,7 @@ def fingerprint(tracks: pd.DataFrame) -> str:
 
 
 def digests(paths: list[Path]) -> list[str]:
-    """SHA-256 of each file, hashed again only if the file has changed: six notebooks ask for the same files.
-
-    Parameters
-    ----------
-    paths : list of Path
-        The files of a catalog, which have one file of digests in the cache.
-
-    Returns
-    -------
-    list of str
-        As :func:`digest`.
-    """
+    """SHA-256 of each file of a catalog, hashed again only if it has changed: six notebooks ask for the same files."""
     name = hashlib.sha256(json.dumps([str(path.absolute()) for path in paths]).encode()).hexdigest()[:16]
     cache, now = CACHE / "digests" / f"{name}.json", time.time_ns()
     known, states = read_digests(cache), [state(path) for path in paths]

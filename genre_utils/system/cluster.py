@@ -128,18 +128,7 @@ def leave_with_parent() -> None:
 
 
 def visible(*paths: str | Path) -> None:
-    """Check that this worker sees the files that the work needs.
-
-    Parameters
-    ----------
-    *paths : str or Path
-        Files or folders.
-
-    Raises
-    ------
-    ClusterError
-        If it does not; the message names the machine and the path.
-    """
+    """Raise a ClusterError if this worker does not see the files or folders that the work needs."""
     for path in map(Path, paths):
         if not path.exists():
             raise ClusterError(

@@ -86,20 +86,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def needs(folder: Path, size: int) -> None:
-    """Raise an error at once if a disk has too little room.
-
-    Parameters
-    ----------
-    folder : Path
-        Where something will be written.
-    size : int
-        Bytes.
-
-    Raises
-    ------
-    DiskError
-        If there is less room. If others fill the disk later, writing itself raises it.
-    """
+    """Raise a DiskError at once if the disk of a folder has less room than so many bytes."""
     found = shutil.disk_usage(folder)
     if found.total and found.free < size:  # some network file systems report 0 of 0
         raise DiskError(f"{folder} needs {size:,} bytes of disk and has {found.free:,}. {ROOM}.")
@@ -141,31 +128,12 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def seal(folder: Path, names: list[str]) -> None:
-    """Save the checksums of finished files beside them.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds them, and gets ``checksums.json``.
-    names : list of str
-        Of the files.
-    """
+    """Save the checksums of finished files beside them, in ``checksums.json``."""
     (folder / CHECKSUMS).write_text(json.dumps({name: checksum(folder / name) for name in names}))
 
 
 def broken(folder: Path) -> list[str]:
-    """The files that differ from their saved checksums.
-
-    Parameters
-    ----------
-    folder : Path
-        With the files that :func:`seal` was called for.
-
-    Returns
-    -------
-    list of str
-        Their names; ``checksums.json`` itself if it is missing or cannot be read.
-    """
+    """The files that differ from their saved checksums; ``checksums.json`` itself if it is missing or unreadable."""
     try:
         known = dict(json.loads((folder / CHECKSUMS).read_text()))
         return [name for name, value in known.items() if checksum(folder / name) != value] if known else [CHECKSUMS]

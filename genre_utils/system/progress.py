@@ -48,15 +48,7 @@ def progress(iterable: Iterable[Item], total: int, description: str) -> Iterator
 
 
 def sign(text: str, last: bool = False) -> None:
-    """Print how far the work is, over the previous line; an executed notebook keeps only the last one.
-
-    Parameters
-    ----------
-    text : str
-        One line.
-    last : bool
-        Whether the work is done.
-    """
+    """Print how far the work is, over the previous line; an executed notebook keeps only the last one."""
     print(f"\r{text}", end="\n" if last else "", flush=True)
 
 
@@ -91,15 +83,7 @@ class Screen:
         self.last = time.monotonic()
 
     def listen(self, stream: str, text: str) -> None:
-        """Handle printed text; call it with an empty text every second.
-
-        Parameters
-        ----------
-        stream : str
-            stdout or stderr.
-        text : str
-            Any part of its lines.
-        """
+        """Handle any part of the lines on stdout or stderr; call it with an empty text every second."""
         if text:
             *lines, self.rest[stream] = re.split(r"[\r\n]+", self.rest[stream] + text)
             lines = [line.strip() for line in lines if line.strip()]

@@ -91,24 +91,7 @@ def tone(voice: Voice, midi: float, seconds: float, brightness: float) -> np.nda
 
 
 def strike(voice: Voice, notes: tuple[int, ...], seconds: float, who: Persona) -> np.ndarray:
-    """Synthesise notes played together, in an artist's tuning and through the voice's amplifier.
-
-    Parameters
-    ----------
-    voice : Voice
-        The instrument.
-    notes : tuple of int
-        MIDI notes.
-    seconds : float
-        Until the release.
-    who : Persona
-        The artist: tuning and brightness.
-
-    Returns
-    -------
-    np.ndarray [shape=(samples,)]
-        Starts and ends at 0.
-    """
+    """Synthesise MIDI notes played together for some seconds, in an artist's tuning, through the voice's amplifier."""
     strings = [tone(voice, note + who.tune_cents / 100, seconds, who.brightness) for note in notes]
     wave = np.sum(strings, axis=0)
     return 0.4 * (np.tanh(voice.drive * wave) / np.tanh(voice.drive) if voice.drive else wave)
