@@ -27,8 +27,9 @@ test: .venv/installed
 # AVX-512 is missing, TensorFlow by oneDNN and by itself. NumPy refuses names that it does not know: pyproject.toml's
 # filter of warnings makes it an error.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
-NETWORKS := tests/test_fused.py tests/test_models.py tests/test_recipe.py tests/test_attribution.py
-SIGNALS := tests/test_features.py tests/test_classical.py tests/test_audit.py tests/test_trust.py tests/test_exporting.py
+NETWORKS := tests/models tests/training/test_recipe.py
+SIGNALS := tests/features/test_spectrogram.py tests/features/test_handcrafted.py tests/splits/test_fingerprinting.py \
+	tests/evaluation/test_novelty.py tests/inference/test_export.py
 test-avx2: .venv/installed
 	$(AVX2) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not real" $(NETWORKS) $(SIGNALS)
 	$(AVX2) TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest $(NETWORKS)
@@ -51,14 +52,14 @@ test-real: .venv/installed
 # where make test-browser has installed what that needs.
 bench: .venv/installed
 	mkdir -p runs/bench
-	$(BIN)/python benchmarks/features.py --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --sizes --json runs/bench/features.json
-	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json
-	$(BIN)/python benchmarks/pipeline.py --json runs/bench/pipeline.json
-	$(BIN)/python benchmarks/training.py $${TORCH:+--torch "$$TORCH"} --json runs/bench/training.json
-	$(BIN)/python benchmarks/inference.py --data "$${DATA:-demo}" --json runs/bench/inference.json
-	$(BIN)/python benchmarks/startup.py --json runs/bench/startup.json
-	$(BIN)/python benchmarks/reasons.py --json runs/bench/reasons.json
-	if [ -e .venv/browser ]; then $(BIN)/python benchmarks/explorer.py --data demo --json runs/bench/explorer.json; fi
+	$(BIN)/python -m benchmarks.speed.features --data "$${DATA:-demo}" $${ESSENTIA:+--essentia "$$ESSENTIA"} --sizes --json runs/bench/features.json
+	$(BIN)/python -m benchmarks.speed.scaling --json runs/bench/scaling.json
+	$(BIN)/python -m benchmarks.speed.pipeline --json runs/bench/pipeline.json
+	$(BIN)/python -m benchmarks.speed.training $${TORCH:+--torch "$$TORCH"} --json runs/bench/training.json
+	$(BIN)/python -m benchmarks.speed.inference --data "$${DATA:-demo}" --json runs/bench/inference.json
+	$(BIN)/python -m benchmarks.speed.startup --json runs/bench/startup.json
+	$(BIN)/python -m benchmarks.speed.optimisations --json runs/bench/optimisations.json
+	if [ -e .venv/browser ]; then $(BIN)/python -m benchmarks.speed.explorer --data demo --json runs/bench/explorer.json; fi
 
 # What breaks it, tried in numbers: docs/reliability.md, made anew under runs/torture, in about 20 minutes. It goes on
 # where one part finds something wrong, and fails in the end.
@@ -66,12 +67,12 @@ TORTURES := broken_files broken_settings fuzz faults kills
 torture: .venv/installed
 	mkdir -p runs/torture
 	failed=; for script in $(TORTURES); do \
-		$(BIN)/python benchmarks/$$script.py --json runs/torture/$$script.json || failed="$$failed $$script"; done; \
-	$(BIN)/python benchmarks/reliability.py runs/torture > runs/torture/reliability.md; test -z "$$failed" || { echo "wrong:$$failed"; exit 1; }
+		$(BIN)/python -m benchmarks.reliability.$$script --json runs/torture/$$script.json || failed="$$failed $$script"; done; \
+	$(BIN)/python -m benchmarks.reliability.page runs/torture > runs/torture/reliability.md; test -z "$$failed" || { echo "wrong:$$failed"; exit 1; }
 
 # A few tries of each, and whether the same seed gives the same results.
 torture-short: .venv/installed
-	for script in $(TORTURES) determinism; do $(BIN)/python benchmarks/$$script.py --short || exit 1; done
+	for script in $(TORTURES) determinism; do $(BIN)/python -m benchmarks.reliability.$$script --short || exit 1; done
 
 lab: .venv/installed
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3

@@ -60,9 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--out", type=given, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     one.add_argument("--dask", metavar="ADDRESS", help="extract features on this Dask cluster, such as tcp://host:8786")
-    described = "\n".join(
-        f"  {name}: {profile_summary(name)}" for name in sorted(path.stem for path in PROFILES.glob("*.yml"))
-    )
+    described = "\n".join(f"  {path.stem}: {profile_summary(path)}" for path in sorted(PROFILES.glob("*.yml")))
     one.epilog = f"profiles:\n{described}\n\n{one.epilog}"
 
     one = command("predict", predict, "predict the genre of audio files and folders", "predict song.mp3 albums/")

@@ -25,7 +25,7 @@ def several(paths: object) -> list[Path]:
     return [given(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]  # type: ignore[attr-defined]
 
 
-def profile_summary(name: str) -> str:
+def profile_summary(profile: Path) -> str:
     """What a profile does and how long it takes: the comment at the top of its file."""
-    lines = (PROFILES / f"{name}.yml").read_text(encoding="utf-8").splitlines()
+    lines = profile.read_text(encoding="utf-8").splitlines()
     return " ".join(line.removeprefix("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))

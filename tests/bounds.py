@@ -1,12 +1,16 @@
 """How far two right results may lie apart in float32 and float16: tolerances that hold on every CPU.
 
 A CPU's instructions decide in which order a sum is taken, so that no difference seen on one machine is a bound for
-another one.
+another one. Where both sides are computed in float64 by formulas that lose no digits, the comparisons' own 1e-6 of
+pytest and 1e-7 of NumPy stand: a thousand roundings of 1e-16 come to a millionth of them.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
 U = float(np.finfo(np.float32).eps) / 2  # the largest relative error of one rounding to float32
+DOUBLE = float(np.finfo(np.float64).eps) / 2  # and to float64
 HALF = float(np.finfo(np.float16).eps) / 2  # and to float16
 GAIN = 16  # of a small network from its image to its outputs: four blocks that at most double an error
 
@@ -33,6 +37,26 @@ def of_network(network, log_mels: np.ndarray) -> float:
     """The error of a Keras network's outputs: its sums over a segment's values and over the inputs of each layer."""
     inputs = sum(weight.numpy()[..., 0].size for weight in network.weights if weight.ndim > 1)
     return rounded(log_mels[0].size + inputs, GAIN)
+
+
+def of_tempered(off: float, probabilities: np.ndarray, temperature: float) -> float:
+    """The error of probabilities (segment, genre) after a temperature, where those before it err by ``off``.
+
+    A logit errs by the relative error of its probability, and by 1/temperature of that afterwards. No output of a
+    softmax moves by more than half of its logits' largest error.
+    """
+    return off / float(np.min(probabilities)) / temperature / 2
+
+
+def disturbed(weights: Sequence[np.ndarray], off: float) -> list[np.ndarray]:
+    """A network's weights, each up or down by a share of itself: a training from them shows what errors come to.
+
+    How far rounding leads a training astray depends on its data, its network and Adam, which divides a gradient by its
+    own size; no formula says it. With the share of :func:`of_network` the first step already errs by the bound of a
+    step.
+    """
+    rng = np.random.default_rng(0)
+    return [weight * (1 + off * rng.choice([-1.0, 1.0], weight.shape)) for weight in weights]
 
 
 def of_decibels(decibels: np.ndarray | float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Small synthetic data sets, made once for all tests."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from genre_utils.params import Params
 from genre_utils.splits import protocols
 
 os.environ["MPLBACKEND"] = "Agg"
+# nbformat's jsonschema would compile a grammar of web addresses, which no notebook holds: seconds in every process.
+sys.modules.setdefault("rfc3987_syntax", None)
 settings.register_profile("tests", deadline=None, max_examples=40)  # a deadline would be a test of the machine
 settings.load_profile("tests")
 

@@ -41,7 +41,8 @@ HOSTILE = [
 
 
 # Who may use what could run code that it reads: errors are pickled, as joblib does, and read back.
-ALLOWED = {(f"tests/test_{name}.py", "pickle") for name in ("audio", "cluster", "trust")}
+PICKLED = ("audio/test_decoding", "evaluation/test_novelty", "system/test_cluster")
+ALLOWED = {(f"tests/{name}.py", "pickle") for name in PICKLED}
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "pty", "commands"}
 BUILT_IN = {"eval", "exec", "compile", "__import__"}
 CALLS = re.compile(

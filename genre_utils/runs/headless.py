@@ -62,7 +62,8 @@ def run(
     """
     values = RUNNER_KEYS | checked(profiles.read_profile(profile), settings or [], defaults())
     wanted = chosen(numbers)
-    print(f"{profile}: {profile_summary(profile)}", flush=True)
+    summary = profile_summary(profiles.PROFILES / f"{profile}.yml")
+    print(f"{profile}: {summary}", flush=True)
     made = {"profile": profile, "settings": settings or [], "values": values}
     return begin(made, profile, out, dask, wanted)
 

@@ -1,18 +1,12 @@
 """What the benchmark of the demo run says holds, and what it counts as a mistake that makes sense."""
 
-import importlib.util
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.accuracy import demo_seeds
 from genre_utils.datasets.demo import styles
-from genre_utils.paths import PROJECT
 from genre_utils.runs import profiles
-
-spec = importlib.util.spec_from_file_location("demo_seeds", PROJECT / "benchmarks" / "demo_seeds.py")
-demo_seeds = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(demo_seeds)
 
 GENRES = styles.GENRES
 

@@ -1,18 +1,15 @@
-"""What benchmarks/scaling.py computes from its measurements."""
+"""What benchmarks/speed/scaling.py computes from its measurements."""
 
-import importlib.util
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import shared
+from benchmarks.speed import scaling
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
-
-spec = importlib.util.spec_from_file_location("scaling", PROJECT / "benchmarks" / "scaling.py")
-scaling = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(scaling)
 
 
 def test_a_line_is_found_again():
@@ -36,14 +33,14 @@ def test_larger_collections_follow_from_the_formula_of_the_docs():
 def test_tracks_are_links_and_take_no_room(tmp_path):
     source = tmp_path / "one.wav"
     source.write_bytes(b"music")
-    music = scaling.linked([source], 25, tmp_path / "music")
+    music = shared.linked([source], 25, tmp_path / "music")
     assert sum(len(list(genre.iterdir())) for genre in music.iterdir()) == 25
     assert source.stat().st_nlink == 26
-    assert len(list(music.iterdir())) == scaling.GENRES
+    assert len(list(music.iterdir())) == 10
 
 
 def test_the_document_says_what_the_command_printed():
-    result = json.loads((PROJECT / "benchmarks" / "results" / "fast_amd" / "scaling.json").read_text())
+    result = json.loads((PROJECT / "benchmarks" / "results" / "speed" / "amd" / "scaling.json").read_text())
     text = (PROJECT / "docs" / "scaling.md").read_text(encoding="utf-8")
     names = ["cpu_seconds", "wall_seconds", "catalog_seconds", "again_seconds", "parent_mb", "disk_mb"]
     measured = (

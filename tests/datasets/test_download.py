@@ -16,6 +16,7 @@ from archives import LIMIT_BYTES, broken_archives, files_below, tar_bytes, two_c
 
 from genre_utils.datasets import archives, download
 from genre_utils.errors import DownloadError
+from genre_utils.paths import PROJECT
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -326,7 +327,7 @@ def test_data_home_is_the_variable_or_the_project_s_data(monkeypatch, tmp_path):
     assert download.data_home() == tmp_path.resolve() / "music"
     for unset in ("", None):
         monkeypatch.delenv("GENRE_DATA_HOME") if unset is None else monkeypatch.setenv("GENRE_DATA_HOME", unset)
-        assert download.data_home() == Path(__file__).resolve().parents[2] / "data"
+        assert download.data_home() == PROJECT / "data"
 
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "there"])

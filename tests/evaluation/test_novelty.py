@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from bounds import U, rounded
+from bounds import DOUBLE, U, rounded
 from conftest import tone
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -58,7 +58,8 @@ def test_a_temperature_divides_the_logits(output, kind, own, temperature):
     told = apart > temperature_scaling.LEAST_BELOW_ONE and p.min() > temperature_scaling.LEAST
     off = 2 * np.finfo(kind).eps * (1 + 1 / max(apart, temperature_scaling.LEAST_BELOW_ONE)) / temperature
     if told and off < 0.1:
-        np.testing.assert_allclose(found, SQUASH[output](np.array([own]) / temperature), rtol=2 * off + 1e-12)
+        off += 8 * DOUBLE * (1 + 80 / temperature)  # of logits of up to 40 and their differences, in float64
+        np.testing.assert_allclose(found, SQUASH[output](np.array([own]) / temperature), rtol=2 * off)
 
 
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
@@ -69,7 +70,7 @@ def test_any_temperature_keeps_what_probabilities_are(output, own, two):
     sharper, softer = (temperature_scaled(p, value, output)[0] for value in sorted(two))
     order = np.argsort(p[0], kind="stable")
     assert (np.diff(softer[order]) >= 0).all() and (np.diff(sharper[order]) >= 0).all()  # no genre overtakes another
-    np.testing.assert_allclose(temperature_scaled(p, 1.0, output), p, atol=1e-6)
+    np.testing.assert_allclose(temperature_scaled(p, 1.0, output), p, atol=2 * U)  # of the float32 whose sum was 1
     if output == "softmax":
         assert softer.argmax() == p[0].argmax()
         assert softer.sum() == pytest.approx(1) and sharper.sum() == pytest.approx(1)
@@ -77,7 +78,9 @@ def test_any_temperature_keeps_what_probabilities_are(output, own, two):
     else:
         assert (np.abs(softer - 0.5) <= np.abs(sharper - 0.5) + 1e-12).all()
     alike = 1 / len(own) if output == "softmax" else 0.5
-    np.testing.assert_allclose(temperature_scaled(p, 1e9, output), alike, rtol=1e-6)
+    np.testing.assert_allclose(
+        temperature_scaled(p, 1e9, output), alike, rtol=-2 * np.log(temperature_scaling.LEAST) / 1e9
+    )  # logits left
     np.testing.assert_array_equal(
         temperature_scaled(p, two[0], output), temperature_scaled(p.astype(float), two[0], output)
     )
@@ -88,8 +91,11 @@ def test_any_temperature_keeps_what_probabilities_are(output, own, two):
 def test_the_inverse_temperature_undoes_it(output, own, temperature):
     """Softer and back: sharper first may leave nothing but 0 and 1."""
     p, value = SQUASH[output](np.array([own])), max(temperature, 1.0)
-    back = temperature_scaled(temperature_scaled(p, value, output), 1 / value, output)
-    np.testing.assert_allclose(back, p, rtol=1e-6)
+    softer = temperature_scaled(p, value, output)
+    back = temperature_scaled(softer, 1 / value, output)
+    # Each logit errs by some roundings of itself and, of a sigmoid, by those of 1 - p; on the way back times the value.
+    before, after = ((1 - some).min() if output == "sigmoid" else 1.0 for some in (p, softer))
+    np.testing.assert_allclose(back, p, rtol=8 * DOUBLE * (30 + 1 / before + value / after))
 
 
 def test_a_certain_network_is_made_less_certain_and_not_capped():
@@ -97,7 +103,7 @@ def test_a_certain_network_is_made_less_certain_and_not_capped():
     for ahead in (10.0, 30.0, 60.0, 85.0):
         p = softmax(np.array([[ahead] + 9 * [0.0]])).astype(np.float32)
         found = temperature_scaled(p, 8.0, "softmax")[0]
-        np.testing.assert_allclose(found, softmax(np.array([[ahead / 8] + 9 * [0.0]]))[0], rtol=1e-5)
+        np.testing.assert_allclose(found, softmax(np.array([[ahead / 8] + 9 * [0.0]]))[0], rtol=2 * U / 8)
     never = np.eye(1, 10, dtype=np.float32)
     assert (
         0.9998 < temperature_scaled(never, 8.0, "softmax").max() < 0.9999
@@ -112,13 +118,14 @@ def test_a_certain_network_is_made_less_certain_and_not_capped():
 def test_the_temperature_that_made_a_network_overconfident_is_found(rng, output, factor):
     table = drawn(rng, output, factor)
     found = calibration.temperature(table, output)
-    # No track without a genre is in the table, which makes what is left a little less honest for the sigmoid.
-    assert found == pytest.approx(factor, rel=0.06 if output == "softmax" else 0.2)
+    # Three standard errors: 2.5 % each of the softmax's draws, 1.4 % of the sigmoid's, which are more. Those come out
+    # up to 4.5 % too low: no track without a genre is in the table, and float32 makes 1 of what is nearly 1.
+    assert found == pytest.approx(factor, rel=3 * 0.025 if output == "softmax" else 0.045 + 3 * 0.014)
     if output == "softmax":
         restored, known = (calibration.calibrated(table, Calibration(value), output) for value in (found, factor))
         assert calibration.log_loss(restored, output) <= calibration.log_loss(known, output)
         names = [f"p_{name}" for name in "abcd"]
-        assert calibration.log_loss(known, output) == pytest.approx(log_loss(table["genre"], known[names]), rel=1e-5)
+        assert calibration.log_loss(known, output) == pytest.approx(log_loss(table["genre"], known[names]))
 
 
 @given(
@@ -130,7 +137,7 @@ def test_a_track_is_called_the_same_wherever_it_is_shown(own, temperature, of_tr
     """In the metrics, in the explorer and for a file: the mean of the network's own probabilities decides."""
     raw = softmax(np.array(own)).astype(np.float32)
     least, most = np.sort(raw.mean(axis=0, dtype=np.float64))[-2:]
-    assume(most - least > 1e-6)  # a tie: the means differ by less than float32 and float64 tell them apart
+    assume(most - least > 2 * len(own) * U)  # a tie: float32 and float64 do not tell the means apart
     known, names = Calibration(temperature, of_tracks), [f"p_{name}" for name in "abc"]
     rows = pd.DataFrame(raw, columns=names).assign(track_id="t", genre="a", split="test", artist="", path="")
     measured, shown = scoring.by_track(rows), calibration.by_track(rows, known, "softmax")
@@ -138,7 +145,9 @@ def test_a_track_is_called_the_same_wherever_it_is_shown(own, temperature, of_tr
     assert names[shown[names].to_numpy()[0].argmax()] == f"p_{measured['predicted'][0]}"
     network = prediction.Network(lambda decibels: decibels, [*"abc"], Params(), known)
     answer = prediction.prediction_of("file", raw, "", [0.0], network)
-    np.testing.assert_allclose(answer.track, shown[names].to_numpy()[0], rtol=1e-5, atol=1e-12)
+    # A mean of float32 errs by a rounding a segment, and its logits by that over the temperature.
+    off = 2 * len(own) * U / of_tracks
+    np.testing.assert_allclose(answer.track, shown[names].to_numpy()[0], rtol=2 * off, atol=DOUBLE)
 
 
 def test_the_mean_of_calibrated_segments_would_call_another_genre():
@@ -214,8 +223,9 @@ def test_a_track_is_compared_with_no_other_of_its_group():
     alone = Reference.fit(figures, np.arange(6), np.arange(6))
     apart = Reference.fit(figures, np.arange(6), np.arange(6) // 2)
     scale = figures[:, 0].std() + novelty.LEAST_DB
-    assert alone.farthest == pytest.approx(0.1 / scale / np.sqrt(2), rel=1e-3)
-    assert apart.farthest == pytest.approx(10 / scale / np.sqrt(2), rel=1e-3)
+    off = 2 * U * 10.05 / 0.1  # of differences of two points, rounded to float32, the farthest 10.05 from their mean
+    assert alone.farthest == pytest.approx(0.1 / scale / np.sqrt(2), rel=off)
+    assert apart.farthest == pytest.approx(10 / scale / np.sqrt(2), rel=off)
     assert Reference.fit(figures, np.arange(6), np.zeros(6)) is None
     assert Reference.fit(np.zeros((4, 2)), np.arange(4), np.arange(4)) is None
 
@@ -225,7 +235,7 @@ def test_at_least_95_percent_of_the_trainings_tracks_are_accepted(rng):
     for count in (5, 19, 20, 30):
         track = np.arange(count)
         reference = Reference.fit(figures[:count], track, track)
-        own = nearest(reference.points, reference.points, track) <= reference.farthest * (1 + 1e-9)
+        own = nearest(reference.points, reference.points, track) <= reference.farthest
         assert novelty.ACCEPTED <= own.mean() < novelty.ACCEPTED + 2 / count  # two may be each other's nearest
 
 
@@ -249,7 +259,10 @@ def test_95_of_100_new_tracks_are_accepted(rng):
         track = np.arange(200) // 4
         known = Calibration(reference=Reference.fit(figures[:160], track[:160], track[:160]))
         kept += list(known.novelty_score_of(figures[160:]).reshape(-1, 4).mean(axis=1) <= 1)
-    assert np.mean(kept) == pytest.approx(novelty.ACCEPTED, abs=0.05)
+    error = np.sqrt(
+        novelty.ACCEPTED * (1 - novelty.ACCEPTED) * (1 / 200 + 1 / 800)
+    )  # of the new and of the known tracks
+    assert len(kept) == 200 and np.mean(kept) == pytest.approx(novelty.ACCEPTED, abs=3 * error)
 
 
 def test_of_many_segments_some_are_drawn_and_described(predictions, built, assignment, params, monkeypatch):

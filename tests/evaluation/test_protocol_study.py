@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny  # noqa: F401  (registers the network that is trained here)
+from bounds import disturbed, of_network
 
 from genre_utils.errors import SplitError, WorkerError
 from genre_utils.evaluation import protocol_study, uncertainty
+from genre_utils.models import factory
 from genre_utils.params import SPLITS, Params
 from genre_utils.splits import leaks
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tracks():
     """Three genres of four artists with five tracks each; the lists leave out some."""
     rows = [
@@ -32,9 +34,16 @@ def tracks():
     return pd.DataFrame(rows)
 
 
-def test_every_training_has_the_same_number_of_tracks_in_each_genre(tracks):
+@pytest.fixture(scope="module")
+def four_of_each(tracks):
+    """Each protocol four times."""
     planned, refused = protocol_study.trials(tracks, Params(folds=4), repeats=4)
     assert refused == {}
+    return planned
+
+
+def test_every_training_has_the_same_number_of_tracks_in_each_genre(tracks, four_of_each):
+    planned = four_of_each
     assert [trial.protocol for trial in planned] == [p for p in protocol_study.ORDER for _ in range(4)]
     assert {trial.training_tracks for trial in planned} == {24}  # what the published lists have
     for trial in planned:
@@ -53,15 +62,13 @@ def test_any_number_of_tracks_can_be_kept_each_genre_in_its_share(tracks, count)
     assert shares.max() - shares.min() <= 1
 
 
-def test_a_split_with_few_tracks_stays_whole(tracks):
-    planned, _ = protocol_study.trials(tracks, Params(folds=4), repeats=1)
-    for trial in planned:
+def test_a_split_with_few_tracks_stays_whole(tracks, four_of_each):
+    for trial in four_of_each:
         assert protocol_study.subsampled(trial, tracks, 999) is trial
 
 
-def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
-    planned, _ = protocol_study.trials(tracks, Params(folds=4), repeats=1)
-    for trial in planned:
+def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(four_of_each):
+    for trial in four_of_each:
         sides = leaks.of_tracks(trial.assignment)
         test = sides[sides["split"] == "test"]
         train = set(sides.loc[sides["split"] == "train", "track_id"])
@@ -72,8 +79,8 @@ def test_thinning_takes_from_training_and_keeps_the_test_of_whole_files(tracks):
             assert len(test) == whole
 
 
-def test_artist_repeats_are_folds_and_the_others_are_other_draws(tracks):
-    planned, _ = protocol_study.trials(tracks, Params(folds=4), repeats=4)
+def test_artist_repeats_are_folds_and_the_others_are_other_draws(four_of_each):
+    planned = four_of_each
     tested = [set(t.assignment.query("split == 'test'")["track_id"]) for t in planned if t.protocol == "artist"]
     assert len(set().union(*tested)) == sum(map(len, tested)) == 60
     assert len({trial.params.seed for trial in planned if trial.protocol == "filtered"}) == 4
@@ -138,14 +145,29 @@ def test_the_summary_says_accuracy_interval_and_leak_of_each_protocol(tracks, rn
     assert table["near-duplicate"].isna().all()  # nobody has searched
 
 
-def test_trials_are_trained_and_tested(built, assignment, params, tmp_path):
-    """Tones and noise: whoever learns anything parts them; only test segments come back, each once a trial."""
-    own = dataclasses.replace(params, model="tiny_cnn", max_epochs=2)
-    trial = protocol_study.Trial(own, assignment, pd.DataFrame())
-    predictions = protocol_study.run([trial, trial], built, ["bass", "noise", "treble"], tmp_path)
+@pytest.fixture(scope="module")
+def small_trials(built, params):
+    """A trial of two protocols, and the second one again."""
+    tiny_params = dataclasses.replace(params, model="tiny_cnn", max_epochs=1)
+    planned, _ = protocol_study.trials(built.tracks, tiny_params, repeats=1)
+    assert [trial.protocol for trial in planned[:2]] == ["leaky", "paper"]
+    return [*planned[:2], planned[1]]
+
+
+@pytest.fixture(scope="module")
+def alone(small_trials, built, tmp_path_factory):
+    """What they predict, trained one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol_study, "AT_ONCE", 1)
+        return protocol_study.run(small_trials, built, ["bass", "noise", "treble"], tmp_path_factory.mktemp("alone"))
+
+
+def test_trials_are_trained_and_tested(small_trials, alone):
+    """Only test segments come back, each once a trial."""
+    predictions, assignment = alone.query("protocol == 'paper'"), small_trials[1].assignment
     expected = assignment[assignment["split"] == "test"]
     assert len(predictions) == 2 * len(expected)
-    assert set(predictions["seed"]) == {0, 1}
+    assert set(predictions["seed"]) == {0, 1} and set(alone.query("protocol == 'leaky'")["seed"]) == {0}
     assert set(predictions["track_id"]) == set(expected["track_id"])
     first, second = (predictions[predictions["seed"] == seed].drop(columns="seed") for seed in (0, 1))
     pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))  # same seed, same result
@@ -174,16 +196,26 @@ def test_without_any_honest_split_each_says_why(tracks):
         protocol_study.strictest(few, Params(folds=4))
 
 
-def test_trainings_side_by_side_give_what_they_give_one_after_the_other(built, params, tmp_path, monkeypatch):
-    tiny_params = dataclasses.replace(params, model="tiny_cnn", max_epochs=1)
-    planned, _ = protocol_study.trials(built.tracks, tiny_params, repeats=1)
-    tables = []
-    for name, at_once in (("alone", 1), ("beside", 2)):
-        monkeypatch.setattr(protocol_study, "AT_ONCE", at_once)
-        tables.append(protocol_study.run(planned[:2], built, ["bass", "noise", "treble"], tmp_path / name))
-    assert list(tables[0]["protocol"].unique()) == ["leaky", "paper"]
-    # Sums of float32 may be taken in another order with other threads.
-    pd.testing.assert_frame_equal(*tables, check_exact=False, atol=1e-4)
+@pytest.mark.cluster
+def test_trainings_side_by_side_give_what_they_give_one_after_the_other(
+    small_trials, alone, built, tmp_path, monkeypatch
+):
+    """But for rounding: sums of float32 may be taken in another order with other threads."""
+    monkeypatch.setattr(protocol_study.joblib, "cpu_count", lambda: 2)
+    beside = protocol_study.run(small_trials, built, ["bass", "noise", "treble"], tmp_path / "beside")
+    build = factory.build
+
+    def erring(*arguments):
+        model = build(*arguments)
+        model.set_weights(disturbed(model.get_weights(), of_network(model, built.features)))
+        return model
+
+    monkeypatch.setattr(protocol_study, "AT_ONCE", 1)
+    monkeypatch.setattr(factory, "build", erring)
+    astray = protocol_study.run(small_trials[:1], built, ["bass", "noise", "treble"], tmp_path / "astray")
+    probabilities = ["p_bass", "p_noise", "p_treble"]
+    off = (alone[: len(astray)][probabilities] - astray[probabilities]).abs().max(axis=None)
+    pd.testing.assert_frame_equal(beside, alone, check_exact=False, rtol=0, atol=off)
 
 
 def elsewhere(parent):

@@ -89,7 +89,9 @@ def test_silence_is_finite_and_has_no_spread(params):
 
 
 def test_a_gain_changes_no_feature_of_audio(music):
-    np.testing.assert_allclose(of_audio(music), of_audio(music / 4), rtol=1e-3, atol=1e-2)
+    """A quarter is exact in binary; what differs is the rounding of logarithms, summed over the bands."""
+    off = of_decibels(0.0) * PAPER.n_mels**0.5
+    np.testing.assert_allclose(of_audio(music), of_audio(music / 4), atol=off)
 
 
 def test_too_few_frames_are_an_error_that_says_what_to_do(params):
@@ -243,7 +245,7 @@ def test_the_svm_equals_scikit_learn_s_pipeline(data):
     machines = make_pipeline(StandardScaler(), OneVsRestClassifier(SVC()))
     theirs = CalibratedClassifierCV(machines, method="temperature", cv=parts, ensemble=False).fit(x[train], y)
     ours = classifiers.fit_predict(x, segments, "svm", GENRES).filter(like="p_")
-    np.testing.assert_allclose(ours, theirs.predict_proba(x[~train]), atol=1e-6)
+    np.testing.assert_array_equal(ours, theirs.predict_proba(x[~train]))
 
 
 @pytest.mark.parametrize("kind", classifiers.KINDS)

@@ -142,7 +142,7 @@ def test_survey_measures_level_and_clipping(params, tmp_path):
     table = pd.DataFrame({"path": ["a/loud.wav", "a/quiet.wav"], "genre": ["a", "a"]})
     table.to_csv(tmp_path / "tracks.csv", index=False)
     surveyed, _, _ = survey.survey(catalog.from_csv(tmp_path / "tracks.csv", params), params)
-    np.testing.assert_allclose(surveyed["level_dbfs"], [0, -20], atol=0.01)
+    np.testing.assert_allclose(surveyed["level_dbfs"], [0, -20], atol=20 / np.log(10) / 3_276)  # a step of 16 bits
     assert surveyed["clipped_share"].tolist() == [1.0, 0.0]
 
 

@@ -13,6 +13,7 @@ from genre_utils.audio import decoding
 from genre_utils.datasets import catalog
 from genre_utils.errors import GenreUtilsWarning, warn
 from genre_utils.params import Params
+from genre_utils.paths import PROJECT
 from genre_utils.splits import survey
 from genre_utils.splits.fingerprinting import findings
 from genre_utils.system import quiet
@@ -137,7 +138,7 @@ warn("left out")
 """
     for environment, expected in (({"GENRE_HEADLESS": "1"}, ["left out\n", ""]), ({}, ["left out\n", "left out\n"])):
         folder = tmp_path / f"run{len(environment)}"
-        environment = {"PATH": "", "PYTHONPATH": str(quiet.Path(quiet.__file__).parents[2]), **environment}
+        environment = {"PATH": "", "PYTHONPATH": str(PROJECT), **environment}
         said = [
             subprocess.run(
                 [sys.executable, "-c", code, folder], env=environment, capture_output=True, text=True, check=True

@@ -1,0 +1,1 @@
+"""How often networks, ensembles, the audit and the calibration are right."""

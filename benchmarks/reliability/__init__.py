@@ -1,0 +1,1 @@
+"""Whether broken files, wrong settings, kills and bad disks are survived or named."""
