@@ -459,7 +459,7 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     page = report.write(finished, MADE).read_text()
     metrics = finished.metrics()
     assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments correct, 95 % interval" in page
-    assert "data set demo, protocol paper: split by file, artists on both sides, 32 test tracks" in page
+    assert "data set demo, protocol paper: split by file, artists in several splits, 32 test tracks" in page
     assert "says nothing about real music" in page
     assert "<td>image_width</td><td>128</td><td>256</td>" in page
     assert "<script>" not in page
@@ -515,7 +515,7 @@ def test_fetch_prints_what_is_there(genre_folder, capsys, tmp_path, monkeypatch)
         soundfile.write(music / "bass" / f"a{number:02}.wav", np.ones(800) / 2, 8_000)
     assert __main__.main(["fetch", str(music), "--set", "segment_seconds=0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[4] == "36 tracks, 12 with a fault"
+    assert lines[4] == "36 tracks, 12 with an error"
     assert lines[5].startswith("  bass/a00.wav, bass/a01.wav, ")
     assert " and 2 more: holds 0.10 s" in lines[5]
     assert lines[6:] == [f"  All of them: {tmp_path / 'left_out.csv'}"]
