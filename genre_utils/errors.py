@@ -1,4 +1,4 @@
-"""What can go wrong, by name: every message says what is wrong, where, and what to do."""
+"""Errors and warnings of this package: every message says what is wrong, where, and what to do."""
 
 import contextlib
 import re
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-NAMED = 10  # files of one reason, and reasons, in a list that may have thousands
-RECORD: list[Path] = []  # of the warnings that a run has shown, where each is to be shown once
+NAMED = 10  # files and reasons that a message lists at most; there may be thousands
+RECORD: list[Path] = []  # a file with the warnings that this run has shown; empty: show every warning
 
 
 class GenreUtilsWarning(UserWarning):
-    """Something was left out or done otherwise than asked, and the work goes on; shown without a line of code."""
+    """Something was left out or done differently, and the work continues; printed without a line of code."""
 
 
 class GenreUtilsError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of every error that this package raises on purpose."""
 
 
 class ParamsError(GenreUtilsError):
@@ -29,23 +29,23 @@ class CatalogError(GenreUtilsError):
 
 
 class DownloadError(CatalogError):
-    """A data set could not be fetched, checked or unpacked."""
+    """A data set could not be downloaded, verified or unpacked."""
 
 
 class SplitError(GenreUtilsError):
-    """The tracks cannot be divided as asked."""
+    """The tracks cannot be split as asked."""
 
 
 class EvaluationError(GenreUtilsError):
-    """Predictions cannot give the figure that was asked for."""
+    """A metric cannot be computed from these predictions."""
 
 
 class RunError(GenreUtilsError):
-    """A run folder lacks something, or a notebook failed."""
+    """A run folder is incomplete or inconsistent, or a notebook failed."""
 
 
 class ClusterError(GenreUtilsError):
-    """A cluster cannot be reached, a member of it lacks something, or one is gone."""
+    """A cluster cannot be reached, or one of its machines lacks something or is gone."""
 
 
 class DiskError(GenreUtilsError):
@@ -53,26 +53,26 @@ class DiskError(GenreUtilsError):
 
 
 class WorkerError(GenreUtilsError):
-    """The memory does not suffice, or a worker process is gone."""
+    """There is not enough memory, or a worker process was killed."""
 
 
 class MissingExtraError(GenreUtilsError, ImportError):
-    """A library is not installed that only a part of this package needs."""
+    """An optional library is not installed."""
 
 
 class AudioError(GenreUtilsError):
-    """An audio file cannot give what was asked of it.
+    """An audio file cannot be used.
 
     Parameters
     ----------
     path : str or Path
         The file.
     reason : str
-        The rule, what was received, and the way out.
+        What is wrong, the rule, and what to do.
     """
 
     def __init__(self, path: str | Path, reason: str):
-        super().__init__(path, reason)  # both, so that the error survives a worker's pickle
+        super().__init__(path, reason)  # both, so that the error can be pickled in a worker
         self.path = Path(path)
         self.reason = reason
 
@@ -81,34 +81,34 @@ class AudioError(GenreUtilsError):
 
 
 def warn(text: str, stacklevel: int = 2) -> None:
-    """Warn of something that a user should know; ``stacklevel`` as ``warnings.warn`` takes it."""
+    """Show a :class:`GenreUtilsWarning`; ``stacklevel`` as in ``warnings.warn``."""
     warnings.warn(text, GenreUtilsWarning, stacklevel=stacklevel + 1)
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first ``NAMED`` of some names, and how many more there are."""
+    """The first ``NAMED`` names, joined by commas, and how many more there are."""
     every = list(names)
     more = f" and {len(every) - NAMED:,} more" if len(every) > NAMED else ""
     return ", ".join(every[:NAMED]) + more
 
 
 def by_reason(names: Iterable[str], reasons: Iterable[str], whole: str | Path = "") -> list[str]:
-    """What is wrong with many files, in a few lines: one a reason, the most frequent first.
+    """Summarise what is wrong with many files: one line per reason, the most frequent first.
 
     Parameters
     ----------
     names : iterable of str
         Of the files.
     reasons : iterable of str
-        Of each file. Those that differ in their numbers alone are one.
+        Of each file. Reasons that differ only in their numbers count as one.
     whole : str or Path
-        Where the whole list is, to be said where not every file is named.
+        Where the whole list is; added if the summary does not name every file.
 
     Returns
     -------
     list of str
         ``a.mp3, b.mp3 and 3 more: holds 1.20 to 4.90 s; one segment needs 5.00 s.``; up to ``NAMED`` names and
-        ``NAMED`` reasons. Up to ``NAMED`` files are all named.
+        ``NAMED`` reasons. Up to ``NAMED`` files, all are named.
 
     References
     ----------
@@ -132,7 +132,7 @@ def by_reason(names: Iterable[str], reasons: Iterable[str], whole: str | Path = 
 
 
 def is_new(text: str) -> bool:
-    """Whether the run has not shown this warning yet; from then on it has. Where nothing is recorded all are new."""
+    """Whether a warning is new in this run, and record it; without a record every warning is new."""
     if not RECORD:
         return True
     line = " ".join(text.split())
@@ -145,12 +145,12 @@ def is_new(text: str) -> bool:
 
 
 def shown(message: Any, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
-    """This package's warnings as their text alone, each once a run; all others look as they did."""
+    """Format this package's warnings as plain text, each once per run, and leave all others as they are."""
     if not issubclass(category, GenreUtilsWarning):
         return before(message, category, filename, lineno, line)
     return f"{message}\n" if is_new(str(message)) else ""
 
 
-if warnings.formatwarning.__module__ != __name__:  # not already ours: a test may read this file again
+if warnings.formatwarning.__module__ != __name__:  # not yet replaced: a test may import this file again
     before = warnings.formatwarning
     warnings.formatwarning = shown

@@ -1,4 +1,4 @@
-"""One frozen set of parameters; the defaults are the paper's."""
+"""The parameters of a run in one frozen class; the defaults are the paper's."""
 
 import dataclasses
 import difflib
@@ -12,18 +12,18 @@ from genre_utils.errors import ParamsError
 
 PROTOCOLS = ("paper", "filtered", "artist", "leaky")
 SPLITS = ("train", "validation", "test")
-MODELS = ("paper_cnn", "compact_cnn", "crnn", "attention")  # networks.py, which builds them, needs TensorFlow
-MOST_VALUES = 2**28  # at once, in float32: 1 GiB
+MODELS = ("paper_cnn", "compact_cnn", "crnn", "attention")  # models/architectures.py builds them, and needs TensorFlow
+MOST_VALUES = 2**28  # of one array: 1 GiB in float32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Params:
-    """Everything that decides a result, units in the names, the paper's values as defaults.
+    """All parameters that decide a result: units in the names, the paper's values as defaults.
 
     Raises
     ------
     ParamsError
-        If a value is impossible; the message says the rule and what was received.
+        If a value breaks a rule; the message gives the rule and the value received.
 
     References
     ----------
@@ -31,14 +31,14 @@ class Params:
     """
 
     dataset: str = "gtzan"  # demo, demo-mixed, gtzan-mini, gtzan, a folder of genre folders, or a CSV
-    genre_level: int = 0  # the genres are the folders so many levels below that folder; 0 finds them
-    exclude_genres: str = ""  # left out of the data set, as podcast|speech
+    genre_level: int = 0  # how many levels below that folder the genre folders are; 0 finds the level
+    exclude_genres: str = ""  # genres to leave out, such as podcast|speech
     seed: int = 0  # splits, weights, shuffling, dropout, intervals
 
     # II.B.1 and II.B.2: segments and log-mel
     sample_rate_hz: int = 22_050
     segment_seconds: float = 5.0
-    max_segments: int = 6  # a track gives its first six; 0 takes every whole segment
+    max_segments: int = 6  # the first six segments of a track; 0 uses every whole segment
     n_fft: int = 2_048
     hop_length: int = 512
     n_mels: int = 128
@@ -46,12 +46,12 @@ class Params:
     fmax_hz: float = 8_000.0
     top_db: float = 80.0  # librosa's own floor below a segment's maximum
 
-    # II.B.5: split by file; what is left after these two is for training
-    protocol: str = "paper"  # or filtered, artist; leaky is for the lesson alone
+    # II.B.5: split by file; what these two fractions leave is for training
+    protocol: str = "paper"  # or filtered, artist, leaky; leaky is only for the lesson on leakage
     validation_fraction: float = 0.15
     test_fraction: float = 0.15
-    folds: int = 5  # of the protocol artist; GTZAN's blues has nine artists, so that many more cannot be even
-    fold: int = 0  # the one that is tested; the next one validates
+    folds: int = 5  # for the protocol artist; GTZAN's blues has only nine artists, too few for many more even folds
+    fold: int = 0  # number of the test fold; the next fold is for validation
 
     # II.B.3 and II.C: the network
     model: str = "paper_cnn"
@@ -66,26 +66,26 @@ class Params:
     max_epochs: int = 50
     early_stopping_patience: int = 5
     plateau_factor: float = 0.5
-    plateau_patience: int = 2  # must act before early stopping does, and leave it time to help
+    plateau_patience: int = 2  # less than early_stopping_patience, so that the lower rate has time to help
 
-    # IV, what the paper left for later; every default is "not at all"
-    # Augmentation of the sound: one more version of every track for each that is not 0; trained on, never tested on
-    pitch_semitones: float = 0.0  # widest shift, up or down
-    stretch_share: float = 0.0  # widest change of tempo: 0.1 is 10 % slower to 10 % faster
-    noise_snr_db: float = 0.0  # white noise so far below the music; 0 is none
-    # Augmentation of log-mels, new in every batch, training alone
-    mask_bands: int = 0  # SpecAugment: widest masked stripe of mel bands
-    mask_seconds: float = 0.0  # SpecAugment: longest masked stretch of time
+    # IV: what the paper left for later; all of it is off by default
+    # Augmentation of the waveform: each value that is not 0 adds one version of every track, for training only
+    pitch_semitones: float = 0.0  # largest shift, up or down
+    stretch_share: float = 0.0  # largest change of tempo: 0.1 is 10 % slower to 10 % faster
+    noise_snr_db: float = 0.0  # level of the music above added white noise; 0 adds none
+    # Augmentation of log-mels: drawn anew for every batch, for training only
+    mask_bands: int = 0  # SpecAugment: largest number of masked mel bands
+    mask_seconds: float = 0.0  # SpecAugment: longest masked time
     equalise_db: float = 0.0  # standard deviation of a random, smooth gain over frequency
-    shift_bands: int = 0  # widest shift of the whole spectrogram, up or down
-    crop: bool = False  # a segment begins anywhere in its track, not only at its own start
-    mixup_alpha: float = 0.0  # of the beta distribution that mixes two segments and their genres; 0 is no MixUp
+    shift_bands: int = 0  # largest shift of the whole spectrogram, up or down
+    crop: bool = False  # a segment begins at a random place in its track
+    mixup_alpha: float = 0.0  # MixUp: of the beta distribution that mixes two segments and their genres; 0 is no MixUp
     # Training
-    schedule: str = "plateau"  # or cosine: all max_epochs, the rate ends near 0 and the last epoch is kept
-    weight_decay: float = 0.0  # decoupled, of AdamW
-    ema_decay: float = 0.0  # of an average of the weights over the steps, which is what is evaluated; 0 is none
-    # Several genres a track
-    output: str = "softmax"  # or sigmoid: each genre has a yes or no of its own
+    schedule: str = "plateau"  # or cosine: runs all max_epochs, the rate ends near 0, the last epoch is kept
+    weight_decay: float = 0.0  # decoupled, as in AdamW
+    ema_decay: float = 0.0  # evaluate a moving average of the weights, with this decay a step; 0 evaluates the weights
+    # Several genres per track
+    output: str = "softmax"  # or sigmoid: an independent yes or no for each genre
 
     def __post_init__(self) -> None:
         rules = {
@@ -110,14 +110,14 @@ class Params:
             "validation_fraction": (0 < self.validation_fraction < 1, "must be in (0, 1)"),
             "test_fraction": (
                 0 < self.test_fraction < 1 - self.validation_fraction,
-                "must be above 0 and leave something to train on",
+                "must be above 0, and with validation_fraction leave something to train on",
             ),
             "protocol": (self.protocol in PROTOCOLS, f"must be one of {', '.join(PROTOCOLS)}"),
-            "folds": (self.folds >= 3, "must be 3 or more: one tests, one validates, the rest trains"),
+            "folds": (self.folds >= 3, "must be 3 or more: one for testing, one for validation, the rest for training"),
             "fold": (0 <= self.fold < self.folds, "must be in [0, folds)"),
             "model": (self.model != "", "must not be empty"),
-            "image_height": (16 <= self.image_height <= 4_096, "must be in [16, 4,096]: four poolings halve it"),
-            "image_width": (16 <= self.image_width <= 4_096, "must be in [16, 4,096]: four poolings halve it"),
+            "image_height": (16 <= self.image_height <= 4_096, "must be in [16, 4,096]: four pooling layers halve it"),
+            "image_width": (16 <= self.image_width <= 4_096, "must be in [16, 4,096]: four pooling layers halve it"),
             "padding": (self.padding in ("same", "valid"), "must be 'same' or 'valid'"),
             "bn_momentum": (0 <= self.bn_momentum < 1, "must be in [0, 1)"),
             "learning_rate": (self.learning_rate > 0, "must be above 0"),
@@ -157,11 +157,11 @@ class Params:
 
     @property
     def frames_per_segment(self) -> int:
-        """STFT frames in one segment, centred as librosa centres them."""
+        """STFT frames in one segment, with librosa's centring."""
         return 1 + self.samples_per_segment // self.hop_length
 
     def segments_in(self, seconds: float) -> int:
-        """Whole segments that a track of this length gives, at most ``max_segments``.
+        """Number of whole segments in a track of this length, at most ``max_segments``.
 
         Parameters
         ----------
@@ -178,12 +178,12 @@ class Params:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Build from a profile, strictly.
+        """Build from a profile, and refuse unknown names and wrong types.
 
         Parameters
         ----------
         mapping : Mapping
-            Names and values; what is left out keeps the paper's value.
+            Names and values; a name that is missing keeps the paper's value.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class Params:
         Raises
         ------
         ParamsError
-            If a name is unknown, a type is wrong, or a value impossible.
+            If a name is unknown, a type is wrong, or a value breaks a rule.
         """
         hints = typing.get_type_hints(cls)
         values = {}
@@ -207,7 +207,7 @@ class Params:
         return dataclasses.asdict(self)
 
 
-# What decides the feature store, and so names it; the rest can change without a new extraction.
+# The feature store depends on these, and its folder's name too; a change of others needs no new extraction.
 FEATURE_NAMES = (
     "sample_rate_hz",
     "segment_seconds",
@@ -219,12 +219,12 @@ FEATURE_NAMES = (
     "fmax_hz",
     "top_db",
 )
-# Versions of the sound: they name the feature store too, but only where there are any.
+# Augmented versions of the waveform: the store depends on these too, where one of them is not 0.
 SOUND_NAMES = ("pitch_semitones", "stretch_share", "noise_snr_db")
 
 
 def unknown_name(name: Any, known: typing.Iterable[str]) -> str:
-    """The message for a name that nobody knows, with the nearest that somebody does; YAML's may be a number."""
+    """The error message for an unknown parameter name, with the nearest known one; in YAML a name may be a number."""
     names = sorted(known)
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(names)}."
@@ -232,12 +232,12 @@ def unknown_name(name: Any, known: typing.Iterable[str]) -> str:
 
 
 def as_type(name: str, value: Any, wanted: type | types.UnionType) -> Any:
-    """A value checked against its type; an int where a float is wanted becomes one.
+    """Check the type of a value; an int becomes a float where a float is expected.
 
     Parameters
     ----------
     name : str
-        Said in the error.
+        Of the parameter, for the error message.
     value : Any
         As read from YAML.
     wanted : type
@@ -251,7 +251,7 @@ def as_type(name: str, value: Any, wanted: type | types.UnionType) -> Any:
     Raises
     ------
     ParamsError
-        If the type differs, a float is not finite, or an integer is of more than 64 bits.
+        If the type differs, a float is not finite, or an integer has more than 64 bits.
     """
     if type(value) is int and value.bit_length() > 64:  # too long for a float, or for a message
         raise ParamsError(f"{name} must not exceed 2**64. Received: an integer of {value.bit_length()} bits.")

@@ -1,1 +1,1 @@
-"""From an audio file to samples: decoding, what headers say, and changes of the waveform."""
+"""From an audio file to samples: decoding, lengths by the header, and augmentation of the waveform."""

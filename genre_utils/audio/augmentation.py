@@ -1,4 +1,4 @@
-"""More sounds from one: each track at another pitch, at another tempo and in noise, drawn for it alone."""
+"""Augmentation of the waveform: a track at another pitch, at another tempo, and with added noise."""
 
 import dataclasses
 
@@ -10,14 +10,14 @@ from genre_utils.params import Params
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """One way that a track sounds; as text, what the feature store's ``augmentation`` says of it.
+    """One augmented version of a track; its text is the column ``augmentation`` of the feature store.
 
     Attributes
     ----------
     kind : str
-        pitch, stretch, noise, or "" for the track as it is.
+        pitch, stretch, noise, or "" for the original.
     amount : float
-        Semitones, rate of the tempo, or dB of the music above the noise.
+        Semitones, factor of the tempo, or level of the music above the noise in dB.
     """
 
     kind: str
@@ -25,29 +25,30 @@ class Version:
 
     @property
     def rate(self) -> float:
-        """Tempo as a share of the original's: a track of ``d`` seconds lasts ``d / rate``."""
+        """Tempo relative to the original: a track of ``d`` seconds lasts ``d / rate``."""
         return self.amount if self.kind == "stretch" else 1.0
 
     def __str__(self) -> str:
-        texts = {
-            "": "",
-            "pitch": f"pitch {self.amount:+.2f}",
-            "stretch": f"stretch {self.amount:.3f}",
-            "noise": f"noise {self.amount:g} dB",
-        }
-        return texts[self.kind]
+        match self.kind:
+            case "pitch":
+                return f"pitch {self.amount:+.2f}"
+            case "stretch":
+                return f"stretch {self.amount:.3f}"
+            case "noise":
+                return f"noise {self.amount:g} dB"
+        return ""
 
 
 ORIGINAL = Version("", 0.0)
 
 
 def versions(track_id: str, params: Params) -> list[Version]:
-    """Draw what one track becomes besides itself.
+    """Draw the augmented versions of one track.
 
     Parameters
     ----------
     track_id : str
-        With ``params.seed`` and the kind it decides the draw: no order of tracks and no other kind changes it.
+        With ``params.seed`` and the kind it seeds the draw, which other tracks and kinds do not change.
     params : Params
         ``pitch_semitones``, ``stretch_share``, ``noise_snr_db``; each that is not 0 gives one version.
 
@@ -73,7 +74,7 @@ def versions(track_id: str, params: Params) -> list[Version]:
 
 
 def render(samples: np.ndarray, version: Version, track_id: str, params: Params) -> np.ndarray:
-    """A track as one of its versions.
+    """Render one version of a track.
 
     Parameters
     ----------
@@ -82,14 +83,14 @@ def render(samples: np.ndarray, version: Version, track_id: str, params: Params)
     version : Version
         As :func:`versions` draws it.
     track_id : str
-        With ``params.seed`` it decides the noise.
+        With ``params.seed`` it seeds the noise.
     params : Params
-        ``sample_rate_hz``, ``seed``, and ``n_fft``, the window within which pitch and tempo are moved.
+        ``sample_rate_hz``, ``seed``, and ``n_fft``, the window of the phase vocoder.
 
     Returns
     -------
     np.ndarray [shape=(round(samples / version.rate),), dtype=float32]
-        Not clipped: a peak may exceed 1, which a log-mel, relative to its own maximum, does not notice.
+        Not clipped: a peak may exceed 1. It makes no difference to a log-mel, which is relative to its own maximum.
 
     References
     ----------
@@ -112,5 +113,5 @@ def render(samples: np.ndarray, version: Version, track_id: str, params: Params)
 
 
 def generator(track_id: str, kind: str, params: Params) -> np.random.Generator:
-    """Randomness of one kind for one track: the same in every worker, whatever was drawn before."""
+    """Random generator for one track and kind: the same in every worker, whatever was drawn before."""
     return np.random.default_rng([params.seed, *f"{kind} {track_id}".encode()])

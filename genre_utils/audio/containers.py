@@ -1,4 +1,4 @@
-"""Sound in containers that libsndfile does not open, by PyAV: m4a, aac, wma, and the sound of videos."""
+"""Decoding with PyAV (FFmpeg), where libsndfile cannot: m4a, aac, wma, and the audio of videos."""
 
 import contextlib
 import itertools
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-# What FFmpeg may take a file for: formats that hold all that they play. A playlist, for instance, names other files
-# and addresses, and FFmpeg would open those.
+# The formats that FFmpeg may detect, which hold all that they play. A playlist, for instance, names other files and
+# addresses, and FFmpeg would open them.
 DEMUXERS = ("aac", "ape", "asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "wv")
 SUFFIXES = frozenset(
     {
@@ -17,44 +17,44 @@ SUFFIXES = frozenset(
         ".mpg", ".mts", ".webm", ".wma", ".wmv", ".wv",
     }
 )  # fmt: skip
-TICKS_PER_SECOND = 1_000_000  # FFmpeg's, of the length of a whole file
+TICKS_PER_SECOND = 1_000_000  # FFmpeg's unit for the length of a file
 
 
 @contextlib.contextmanager
 def opened(path: str | Path, refusal: str) -> Iterator[tuple[Any, Any]]:
-    """A container and its first stream of sound, by PyAV.
+    """Open a container and its first audio stream with PyAV.
 
     Parameters
     ----------
     path : str or Path
         A file that libsndfile does not open, whatever its suffix.
     refusal : str
-        What libsndfile said.
+        Error message of libsndfile.
 
     Yields
     ------
     container : av.container.InputContainer
-        Its other streams are passed over.
+        Its other streams are skipped.
     stream : av.audio.stream.AudioStream
         Of the container.
 
     Raises
     ------
     OSError
-        If there is no such stream, PyAV is not installed, or what is done with the container meets a fault in it.
+        If there is no such stream, PyAV is not installed, or the container turns out to be damaged while it is read.
     """
-    with Path(path).open("rb") as file:  # FFmpeg sees no name: it would take some for addresses
+    with Path(path).open("rb") as file:  # FFmpeg gets no name: it would take some names for addresses
         try:
             import av
             from av.stream import Discard
         except ImportError as error:
             install = 'pip install "genre_utils[formats]"'
-            raise OSError(f"{refusal} If it is m4a, aac, wma or a video, this makes it readable: {install}") from error
+            raise OSError(f"{refusal} To read m4a, aac, wma and videos, install PyAV: {install}") from error
         options = {"format_whitelist": ",".join(DEMUXERS)}
         try:
             with av.open(file, options=options, metadata_errors="ignore") as container:
                 if not container.streams.audio:
-                    raise ValueError("no stream of sound")
+                    raise ValueError("it has no audio stream")
                 stream = container.streams.audio[0]
                 for other in container.streams:
                     if other is not stream:
@@ -65,30 +65,12 @@ def opened(path: str | Path, refusal: str) -> Iterator[tuple[Any, Any]]:
 
 
 def duration(path: str | Path, refusal: str) -> float:
-    """Length by the header; where it does not say, by all packets, without decoding them.
-
-    Parameters
-    ----------
-    path : str or Path
-        As :func:`opened`.
-    refusal : str
-        As :func:`opened`.
-
-    Returns
-    -------
-    float
-        Seconds.
-
-    Raises
-    ------
-    OSError
-        As :func:`opened`.
-    """
+    """Length in seconds by the header, or else by all packets, without decoding; errors as :func:`opened`."""
     with opened(path, refusal) as (container, stream):
         name = container.format.name
-        if stream.duration and name != "aac":  # it has no header, and FFmpeg guesses by the size of the first packets
+        if stream.duration and name != "aac":  # aac has no header, and FFmpeg guesses from the first packets
             return float(stream.duration * stream.time_base)
-        if container.duration and name not in ("aac", "avi"):  # of an avi, the length of its pictures
+        if container.duration and name not in ("aac", "avi"):  # an avi's is that of the video
             return container.duration / TICKS_PER_SECOND
         return float(stream.time_base * sum(packet.duration or 0 for packet in container.demux(stream)))
 
@@ -96,7 +78,7 @@ def duration(path: str | Path, refusal: str) -> float:
 def blocks(
     path: str | Path, refusal: str, block_seconds: float, seconds: float | None
 ) -> Iterator[tuple[np.ndarray, int, bool]]:
-    """Decoded sound, mixed down to mono.
+    """Decode the audio block by block, mixed down to mono.
 
     Parameters
     ----------
@@ -105,18 +87,18 @@ def blocks(
     refusal : str
         As :func:`opened`.
     block_seconds : float
-        Length of a block; the last frame of each may exceed it.
+        Length of a block; its last frame may exceed it.
     seconds : float or None
-        How much to decode at least; None is all.
+        How much to decode at least; None is the whole file.
 
     Yields
     ------
     mono : np.ndarray [shape=(samples,), dtype=float32]
         The next block.
     rate_hz : int
-        The same for all.
+        The same for all blocks.
     last : bool
-        Whether it is the last; that one may be empty.
+        Whether it is the last one, which may be empty.
 
     Raises
     ------
@@ -137,22 +119,21 @@ def blocks(
 
 
 def frames(container: Any, stream: Any) -> Iterator[tuple[np.ndarray, int]]:
-    """Frames of a stream as float32, (sample, channel), and the first one's rate in Hz.
+    """Frames of a stream as float32, (sample, channel), and the sample rate of the first one in Hz.
 
-    Within a stream the form of the samples, the channels and the rate may change; where the rate does, FFmpeg brings
-    it back to the first.
+    Sample format, channels and rate may change within a stream; FFmpeg then resamples to the first rate.
     """
     from av import AudioResampler
 
     rate_hz = 0
-    for form, alike in itertools.groupby(container.decode(stream), form_of):
-        rate_hz = rate_hz or form[0]
-        converter = AudioResampler("flt", rate=rate_hz)  # not planar: of eight channels PyAV 18 would read nine
-        for frame in itertools.chain(alike, [None]):  # None: give what you hold back
+    for layout, alike in itertools.groupby(container.decode(stream), layout_of):
+        rate_hz = rate_hz or layout[0]
+        converter = AudioResampler("flt", rate=rate_hz)  # not fltp: PyAV 18 would read nine of eight channels
+        for frame in itertools.chain(alike, [None]):  # None: flush the converter
             for converted in filter(None, converter.resample(frame)):
                 yield converted.to_ndarray().reshape(converted.samples, -1), rate_hz
 
 
-def form_of(frame: Any) -> tuple[int, str, str]:
-    """What a converter is made for."""
+def layout_of(frame: Any) -> tuple[int, str, str]:
+    """Sample rate, sample format and channels of a frame: a converter works for one of each."""
     return frame.sample_rate, frame.format.name, frame.layout.name

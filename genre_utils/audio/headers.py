@@ -1,4 +1,4 @@
-"""Files whose header says less than they hold: what libsndfile must be given to decode all of it."""
+"""Files that hold more audio than their header says: find the parts, so that libsndfile decodes all of it."""
 
 import bisect
 import contextlib
@@ -17,33 +17,33 @@ from typing import NamedTuple
 
 import soundfile
 
-TOLERANCE_SECONDS = 0.2  # an encoder's delay and padding, which a right header leaves out, are 0.1 s at most
-FEWEST_FRAMES = 4  # of MPEG in a row: fewer look like a header by chance, in a picture or at a torn end
-KBPS = {  # of MPEG-1 layers I to III, and of MPEG-2 and 2.5 layers I, then II and III, by the header's index
+TOLERANCE_SECONDS = 0.2  # encoder delay and padding, which a correct header leaves out, are 0.1 s at most
+FEWEST_FRAMES = 4  # consecutive MPEG frames: fewer appear by chance, in a cover picture or at a cut-off end
+KBPS = {  # bit rates by (MPEG version, layer) and the header's index; 2 is MPEG-2 and 2.5, layers II and III alike
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # by MPEG's version
-TAGS = {b"TAG": 128, b"APETAGEX": 32}  # that may stand between two MP3s, and their sizes
-MOST_BYTES = 1 << 31  # larger files are taken at their header's word: they may not find addresses, and take seconds
-WIDEST_GAP = 1 << 24  # bytes without sound between what is joined; what comes behind more is left out, unread
-FLAC_BEGINS = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # and its first block, of 34 bytes
-FLAC_MARK = 8  # bytes of it
+RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # by MPEG version
+TAGS = {b"TAG": 128, b"APETAGEX": 32}  # tags between two concatenated MP3s, and their sizes in bytes
+MOST_BYTES = 1 << 31  # for larger files the header is trusted: mapping may fail, and takes seconds
+WIDEST_GAP = 1 << 24  # bytes without audio between two parts; what follows a wider gap is left out
+FLAC_BEGINS = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # a FLAC's mark and its first block, of 34 bytes
+FLAC_MARK = 8  # length of that mark in bytes
 
 
 class Part(NamedTuple):
-    """A stretch of a file that libsndfile decodes as one."""
+    """A part of a file that libsndfile can decode by itself."""
 
-    pieces: list[bytes | tuple[int, int]]  # joined: bytes that replace a header, and from where to where in the file
-    seconds: float  # by the frames in it; 0 if libsndfile is to say
-    guessed: bool = False  # without a count in the file: libsndfile may also promise too much
+    pieces: list[bytes | tuple[int, int]]  # to concatenate: a new header, and ranges (start, end) of the file
+    seconds: float  # by counting frames; 0: ask libsndfile
+    guessed: bool = False  # the file has no frame count: libsndfile may also report too much
 
 
 class Frame(NamedTuple):
-    """What an MPEG frame's header says."""
+    """The content of an MPEG frame's header."""
 
     size: int  # in bytes
     samples: int
@@ -52,7 +52,7 @@ class Frame(NamedTuple):
 
 @dataclasses.dataclass
 class Stretch:
-    """MPEG frames that are alike: their form, from where to where they lie, and how many samples they make."""
+    """Consecutive MPEG frames of one form, their ranges (start, end) in the file, and their samples."""
 
     form: tuple[int, ...]
     pieces: list[tuple[int, int]] = dataclasses.field(default_factory=list)
@@ -64,22 +64,22 @@ class Stretch:
 
 
 class Forward(soundfile.SoundFile):
-    """A file read from start to end, without the seek after each block that a stream of FLAC does not allow."""
+    """A file read from start to end, without seeking after each block, which a FLAC stream does not allow."""
 
     def seekable(self) -> bool:
-        """Whether its reader may seek."""
+        """Whether soundfile may seek in it."""
         return False
 
 
 class Pieces(io.RawIOBase):
-    """A file made of pieces of another, for libsndfile to read.
+    """A file-like object made of pieces of another file, for libsndfile.
 
     Parameters
     ----------
     data : mmap.mmap
-        The other.
+        The other file.
     pieces : list
-        As of :class:`Part`.
+        As in :class:`Part`.
     """
 
     def __init__(self, data: mmap.mmap, pieces: list[bytes | tuple[int, int]]):
@@ -90,16 +90,16 @@ class Pieces(io.RawIOBase):
         self.place = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte."""
+        """Move to a position."""
         self.place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: self.ends[-1]}[whence]
         return self.place
 
     def tell(self) -> int:
-        """Where it is."""
+        """The current position."""
         return self.place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer as far as there are bytes."""
+        """Read into a buffer; return the number of bytes."""
         filled = 0
         while filled < len(buffer) and self.place < self.ends[-1]:
             index = bisect.bisect_right(self.ends, self.place)
@@ -112,19 +112,19 @@ class Pieces(io.RawIOBase):
 
 
 def parts(path: str | Path, file: soundfile.SoundFile) -> list[Part]:
-    """What of a file libsndfile must be given instead of it.
+    """The parts of a file to decode, if its header says less than it holds.
 
     Parameters
     ----------
     path : str or Path
         The file.
     file : soundfile.SoundFile
-        The same, open: what its header says.
+        The same file, open: gives the length by its header.
 
     Returns
     -------
     list of Part
-        Empty where the header says all that there is, or more, as that of a file that was cut off.
+        Empty if the header is correct, or says more, as in a file that was cut off.
     """
     find = {"MP3": of_mpeg, "WAV": of_wav, "WAVEX": of_wav, "AU": of_au, "OGG": of_ogg, "FLAC": of_flac}.get(
         file.format
@@ -133,15 +133,15 @@ def parts(path: str | Path, file: soundfile.SoundFile) -> list[Part]:
         return []
     with mapped(path) as data:
         found = find(data)
-    told = [part.seconds for part in found]
-    more = sum(told) - file.frames / file.samplerate
+    counted = [part.seconds for part in found]
+    more = sum(counted) - file.frames / file.samplerate
     right = abs(more) <= TOLERANCE_SECONDS or (more < 0 and not any(part.guessed for part in found))
-    return [] if right and all(told) else found
+    return [] if right and all(counted) else found
 
 
 @contextlib.contextmanager
 def mapped(path: str | Path) -> Iterator[mmap.mmap]:
-    """A file's bytes; where addresses for them run out, as where memory does."""
+    """Map a file into memory; if the address space runs out, raise ``MemoryError``."""
     with Path(path).open("rb") as raw, contextlib.ExitStack() as stack:
         try:
             data = stack.enter_context(mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ))
@@ -151,7 +151,7 @@ def mapped(path: str | Path) -> Iterator[mmap.mmap]:
 
 
 def opened(path: str | Path, found: list[Part]) -> Iterator[soundfile.SoundFile]:
-    """Each part of a file, open, one after the other."""
+    """Open the parts of a file, one after the other."""
     with mapped(path) as data:
         for part in found:
             with Forward(Pieces(data, part.pieces)) as file:
@@ -160,13 +160,13 @@ def opened(path: str | Path, found: list[Part]) -> Iterator[soundfile.SoundFile]
 
 def seconds(path: str | Path, found: list[Part]) -> float:
     """Length of all parts of a file."""
-    told = [part.seconds for part in found]
-    return sum(told) if all(told) else sum(file.frames / file.samplerate for file in opened(path, found))
+    counted = [part.seconds for part in found]
+    return sum(counted) if all(counted) else sum(file.frames / file.samplerate for file in opened(path, found))
 
 
 @functools.cache
 def frame_sizes() -> dict[int, Frame]:
-    """Every frame header of MPEG that says its size, by its second and third byte."""
+    """All valid MPEG frame headers that determine a frame's size, by their second and third byte."""
     known = {}
     for bits in range(1 << 16):
         second, third = divmod(bits, 256)
@@ -184,11 +184,10 @@ def frame_sizes() -> dict[int, Frame]:
 
 
 def of_mpeg(data: mmap.mmap) -> list[Part]:
-    """Stretches of MPEG frames alike in version, layer, rate and number of channels, each with a header that counts.
+    """Stretches of MPEG frames of one version, layer, rate and number of channels, each with a correct frame count.
 
-    The count stands in an Info frame, as LAME writes it before the first one; where there is none, or a wrong one,
-    libmpg123 guesses the length from the size of the first frame. Layers I and II have none: their frames are alike
-    in size, too.
+    LAME writes the count into an Info frame before the first frame. If it is missing or wrong, libmpg123 guesses the
+    length from the size of the first frame. Layers I and II have no count: there, frames of one stretch have one size.
     """
     known, place, size = frame_sizes(), 0, len(data)
     stretches: list[Stretch] = []
@@ -204,13 +203,13 @@ def of_mpeg(data: mmap.mmap) -> list[Part]:
     while place < size:
         frame, form = frame_at(place)
         end = place + frame.size if frame else place
-        # Where a frame ended, one like it is one; elsewhere what follows must be like it, too.
+        # Right after a frame, one of the same form is accepted; elsewhere the next one must have its form, too.
         goes_on = stretch.end == place and form == stretch.form
         if frame and end <= size and (goes_on or frame_at(end)[1] == form):
             if form != stretch.form:
                 stretch = Stretch(form)
                 stretches.append(stretch)
-            if not stretch.samples and is_info(data[place:end]):  # an old count is left out
+            if not stretch.samples and is_info(data[place:end]):  # leave an old frame count out
                 stretch.guessed = False
             else:
                 stretch.pieces[-1:] = (
@@ -222,7 +221,7 @@ def of_mpeg(data: mmap.mmap) -> list[Part]:
                 stretch.samples_each, stretch.rate_hz = frame.samples, frame.rate_hz
             place = stretch.end = end
         elif data[place : place + 3] == b"ID3" and place + 10 <= size:
-            place += 10 + functools.reduce(lambda total, bits: total << 7 | bits & 127, data[place + 6 : place + 10], 0)
+            place += 10 + id3_size(data[place : place + 10])
         else:
             tag = next((length for name, length in TAGS.items() if data[place : place + len(name)] == name), 1)
             marks = [data.find(mark, place + tag, place + WIDEST_GAP) for mark in (b"\xff", b"ID3")]
@@ -236,25 +235,30 @@ def of_mpeg(data: mmap.mmap) -> list[Part]:
     return found
 
 
+def id3_size(header: bytes) -> int:
+    """Size of an ID3 tag in bytes, without its header of ten bytes."""
+    return functools.reduce(lambda size, bits: size << 7 | bits & 127, header[6:10], 0)
+
+
 def is_info(frame: bytes) -> bool:
-    """Whether an MPEG frame holds a count of the others, and no sound."""
+    """Whether an MPEG frame holds a frame count instead of audio."""
     return any(name in frame[4:48] for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def info(header: bytes, frames: int) -> bytes:
-    """An Info frame for frames with this header (4 bytes); of layers I and II none."""
+    """An Info frame for so many frames with this header (4 bytes); empty for layers I and II."""
     second, third, fourth = header[1:]
     if second >> 1 & 3 != 1:
         return b""
     mono, mpeg_1 = fourth >> 6 == 3, second >> 3 & 3 == 3
     beside = (17 if mono else 32) if mpeg_1 else (9 if mono else 17)  # side information, all 0: silence
-    second, third = second | 1, 0x90 | third & 0x0C  # without a checksum; 128 or 80 kbit/s, room enough
+    second, third = second | 1, 0x90 | third & 0x0C  # no checksum; 128 or 80 kbit/s, which is long enough
     start = bytes([0xFF, second, third, fourth]) + bytes(beside) + b"Info" + struct.pack(">II", 1, frames)
     return start.ljust(frame_sizes()[second << 8 | third].size, b"\0")
 
 
 def of_wav(data: mmap.mmap) -> list[Part]:
-    """A wav whose last chunk of sound goes on behind its size: a recorder that was killed has not written it."""
+    """A wav whose audio goes on after the size of its last chunk: a killed recorder has not updated the size."""
     place, order = 12, ">" if data[:4] == b"RIFX" else "<"
     bytes_a_second = 0
     while place + 8 <= len(data):
@@ -265,7 +269,7 @@ def of_wav(data: mmap.mmap) -> list[Part]:
         if data[place : place + 4] == b"data":
             rest = data[end : end + 8]
             chunk = len(rest) == 8 and rest[:4].isascii() and rest[:4].decode().isprintable()
-            blank = size and not any(data[end : end + min(bytes_a_second, WIDEST_GAP)])  # room that was kept, no sound
+            blank = size and not any(data[end : end + min(bytes_a_second, WIDEST_GAP)])  # reserved space without audio
             if chunk or blank or len(data) - end <= (bytes_a_second * TOLERANCE_SECONDS if size else 0):
                 return []
             whole = struct.pack(f"{order}I", min(len(data) - begin, 0xFFFFFFFF))
@@ -276,7 +280,7 @@ def of_wav(data: mmap.mmap) -> list[Part]:
 
 
 def of_au(data: mmap.mmap) -> list[Part]:
-    """An au whose size is 0 though there is sound behind its header."""
+    """An au file whose header says size 0 although audio follows."""
     order = ">" if data[:4] == b".snd" else "<"
     begin, size = struct.unpack(f"{order}II", data[4:12])
     return (
@@ -285,7 +289,7 @@ def of_au(data: mmap.mmap) -> list[Part]:
 
 
 def of_ogg(data: mmap.mmap) -> list[Part]:
-    """Several Oggs in one file: one begins where a first page follows other pages."""
+    """Several concatenated Ogg files: a new one begins where a first page follows other pages."""
     begins, place, among_first = [], data.find(b"OggS"), False
     while place >= 0 and place + 27 <= len(data):
         is_first = bool(data[place + 5] & 2)
@@ -299,11 +303,11 @@ def of_ogg(data: mmap.mmap) -> list[Part]:
 
 
 def of_flac(data: mmap.mmap) -> list[Part]:
-    """Several FLACs in one file, whose frames do not say where they end: all of it is searched, up to a gap."""
+    """Several concatenated FLAC files. Frames do not give their size: search the whole file, up to a wide gap."""
     begins = []
     for start in range(0, len(data), WIDEST_GAP):
         window = data[start : start + WIDEST_GAP + FLAC_MARK - 1]
-        if hasattr(data, "madvise"):  # or what was read would count as memory of this process
+        if hasattr(data, "madvise"):  # otherwise the pages would count as memory of this process
             data.madvise(mmap.MADV_DONTNEED, start, min(WIDEST_GAP, len(data) - start))
         if window.count(0) == len(window):
             break
@@ -312,5 +316,5 @@ def of_flac(data: mmap.mmap) -> list[Part]:
 
 
 def one_after_the_other(begins: list[int], size: int) -> list[Part]:
-    """The files that begin there, if they are more than one."""
+    """One part for each of the files that begin there, if there are several."""
     return [Part([pair], 0) for pair in itertools.pairwise([*begins, size])] if len(begins) > 1 else []

@@ -1,4 +1,4 @@
-"""Archives from strangers: unpacked whole or not at all, and never outside their folder."""
+"""Unpacking untrusted archives: completely or not at all, and never outside the target folder."""
 
 import contextlib
 import gzip
@@ -16,34 +16,34 @@ from typing import Any, NamedTuple
 
 from genre_utils.errors import DownloadError
 
-CHUNK_BYTES = 2**18  # read and counted at a time, so that a bomb fills neither memory nor disk
+CHUNK_BYTES = 2**18  # read and counted in chunks, so that a bomb fills neither memory nor disk
 MAX_HEADER_BYTES = 2**20  # tarfile reads the name of an entry at once, and a tar.gz of 4 MB can declare one of 4 GB
-MAX_ENTRIES = 10_000  # gtzan has about 2,000; a million empty files would pass any limit in bytes
+MAX_ENTRIES = 10_000  # GTZAN has about 2,000; a million empty files would pass any limit in bytes
 
 
 def unpack(archive: Path, folder: Path, limit_bytes: int) -> None:
     """Unpack a zip, tar or tar.gz into a new folder: all of it, or nothing.
 
-    Written are plain files with plain permissions, below ``folder`` and nowhere else; macOS' ``._*`` and
-    ``__MACOSX`` are left out. It grows in a hidden folder beside ``folder`` and is renamed when whole.
+    It writes only regular files with default permissions, and only below ``folder``; macOS' ``._*`` and ``__MACOSX``
+    are left out. It unpacks into a hidden folder beside ``folder`` and renames that at the end.
 
     Parameters
     ----------
     archive : Path
-        Left as it is.
+        Not changed.
     folder : Path
-        Must not exist, or be empty.
+        Must be empty or not exist.
     limit_bytes : int
-        The most that all files together may take on disk.
+        The largest total size of the files.
 
     Raises
     ------
     DownloadError
         If the archive is corrupt, too large, or holds a link, a device or a path that could leave the
-        folder; the message names the archive and the entry. Nothing stays behind.
+        folder; the message names the archive and the entry. Nothing is left on disk.
     """
     growing = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(growing, ignore_errors=True)  # what a killed run left
+    shutil.rmtree(growing, ignore_errors=True)  # left by a killed run
     try:
         growing.mkdir(parents=True)
         with archive.open("rb") as file:
@@ -53,7 +53,7 @@ def unpack(archive: Path, folder: Path, limit_bytes: int) -> None:
         growing.rename(folder)
     except CORRUPT as error:
         raise DownloadError(
-            f"Could not unpack {archive} ({type(error).__name__}: {error}); nothing of it was kept. "
+            f"Could not unpack {archive} ({type(error).__name__}: {error}); nothing was kept. "
             "Remove it and run again, or use another copy."
         ) from error
     finally:
@@ -61,10 +61,10 @@ def unpack(archive: Path, folder: Path, limit_bytes: int) -> None:
 
 
 class Refused(Exception):
-    """An entry that no honest archive of music holds."""
+    """An archive's entry breaks a rule."""
 
 
-# Refused, and what zipfile, tarfile and gzip raise on bytes that are not what they should be
+# Refused, and what zipfile, tarfile and gzip raise for corrupt archives
 CORRUPT = (
     *(Refused, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(OSError, EOFError, ValueError, RuntimeError, LookupError, ArithmeticError, struct.error),
@@ -72,10 +72,10 @@ CORRUPT = (
 
 
 class Entry(NamedTuple):
-    """One entry of an archive, zip or tar alike."""
+    """One entry of a zip or tar archive."""
 
     name: str
-    kind: str  # "file", "folder", or what it is instead
+    kind: str  # "file", "folder" or "link or device"
     size_bytes: int  # as declared
     open: Callable[[], Any]
 
@@ -84,7 +84,7 @@ def zip_entries(archive: Path) -> Generator[Entry, None, None]:
     """The entries of a zip in order; reading one to its end checks its CRC."""
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
-            mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where it was not made on Unix
+            mode = stat.S_IFMT(info.external_attr >> 16)  # 0 if it was not made on Unix
             kind = "file" if mode in (0, stat.S_IFREG) else "link or device"
             kind = "folder" if info.is_dir() else kind
             yield Entry(info.filename, kind, info.file_size, partial(opened.open, info))
@@ -99,15 +99,15 @@ def tar_entries(archive: Path) -> Generator[Entry, None, None]:
             for info in opened:
                 kind = "file" if info.isfile() else "folder" if info.isdir() else "link or device"
                 yield Entry(info.name, kind, info.size, partial(open_member, opened, info))
-            file.seek(opened.offset)  # tarfile takes any broken header for the end
+            file.seek(opened.offset)  # tarfile takes any broken header as the end
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("the archive breaks off")
-            if len(file.read(2**20)) == 2**20:  # to the gzip's end, where its CRC is; tar pads with 10 kB
-                raise tarfile.ReadError("the archive goes on after its end")
+                raise tarfile.ReadError("the archive is cut off")
+            if len(file.read(2**20)) == 2**20:  # up to the gzip's end, where its CRC is checked; tar pads with 10 kB
+                raise tarfile.ReadError("the archive has data after its end")
 
 
 class InPieces:
-    """A file for tarfile that refuses to read more than ``MAX_HEADER_BYTES`` at once.
+    """A file-like object for tarfile that refuses to read more than ``MAX_HEADER_BYTES`` at once.
 
     Parameters
     ----------
@@ -120,29 +120,29 @@ class InPieces:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        """So many bytes, or those that are left."""
+        """Up to ``size`` bytes."""
         if size > MAX_HEADER_BYTES:
             raise Refused(f"an entry's header declares {size} bytes")
         return self.file.read(size)
 
 
 def open_member(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Any:
-    """The bytes of a tar's file, after Python's own rules for data: a second line behind ``write``."""
+    """Open a file of a tar, after Python's own safety rules: a second check beside those of ``write``."""
     tarfile.data_filter(info, "/nowhere")
     return opened.extractfile(info)
 
 
 def write(entries: Iterable[Entry], folder: Path, limit_bytes: int) -> None:
-    """Write the files of an archive below a folder that nobody else writes to.
+    """Write the files of an archive below a folder.
 
     Parameters
     ----------
     entries : iterable of Entry
-        In the archive's order.
+        In their order in the archive.
     folder : Path
-        Empty. As links are refused, what is made below it stays below it.
+        Empty, and written to by nobody else. Links are refused, so all files stay below it.
     limit_bytes : int
-        The most that all files may take, as declared and as read.
+        The largest total size, both as declared and as read.
 
     Raises
     ------
@@ -153,12 +153,12 @@ def write(entries: Iterable[Entry], folder: Path, limit_bytes: int) -> None:
     for count, entry in enumerate(entries, start=1):
         name = PurePosixPath(entry.name)
         rules = {
-            f"is a {entry.kind}; only files and folders may be": entry.kind in ("file", "folder"),
+            f"is a {entry.kind}; expected a file or a folder": entry.kind in ("file", "folder"),
             "has an absolute path": not name.is_absolute(),
             "has '..' in its path": ".." not in name.parts,
             "has a backslash or a colon in its path": not {"\\", ":"} & set(entry.name),
-            "has a character in its path that cannot be shown": entry.name.isprintable(),
-            f"brings the whole above {limit_bytes} bytes": 0 <= entry.size_bytes <= left,
+            "has an unprintable character in its path": entry.name.isprintable(),
+            f"brings the total above {limit_bytes} bytes": 0 <= entry.size_bytes <= left,
             f"is one of more than {MAX_ENTRIES}": count <= MAX_ENTRIES,
         }
         for why, holds in rules.items():

@@ -1,7 +1,6 @@
-"""A data set is a table of tracks: where they are, what they are, and what is wrong with them."""
+"""The catalog: a data set as a table of tracks, with their files, genres, artists and faults."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,8 @@ from genre_utils import paths
 from genre_utils.audio import decoding
 from genre_utils.datasets import download, gtzan, labels, layout, tables
 from genre_utils.datasets.demo import composition
-from genre_utils.datasets.labels import SEPARATOR, genres_of, in_order, one_a_row
+from genre_utils.datasets.labels import genres_of, one_a_row
+from genre_utils.datasets.spelling import SEPARATOR, in_order, unified
 from genre_utils.errors import AudioError, CatalogError, by_reason, listed, warn
 from genre_utils.params import SPLITS, Params
 from genre_utils.paths import CACHE
@@ -21,35 +21,34 @@ FOLDERS_IN_A_HOME = ("genres", "genres_original", "Data/genres_original")  # the
 
 
 def load(params: Params) -> pd.DataFrame:
-    """The catalog of ``params.dataset``; fetched or made first, if it is not there.
+    """Load the catalog of ``params.dataset``; download or synthesise the data set first if needed.
 
     Parameters
     ----------
     params : Params
         ``dataset`` is ``demo``, ``demo-mixed`` (half of its tracks in two genres), ``gtzan-mini``, ``gtzan``, the
-        path of a folder with one folder a genre, or the path of a CSV with the columns ``path`` and ``genre``; a
-        relative one begins at the caller's folder. ``exclude_genres`` are left out.
+        path of a folder with one folder per genre, or the path of a CSV with the columns ``path`` and ``genre``;
+        relative paths start at the current folder. ``exclude_genres`` are left out.
 
     Returns
     -------
     pd.DataFrame
         ``track_id, path, genre, artist, title, published_split, fault, duration_seconds``, sorted by
-        ``track_id``, which is the path below the data set's folder. A bad file stays in it, with its ``fault``
-        filled in, also one without a genre; unknown texts are "". A track of several genres has them in order, as
+        ``track_id``, the path below the data set's folder. A file that cannot be used stays in the table, with
+        the reason as its ``fault``; unknown texts are "". Several genres of a track are in order, as
         ``blues|rock``. GTZAN's artists, titles and split are joined from published lists.
 
     Raises
     ------
     CatalogError
-        If there is no such data set, it cannot be read with certainty, or its usable tracks are of fewer than two
-        genres.
+        If there is no such data set, it can be read in two ways, or its usable tracks have fewer than two genres.
     DownloadError
-        If it could not be fetched; the message says how to bring it by hand.
+        If it could not be downloaded; the message says how to get it by hand.
 
     Warns
     -----
     UserWarning
-        Of genres with no or too few usable tracks, and of all that is left out or not read as it is written.
+        About genres with no or too few usable tracks, everything left out, and unusual forms of a table.
 
     References
     ----------
@@ -71,44 +70,44 @@ def load(params: Params) -> pd.DataFrame:
     else:
         raise CatalogError(
             f"No data set {params.dataset!r}. It must be {', '.join([*DEMOS, *download.REMOTES])}, an "
-            f"existing folder that holds one folder a genre, or an existing .csv. Looked at: {path}"
+            f"existing folder with one folder per genre, or an existing .csv. Looked at: {path}"
         )
     tracks = labels.without(tracks, params.exclude_genres)
     check(tracks, params.dataset)
-    tell_of_few(tracks)
+    warn_of_few(tracks)
     return tracks
 
 
 def path_of(dataset: str) -> Path | None:
-    """The path that ``dataset`` is, from the caller's folder; None if it is the name of a data set.
+    """The absolute path of a data set, or None if ``dataset`` is one of the names.
 
     Parameters
     ----------
     dataset : str
-        As ``Params.dataset``. Only the very name is one: ``gtzan/`` and ``./gtzan`` are folders.
+        As ``Params.dataset``. ``gtzan`` is a name, ``gtzan/`` and ``./gtzan`` are folders.
 
     Returns
     -------
     Path or None
-        Absolute.
+        It need not exist.
 
     Raises
     ------
     CatalogError
-        If it cannot be a path.
+        If it is neither a name nor a valid path.
     """
     if dataset in DEMOS or dataset in download.REMOTES:
         return None
     try:
         path = Path(dataset).expanduser().resolve()
         path.exists()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, a home that nobody has, a NUL
+    except (OSError, RuntimeError, ValueError) as error:  # too long, the home of an unknown user, a NUL
         raise CatalogError(f"No data set {dataset[:99]!r}: it cannot be a path ({error!s:.99}).") from error
     return path
 
 
 def absolute(dataset: str) -> str:
-    """The same data set for a reader in any folder: a path is made absolute, a name stays.
+    """The same data set for a process in any folder: a path becomes absolute, a name stays.
 
     References
     ----------
@@ -118,40 +117,40 @@ def absolute(dataset: str) -> str:
 
 
 def check(tracks: pd.DataFrame, dataset: str) -> None:
-    """Refuse a catalog of which too little can be used.
+    """Raise an error if the usable tracks of a catalog have fewer than two genres.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        With the faults that are known so far.
+        A catalog.
     dataset : str
         Its name, for the message.
 
     Raises
     ------
     CatalogError
-        If the usable tracks are of fewer than two genres; the message has the commonest reasons.
+        The message gives the most frequent reasons.
 
     References
     ----------
     Notebook: 01_eda, 02_feature_extraction.
     """
-    sound = usable(tracks)
-    if len(genres := genres_of(sound)) < 2:
+    good = usable(tracks)
+    if len(genres := genres_of(good)) < 2:
         why = by_reason(*(faults(tracks)[column] for column in ("track_id", "fault")))
-        what = f", all of the genre {genres[0]}" if genres else ""
-        told = f"{len(sound)} of {len(tracks)} tracks can be used{what}" if len(tracks) else "there is no track"
-        raise CatalogError("\n".join([f"{dataset}: {told}; a classifier needs two or more genres.", *why]))
+        only = f", all of the genre {genres[0]}" if genres else ""
+        count = f"{len(good)} of {len(tracks)} tracks can be used{only}" if len(tracks) else "there are no tracks"
+        raise CatalogError("\n".join([f"{dataset}: {count}; a classifier needs two or more genres.", *why]))
 
 
-def tell_of_few(tracks: pd.DataFrame) -> None:
-    """Warn of genres that have no usable track, or too few for a split."""
+def warn_of_few(tracks: pd.DataFrame) -> None:
+    """Warn about genres with no usable track, or too few for a split."""
     counts = one_a_row(usable(tracks))["genre"].value_counts()
     few = {genre: counts.get(genre, 0) for genre in genres_of(tracks) if counts.get(genre, 0) < len(SPLITS)}
     for genre in (genre for genre, count in few.items() if not count):
         bad = one_a_row(tracks).query("genre == @genre")
         first = by_reason(bad["track_id"], bad["fault"])[0]
-        warn(f"The genre {genre} is left out, for none of its {len(bad)} tracks can be used. {first}")
+        warn(f"The genre {genre} is left out: none of its {len(bad)} tracks can be used. {first}")
     if scarce := [genre for genre, count in few.items() if count]:
         warn(
             f"Too few usable tracks: {listed(f'{genre} {few[genre]}' for genre in scarce)}. A split needs "
@@ -161,20 +160,7 @@ def tell_of_few(tracks: pd.DataFrame) -> None:
 
 
 def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
-    """The catalog of a published data set: as it lies in the data home, or else downloaded.
-
-    Parameters
-    ----------
-    remote : Remote
-        What it is and where it is published.
-    params : Params
-        Says how short is too short.
-
-    Returns
-    -------
-    pd.DataFrame
-        See :func:`load`.
-    """
+    """The catalog of a published data set, from the data home if it is there, else downloaded; see :func:`load`."""
     home = download.data_home()
     candidates = [home / remote.name, *(home / name for name in FOLDERS_IN_A_HOME)]
     present = next(filter(holds_genres, candidates), None)
@@ -182,55 +168,52 @@ def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
     tracks = from_folder(folder, params)
     if len(tracks) != remote.tracks:
         warn(
-            f"{folder} holds {len(tracks)} tracks where {remote.name} has {remote.tracks}; "
-            "what is there is used. Move the folder away to have the whole fetched.",
+            f"{folder} holds {len(tracks)} tracks, and {remote.name} has {remote.tracks}. The tracks found are used. "
+            "To download the whole data set, move the folder away."
         )
     return tracks
 
 
 def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
-    """The catalog of a folder that holds one folder a genre, at the top or further down.
+    """The catalog of a folder with one folder per genre, at the top or further down.
 
     Parameters
     ----------
     folder : str or Path
         For instance GTZAN's ``genres``, or a folder that holds it. See :func:`layout.read` for the rule.
     params : Params
-        ``genre_level``, and how short is too short.
+        ``genre_level``, and ``segment_seconds``: shorter tracks get a ``fault``.
 
     Returns
     -------
     pd.DataFrame
-        See :func:`load`. Audio files that lie in no genre's folder are in it, with that as their ``fault``. Folders
-        that are the sides of a split give ``published_split``.
+        See :func:`load`. Audio files outside the genre folders get a ``fault``. Folders named train, test and the
+        like give ``published_split``.
 
     Raises
     ------
     CatalogError
-        If there are no two folders with audio side by side, or which are the genres is not certain.
+        If no level has two folders with audio, or it is not certain which folders are the genres.
 
     Warns
     -----
     UserWarning
-        Of what is left out, and of how the folder is read where tracks lie deeper or it is split already.
+        About what is left out, tracks in deeper folders, and a split on disk.
     """
     folder = paths.given(folder)
     found = layout.read(folder, params.genre_level)
     if nameless := [genre for _, genre, _ in found.tracks if not in_order(genre)]:
         raise CatalogError(
-            f"{found.root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates."
+            f"{found.root}: one of the genres of the folder {nameless[0]!r} is empty. Rename it: | separates genres."
         )
     for note in found.notes:
         warn(note)
-    stray = "lies in no genre's folder. Move it into one, or leave it out."
-    rows = [(file, in_order(genre), side, "") for file, genre, side in found.tracks]
-    rows += [(file, "", "", stray) for file in found.strays]
-    names = [Path(os.path.relpath(file, found.root)).as_posix() for file, *_ in rows]
-    columns = ("track_id", "path", "genre", "published_split", "fault")
-    tracks = table(
-        (dict(zip(columns, (name, *row), strict=True)) for name, row in zip(names, rows, strict=True)), params
-    )
-    is_demo = (found.root / composition.LABEL).exists()  # its files are named alike
+    stray = "is not in a genre's folder. Move it into one, or leave it out."
+    rows = [{"path": file, "genre": in_order(genre), "published_split": split} for file, genre, split in found.tracks]
+    rows += [{"path": file, "genre": "", "fault": stray} for file in found.strays]
+    names = [Path(os.path.relpath(str(row["path"]), found.root)).as_posix() for row in rows]
+    tracks = table([{"track_id": name} | row for name, row in zip(names, rows, strict=True)], params)
+    is_demo = (found.root / composition.LABEL).exists()  # its files have names like GTZAN's
     if is_demo or not gtzan.is_gtzan(tracks[tracks["genre"] != ""]):
         return tracks
     known, own = gtzan.with_published_lists(tracks), tracks["published_split"]
@@ -238,31 +221,31 @@ def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
 
 
 def from_csv(path: str | Path, params: Params) -> pd.DataFrame:
-    """The catalog that a CSV describes.
+    """The catalog from a CSV file.
 
     Parameters
     ----------
     path : str or Path
         With the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known ``artist``,
         ``title``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track are separated
-        by ``|``; blanks around them, their order and repetitions do not matter. What else is read: docs/data.md.
+        by ``|``; spaces around them, their order and repetitions do not matter. Other forms: docs/data.md.
     params : Params
-        Says how short is too short.
+        ``segment_seconds``: shorter tracks get a ``fault``.
 
     Returns
     -------
     pd.DataFrame
-        See :func:`load`. A track without a genre is in it, with that as its ``fault``.
+        See :func:`load`. A track without a genre gets a ``fault``.
 
     Raises
     ------
     CatalogError
-        If it cannot be parsed, lacks a column, leaves a path empty, names a file twice, or can be read in two ways.
+        If it cannot be parsed, lacks a column or a path, names a file twice, or can be read in two ways.
 
     Warns
     -----
     UserWarning
-        Of what is not written as above and how it is read, and of files that are not there.
+        About unusual forms and how they are read, and about missing files.
     """
     rows, notes = tables.read(paths.given(path))
     for note in notes:
@@ -270,24 +253,23 @@ def from_csv(path: str | Path, params: Params) -> pd.DataFrame:
     return table(rows, params)
 
 
-def table(rows: Iterable[dict], params: Params) -> pd.DataFrame:
-    """Fill in what the files' headers say: duration and fault.
+def table(rows: list[dict], params: Params) -> pd.DataFrame:
+    """Make a catalog: read each file's duration, and find files that cannot be used.
 
     Parameters
     ----------
     rows : list of dict
-        ``track_id``, ``path``, ``genre`` and, if known, ``artist``, ``title``, ``published_split``, and a ``fault``
-        with which the file is not looked at.
+        ``track_id``, ``path``, ``genre`` and, if known, ``artist``, ``title``, ``published_split``; a file that has a
+        ``fault`` already is not opened.
     params : Params
-        Says how short is too short.
+        ``segment_seconds``: shorter tracks get a ``fault``.
 
     Returns
     -------
     pd.DataFrame
         See :func:`load`.
     """
-    rows = list(rows)
-    genres, notes = labels.unified(row["genre"] for row in rows)
+    genres, notes = unified(row["genre"] for row in rows)
     for note in notes:
         warn(note)
     checked = []
@@ -296,7 +278,7 @@ def table(rows: Iterable[dict], params: Params) -> pd.DataFrame:
         seconds, fault = float("nan"), row.get("fault", "")
         try:
             if row["path"] != str(given["path"]) or "\r" in row["path"]:
-                raise AudioError(row["path"], "has a name that no table holds: not UTF-8, or in two lines. Rename it.")
+                raise AudioError(row["path"], "has a name with a line break or that is not UTF-8. Rename it.")
             if not fault:
                 seconds = decoding.duration(row["path"])
                 fault = "" if params.segments_in(seconds) else decoding.too_short(seconds, params)
@@ -328,7 +310,7 @@ def usable(tracks: pd.DataFrame) -> pd.DataFrame:
 
 
 def faults(tracks: pd.DataFrame) -> pd.DataFrame:
-    """The tracks that are left out of everything that follows, and why.
+    """The tracks that cannot be used and are left out, and why.
 
     Parameters
     ----------
@@ -348,7 +330,7 @@ def faults(tracks: pd.DataFrame) -> pd.DataFrame:
 
 
 def holds_genres(folder: Path) -> bool:
-    """Whether a folder can be read as a data set."""
+    """Whether a folder can be read as a folder of genre folders."""
     try:
         return bool(layout.read(folder).tracks)
     except CatalogError:

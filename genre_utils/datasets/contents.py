@@ -1,4 +1,4 @@
-"""What is in a data set, for a reader: how many tracks of which genre, and what is wrong with the others."""
+"""The content of a data set in words: tracks per genre, and what is wrong with the files left out."""
 
 import pandas as pd
 
@@ -9,21 +9,21 @@ from genre_utils.system import disk
 
 
 def summary(tracks: pd.DataFrame) -> str:
-    """How many tracks of which genre, and how many of all have a fault, in a line."""
+    """Number of tracks per genre, and of tracks left out, in one line."""
     counts = labels.one_a_row(tracks)["genre"].value_counts().sort_index()
-    told = ", ".join(f"{genre} {count}" for genre, count in counts.items())
-    return f"{len(tracks)} tracks ({told}), {len(catalog.faults(tracks))} with a fault"
+    genres = ", ".join(f"{genre} {count}" for genre, count in counts.items())
+    return f"{len(tracks)} tracks ({genres}), {len(catalog.faults(tracks))} with an error"
 
 
 def print_contents(tracks: pd.DataFrame) -> None:
-    """Print what is in a data set; a list of errors that would not fit a screen goes into a file."""
+    """Print the content of a data set; a list of errors too long for a screen is written to a file."""
     print(labels.one_a_row(tracks)["genre"].value_counts().sort_index().to_string())
-    several = tracks["genre"].str.contains(labels.SEPARATOR, regex=False).sum()
+    several = labels.of_several(tracks["genre"]).sum()
     faults, whole = catalog.faults(tracks), CACHE / "left_out.csv"
     if len(faults) > NAMED:
         with disk.replacing(whole) as beside:
             faults.to_csv(beside, index=False)
-    counted = f", {several} of several genres, counted under each" if several else ""
-    print(f"{len(tracks)} tracks{counted}, {len(faults)} with a fault")
+    counted = f", {several} with several genres, counted in each" if several else ""
+    print(f"{len(tracks)} tracks{counted}, {len(faults)} with an error")
     for line in by_reason(faults["track_id"], faults["fault"], whole):
         print(f"  {line}")

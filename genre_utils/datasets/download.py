@@ -1,4 +1,4 @@
-"""Real data sets, fetched when asked for: checksummed, kept where they land."""
+"""Download of real data sets: each once, verified by checksums, kept in the data home."""
 
 import json
 import os
@@ -13,14 +13,14 @@ import pooch
 from filelock import FileLock
 
 from genre_utils.datasets.archives import unpack
-from genre_utils.errors import DownloadError, warn
+from genre_utils.errors import DownloadError, listed, warn
 from genre_utils.paths import PROJECT, given
 from genre_utils.system.progress import HEADLESS, SECONDS_BETWEEN_SIGNS, sign
 
-HOME = "GENRE_DATA_HOME"  # names the folder where data lives
-RETRIES = 2  # pooch waits 1 s, then 2 s: enough for a hiccup, short enough for a dead host
+HOME = "GENRE_DATA_HOME"  # environment variable with the folder for data
+RETRIES = 2  # pooch waits 1 s, then 2 s: enough for a short failure, not long for a dead server
 TIMEOUT_SECONDS = 30
-CHUNK_BYTES = 2**18  # pooch's own 1 kB would flush the disk a million times for gtzan
+CHUNK_BYTES = 2**18  # pooch's default of 1 kB would write GTZAN in a million pieces
 
 STURM = "https://raw.githubusercontent.com/boblsturm/GTZAN/fedc781026cf1a20034830f8071c98d93a422016/"
 INDEX = "gtzan_genre_index_1.0.json"
@@ -39,24 +39,24 @@ LISTS[INDEX] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """One archive on somebody else's machine, and what is known about it."""
+    """A data set's archive on the web, and its facts."""
 
     name: str
     url: str
     known_hash: str  # "md5:..." or "sha256:..."
-    archive: str  # file name on disk
+    archive: str  # its file name on disk
     tracks: int
-    unpacked_bytes_limit: int  # about three times the honest size: a bomb stops here
-    profile: str  # the notebooks' profile that uses it
-    also_accepted: tuple[str, ...] = ()  # checksums of other copies that a user may have
-    index: str = ""  # the list in LISTS with each track's md5
-    elsewhere: str = ""  # another source, for people
+    unpacked_bytes_limit: int  # about three times the real size, against zip bombs
+    profile: str  # the profile of a run that uses it
+    also_accepted: tuple[str, ...] = ()  # checksums of other copies that users may have
+    index: str = ""  # name in LISTS of the list with each track's md5
+    elsewhere: str = ""  # another source, as a sentence for people
 
     def by_hand(self, home: Path) -> str:
-        """How to bring the data without this program: the end of every failed download's message."""
+        """How to get the data by hand: the end of the message of every failed download."""
         return (
-            f"Bring it by hand: download it on any machine, put it into {home} as {self.archive}, or an unpacked "
-            f"folder of genre folders into {home / self.name / 'genres'}, and run again. "
+            f"Get it by hand: download it on any machine, put it into {home} as {self.archive}, or the unpacked genre "
+            f"folders into {home / self.name / 'genres'}, and run again. "
             f"Or name the folder: make run PROFILE={self.profile} DATA=/path/to/genres.{self.elsewhere}"
         )
 
@@ -67,7 +67,7 @@ REMOTES = {
         Remote(
             name="gtzan-mini",
             url="https://github.com/TempoBeatDownbeat/gtzan_mini/archive/refs/heads/main.zip",
-            known_hash="md5:44f7f23af8363d96c59663a987f29a4c",  # as mirdata records it
+            known_hash="md5:44f7f23af8363d96c59663a987f29a4c",  # as in mirdata
             archive="gtzan_mini.zip",
             tracks=100,
             unpacked_bytes_limit=400_000_000,
@@ -82,7 +82,7 @@ REMOTES = {
             tracks=1_000,
             unpacked_bytes_limit=4_000_000_000,
             profile="paper",
-            # the tar that Tzanetakis' own site served, which many still have
+            # the tar from Tzanetakis' former site, which many still have
             also_accepted=("sha256:24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6",),
             elsewhere=" Kaggle has a copy: andradaolteanu/gtzan-dataset-music-genre-classification, "
             "folder Data/genres_original.",
@@ -92,38 +92,38 @@ REMOTES = {
 
 
 def data_home() -> Path:
-    """Where data lives: ``GENRE_DATA_HOME``, or ``data`` in the project's root; always absolute."""
+    """The folder for data: ``GENRE_DATA_HOME``, or ``data`` in the project's root; always absolute."""
     return Path(os.environ.get(HOME) or PROJECT / "data").expanduser().resolve()
 
 
 def fetch(remote: Remote, home: str | Path) -> Path:
-    """Bring a data set into its folder, once.
+    """Download and unpack a data set, if it is not on disk yet.
 
-    What is there is used as it is, without a request and without writing. An archive that a user put into
-    ``home`` is unpacked and kept; one that was downloaded is deleted once its content is in place.
+    A data set on disk is used as it is, without a request and without writing. An archive that a user put into
+    ``home`` is unpacked and kept; a downloaded one is deleted after unpacking.
 
     Parameters
     ----------
     remote : Remote
         One of ``REMOTES``.
     home : str or Path
-        Where data lives: ``data_home()``.
+        The folder for data: ``data_home()``.
 
     Returns
     -------
     Path
-        ``home/<name>``, laid out as the archive is; it exists only when whole.
+        ``home/<name>``, with the content of the archive; it exists only when complete.
 
     Raises
     ------
     DownloadError
-        If the archive cannot be fetched, checked or unpacked, or ``home`` not be written; the message says
-        how to bring the data by hand.
+        If the archive cannot be downloaded, verified or unpacked, or ``home`` not be written to; the message says
+        how to get the data by hand.
 
     Warns
     -----
     UserWarning
-        If the index of single checksums could not be fetched, and so only the archive's own was compared.
+        If the index of the tracks' checksums could not be downloaded, so that only the archive's was compared.
     """
     home = given(home)
     folder = home / remote.name
@@ -131,37 +131,37 @@ def fetch(remote: Remote, home: str | Path) -> Path:
         return folder
     try:
         blocked = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-        if blocked and not holds_files(folder):  # which another run may have brought meanwhile; said before a long wait
-            raise OSError(f"{folder} is in the way and holds no tracks; fill or remove it")
+        if blocked and not holds_files(folder):  # another run may just have finished it; check before a long wait
+            raise OSError(f"the folder {folder} exists and holds no tracks; fill or remove it")
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f".{remote.name}.lock"):  # two runs at once: the second waits, then finds it
+        with FileLock(home / f".{remote.name}.lock"):  # of two runs at once the second waits, then finds it
             if not holds_files(folder):
-                bring(remote, home)
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's wrong hash a ValueError
+                download_and_unpack(remote, home)
+    except (OSError, ValueError) as error:  # requests raises OSErrors, pooch a ValueError for a wrong hash
         archive = home / remote.archive
-        there = f"; {archive} is there: does its {remote.known_hash} hold?" if archive.is_file() else ""
+        there = f"; {archive} exists: expected {remote.known_hash}" if archive.is_file() else ""
         raise DownloadError(
-            f"Could not fetch {remote.name} from {remote.url} ({type(error).__name__}: {error}{there}). "
+            f"Could not download {remote.name} from {remote.url} ({type(error).__name__}: {error}{there}). "
             + remote.by_hand(home)
         ) from error
     return folder
 
 
 def holds_files(folder: Path) -> bool:
-    """Whether a folder holds at least one file that is not hidden, at any depth, links followed."""
+    """Whether a folder holds a file that is not hidden, at any depth, also behind links."""
     found = (name for _, _, names in os.walk(folder, followlinks=True) for name in names)
     return any(not name.startswith(".") for name in found)
 
 
-def bring(remote: Remote, home: Path) -> None:
-    """Download, unpack and check beside the final place; move there when all of it holds."""
+def download_and_unpack(remote: Remote, home: Path) -> None:
+    """Download, unpack and verify in a staging folder; move the data set into place at the end."""
     archive = home / remote.archive
     known = (remote.known_hash, *remote.also_accepted)
-    brought = archive.is_file() and any(matches(archive, known_hash) for known_hash in known)
+    by_hand = archive.is_file() and any(matches(archive, known_hash) for known_hash in known)
     staging = home / f".{remote.name}.staging"
-    shutil.rmtree(staging, ignore_errors=True)  # what a killed run left, half a download included
+    shutil.rmtree(staging, ignore_errors=True)  # left by a killed run, perhaps with half a download
     try:
-        if not brought:
+        if not by_hand:
             retrieve(remote.archive, remote.url, remote.known_hash, staging).replace(archive)
         pooch.get_logger().info("Unpacking '%s'.", archive)
         unpack(archive, staging / remote.name, remote.unpacked_bytes_limit)
@@ -170,17 +170,17 @@ def bring(remote: Remote, home: Path) -> None:
         (staging / remote.name).rename(home / remote.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    if not brought:
+    if not by_hand:
         archive.unlink()
 
 
 def check_tracks(remote: Remote, folder: Path, home: Path) -> None:
-    """Compare what was unpacked with the index; warn if there is none, raise if a track differs."""
+    """Compare the unpacked tracks with the index; warn if there is none, raise if a track differs."""
     try:
         index = read_index(fetch_list(remote.index, home))
     except DownloadError as error:
         warn(
-            f"{remote.name}: the archive's own checksum holds, but its tracks were not compared one by one "
+            f"{remote.name}: the archive's checksum is correct, but its tracks were not compared one by one "
             f"with mirdata's index. {error}",
             4,
         )
@@ -188,7 +188,7 @@ def check_tracks(remote: Remote, folder: Path, home: Path) -> None:
     if differing := verify_md5(folder, index):
         raise DownloadError(
             f"{len(differing)} tracks of {remote.name} differ from mirdata's index ({home / remote.archive}): "
-            f"{', '.join(differing[:5])}{', ...' if len(differing) > 5 else ''}. {remote.by_hand(home)}"
+            f"{listed(differing)}. {remote.by_hand(home)}"
         )
 
 
@@ -199,7 +199,7 @@ def read_index(path: Path) -> dict[str, str]:
 
 
 def verify_md5(folder: Path, index: Mapping[str, str]) -> list[str]:
-    """Tracks whose bytes are not the known ones.
+    """Find tracks whose md5 differs from the index.
 
     Parameters
     ----------
@@ -211,31 +211,31 @@ def verify_md5(folder: Path, index: Mapping[str, str]) -> list[str]:
     Returns
     -------
     list of str
-        Track ids that differ from the index or that it does not know, sorted.
+        Track ids that differ from the index or are not in it, sorted.
     """
     wavs = sorted(path for path in folder.rglob("*.wav") if not path.name.startswith("._"))
     return sorted(wav.stem for wav in wavs if pooch.file_hash(str(wav), alg="md5") != index.get(wav.stem))
 
 
 def fetch_list(name: str, home: Path) -> Path:
-    """Bring one of the small lists: published splits, artists, single checksums.
+    """Find or download one of the small lists: published splits, artists, checksums of tracks.
 
     Parameters
     ----------
     name : str
         One of ``LISTS``.
     home : Path
-        Looked into first, ``home/lists`` before ``home`` itself.
+        Searched first: ``home/lists``, then ``home`` itself.
 
     Returns
     -------
     Path
-        The file, its checksum held.
+        The file, with the expected checksum.
 
     Raises
     ------
     DownloadError
-        If it can neither be found nor fetched.
+        If it can neither be found nor downloaded.
     """
     url, known_hash = LISTS[name]
     try:
@@ -245,8 +245,8 @@ def fetch_list(name: str, home: Path) -> Path:
         return retrieve(name, url, known_hash, home / "lists")
     except (OSError, ValueError) as error:
         raise DownloadError(
-            f"Could not fetch {name} from {url} ({type(error).__name__}: {error}). "
-            f"Bring it by hand: put it into {home / 'lists'} and run again."
+            f"Could not download {name} from {url} ({type(error).__name__}: {error}). "
+            f"Get it by hand: put it into {home / 'lists'} and run again."
         ) from error
 
 
@@ -257,7 +257,7 @@ def matches(path: Path, known_hash: str) -> bool:
 
 
 def retrieve(name: str, url: str, known_hash: str, folder: Path) -> Path:
-    """Download with pooch: to a temporary file, moved when the checksum holds, so a retry starts clean."""
+    """Download with pooch: to a temporary file, which is moved if its checksum is correct."""
     source = pooch.create(
         path=folder, base_url="", registry={name: known_hash}, urls={name: url}, retry_if_failed=RETRIES
     )
@@ -265,29 +265,29 @@ def retrieve(name: str, url: str, known_hash: str, folder: Path) -> Path:
 
 
 def download(url: str, output_file: Any, source: Any) -> None:
-    """One attempt over HTTP, its progress as a bar, or as lines when headless."""
+    """One attempt over HTTP, with a progress bar, or with lines when headless."""
     bar: Any = Lines() if os.environ.get(HEADLESS) else True
     http = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
     http(url, output_file, source)
 
 
 class Lines:
-    """What pooch asks of a progress bar, as a line now and then: a log is no terminal."""
+    """A progress bar for pooch that prints a line now and then, for logs."""
 
     total = 0  # set by pooch, bytes
     count = 0
     last_seconds = 0.0
 
     def update(self, count: int) -> None:
-        """Add bytes, and say how many have come if the last line is old or this is the end."""
+        """Add bytes, and print the sum if the last line is old or this is the end."""
         self.count += count
         if self.count == self.total or time.monotonic() - self.last_seconds >= SECONDS_BETWEEN_SIGNS:
             sign(f"download: {self.count / 1e6:.1f}/{self.total / 1e6:.1f} MB", last=self.count == self.total)
             self.last_seconds = time.monotonic()
 
     def reset(self) -> None:
-        """Start from nothing, as pooch does before it adds the whole."""
+        """Start again at 0, as pooch does before it adds the total."""
         self.count = 0
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Required by pooch."""

@@ -1,4 +1,4 @@
-"""What others found out about GTZAN's clips: their artists and titles, and a split without the known faults."""
+"""Published lists about GTZAN's clips: artists and titles, and a split without the known faulty clips."""
 
 import re
 from collections.abc import Iterable
@@ -15,22 +15,22 @@ SPLIT_OF = {"train_filtered.txt": "train", "valid_filtered.txt": "validation", "
 
 
 def clip_of(track_id: str) -> str:
-    """GTZAN's own name of a clip: ``blues.00000`` for ``genres/blues/blues.00000.wav``; others keep their name."""
+    """GTZAN's name of a clip: ``blues.00000`` for ``genres/blues/blues.00000.wav``; other files keep their name."""
     name = PurePosixPath(track_id).name
     return match[1] if (match := CLIP.fullmatch(name)) else name
 
 
 def is_gtzan(tracks: pd.DataFrame) -> bool:
-    """Whether every track of a catalog is named as GTZAN names its clips."""
+    """Whether all tracks of a catalog are named like GTZAN's clips."""
     return len(tracks) > 0 and all(CLIP.fullmatch(clip_of(track_id)) for track_id in tracks["track_id"])
 
 
 def text_of(path: Path) -> str:
-    """A list's text."""
+    """The text of a list, which must be UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise CatalogError(f"{path} cannot be read as UTF-8 ({error}). Remove it, and it is fetched again.") from error
+        raise CatalogError(f"{path} cannot be read as UTF-8 ({error}). Remove it to download it again.") from error
 
 
 def read_artists(path: Path) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def read_artists(path: Path) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        ``index.txt``: lines ``file ::: artist ::: title``; those that begin with ``##`` are comments.
+        ``index.txt``: lines ``file ::: artist ::: title``; lines that begin with ``##`` are comments.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def read_artists(path: Path) -> pd.DataFrame:
             continue
         parts = [part.strip() for part in line.split(":::")]
         if len(parts) != 3:
-            raise CatalogError(f"{path}, line {number}: must read file ::: artist ::: title. Received: {line!r}.")
+            raise CatalogError(f"{path}, line {number}: expected file ::: artist ::: title, found {line!r}.")
         rows[clip_of(parts[0])] = parts[1:]
     return pd.DataFrame.from_dict(rows, orient="index", columns=["artist", "title"])
 
@@ -72,7 +72,7 @@ def read_filtered(paths: Iterable[Path]) -> pd.Series:
     Parameters
     ----------
     paths : iterable of Path
-        ``train_filtered.txt``, ``valid_filtered.txt`` and ``test_filtered.txt``, one file name a line.
+        ``train_filtered.txt``, ``valid_filtered.txt`` and ``test_filtered.txt``, one file name per line.
 
     Returns
     -------
@@ -82,26 +82,23 @@ def read_filtered(paths: Iterable[Path]) -> pd.Series:
     Raises
     ------
     CatalogError
-        If one is not UTF-8.
+        If a list is not UTF-8.
 
     References
     ----------
     C. Kereliuk, B. L. Sturm and J. Larsen, Deep learning and music adversaries, IEEE Trans. Multimedia (2015).
     """
-    sides = {}
-    for path in paths:
-        for line in text_of(path).split():
-            sides[clip_of(line)] = SPLIT_OF[path.name]
-    return pd.Series(sides, name="published_split", dtype=str)
+    splits = {clip_of(line): SPLIT_OF[path.name] for path in paths for line in text_of(path).split()}
+    return pd.Series(splits, name="published_split", dtype=str)
 
 
 def described(tracks: pd.DataFrame, artists: pd.DataFrame, filtered: pd.Series) -> pd.DataFrame:
-    """A catalog of GTZAN's clips with what is known about them.
+    """Add artists, titles and the published split to a catalog of GTZAN's clips.
 
     Parameters
     ----------
     tracks : pd.DataFrame [columns=track_id, …]
-        Named as GTZAN names its clips.
+        Named like GTZAN's clips.
     artists : pd.DataFrame
         As :func:`read_artists` returns it.
     filtered : pd.Series
@@ -118,19 +115,8 @@ def described(tracks: pd.DataFrame, artists: pd.DataFrame, filtered: pd.Series) 
 
 
 def with_published_lists(tracks: pd.DataFrame) -> pd.DataFrame:
-    """GTZAN's tracks with their artists, titles and fault-filtered split, fetched if need be.
-
-    Parameters
-    ----------
-    tracks : pd.DataFrame
-        Named as GTZAN names its clips.
-
-    Returns
-    -------
-    pd.DataFrame
-        The same tracks; as they were, with a warning, if the lists can neither be found nor fetched.
-    """
-    from genre_utils.datasets import download  # pooch, which the lists themselves do not need
+    """Add artists, titles and the published split to GTZAN's tracks; only warn if the lists cannot be downloaded."""
+    from genre_utils.datasets import download  # needs pooch, which the functions above do not
 
     home = download.data_home()
     try:

@@ -1,98 +1,27 @@
-"""The genres of a track in one text, ``blues|rock``, and what networks and splits make of them."""
-
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable
+"""The genres of tracks as classes: one genre or several, ``blues|rock``, as targets, for splits and in tables."""
 
 import numpy as np
 import pandas as pd
 
+from genre_utils.datasets.spelling import SEPARATOR, key
 from genre_utils.errors import CatalogError, ParamsError, listed, warn
 from genre_utils.params import unknown_name
 
-SEPARATOR = "|"
 AUTO = "auto"  # the output that a catalog needs
-SIDE_OF = {
-    "train": r"tr|train|training",
-    "validation": r"val|valid|validation|dev|devel|development|cv",
-    "test": r"te|test|testing|tst|eval|evaluation|holdout",
-}
-SIDE_NAME = r"(?:{})(?:set|data|split|audio|wavs?|songs|tracks|files)?"
-
-
-def key(name: str) -> str:
-    """What two spellings of one genre have in common, whatever their case, blanks and Unicode form."""
-    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
-
-
-def letters(name: str) -> str:
-    """The letters and digits of a name alone: what Hip-Hop and hip hop have in common, which may be one genre."""
-    return "".join(filter(str.isalnum, key(name)))
-
-
-def side_of(name: str) -> str:
-    """The side of a split that a folder's or a list's name says: train, validation, test, or ""."""
-    plain = letters(name)
-    return next((side for side, names in SIDE_OF.items() if re.fullmatch(SIDE_NAME.format(names), plain)), "")
-
-
-def in_order(genre: str) -> str:
-    """Genres without blanks around them, in the order of the alphabet, each once; "" if one of them is empty."""
-    names = sorted({" ".join(unicodedata.normalize("NFC", name).split()) for name in genre.split(SEPARATOR)})
-    return SEPARATOR.join(names) if all(names) else ""
-
-
-def unified(genres: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The same genres, each in one spelling: the most frequent one, of equally frequent ones the last by code point.
-
-    Parameters
-    ----------
-    genres : iterable of str
-        One a track: ``rock``, or ``blues|rock``. Names that differ in case, blanks and Unicode form are one.
-
-    Returns
-    -------
-    genres : list of str
-        As many, in order.
-    notes : list of str
-        What has become one, and what differs in signs alone and has not.
-    """
-    every = [genre.split(SEPARATOR) for genre in genres]
-    counts = Counter(name for names in every for name in names)
-    spellings: dict[str, list[str]] = {}
-    for name in sorted(counts, key=lambda name: (counts[name], name), reverse=True):
-        spellings.setdefault(key(name), []).append(name)
-    joined = [SEPARATOR.join(sorted({spellings[key(name)][0] for name in names})) for names in every]
-    notes = []
-    for first, *others in spellings.values():
-        if others:
-            told = ", ".join(f"{name!r} {counts[name]}" for name in (first, *others))
-            notes.append(f"One genre in several spellings is read as {first!r}: {told}.")
-    alike: dict[str, list[str]] = {}
-    for first, *_ in spellings.values():
-        alike.setdefault(letters(first) or first, []).append(first)
-    notes += [
-        f"{' and '.join(map(repr, names))} differ in signs alone and are taken for {len(names)} genres. Give them one "
-        "name if they are one."
-        for names in alike.values()
-        if len(names) > 1
-    ]
-    return joined, notes
 
 
 def genres_of(tracks: pd.DataFrame) -> list[str]:
-    """The genres of a catalog, each by itself.
+    """The genres that occur in a catalog.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        With ``genre``; several of one track are separated by ``|``; "" is a track of which none is known.
+        With ``genre``; several genres of a track are separated by ``|``; "" is unknown.
 
     Returns
     -------
     list of str
-        In the order of the alphabet, none twice: the classes of a network.
+        In alphabetical order, each once: the classes of a network.
 
     References
     ----------
@@ -102,14 +31,14 @@ def genres_of(tracks: pd.DataFrame) -> list[str]:
 
 
 def without(tracks: pd.DataFrame, names: str) -> pd.DataFrame:
-    """A catalog without some genres; a track of several stays with those that are left.
+    """Remove genres from a catalog; a track with other genres, too, keeps those.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         A catalog.
     names : str
-        Genres, separated by ``|``, or by commas where that is no genre's name; "" is none.
+        Genres, separated by ``|``, or by commas if no genre has a comma in its name; "" is none.
 
     Returns
     -------
@@ -124,7 +53,7 @@ def without(tracks: pd.DataFrame, names: str) -> pd.DataFrame:
     Warns
     -----
     UserWarning
-        Of how many tracks are left out.
+        The number of tracks that are left out.
     """
     known = {key(genre): genre for genre in genres_of(tracks)}
     parts = [part for part in names.split(SEPARATOR) if part.strip()]
@@ -142,17 +71,17 @@ def without(tracks: pd.DataFrame, names: str) -> pd.DataFrame:
 
 
 def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:
-    """The same table with one genre a row: a track of several stands there for each of them.
+    """The same table with one genre per row: a track of several genres gets a row for each of them.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        With ``genre``; several of one track are separated by ``|``.
+        With ``genre``; several genres of a track are separated by ``|``.
 
     Returns
     -------
     pd.DataFrame
-        Its genres are those of :func:`genres_of`; a track of one genre has one row, as before, one of none has none.
+        Its genres are those of :func:`genres_of`; a track of unknown genre has no row.
 
     References
     ----------
@@ -163,17 +92,17 @@ def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:
 
 
 def chance(tracks: pd.DataFrame) -> float:
-    """How often one is right, in [0, 1], who always guesses the most frequent genre and has not listened.
+    """Accuracy, in [0, 1], of always guessing the most frequent genre.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        With ``genre``; of a track of several, each is right.
+        With ``genre``; for a track of several genres, each of them is correct.
 
     Returns
     -------
     float
-        One in as many as there are genres, where all are equally frequent and each track is of one.
+        1 / (number of genres) if all are equally frequent and each track has one.
 
     References
     ----------
@@ -183,7 +112,7 @@ def chance(tracks: pd.DataFrame) -> float:
 
 
 def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
-    """Which genres a row is of, as 0 and 1: what a network with a yes or no for each genre learns.
+    """Multi-hot targets: which genres each row has, as 0 and 1.
 
     Parameters
     ----------
@@ -195,12 +124,12 @@ def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
     Returns
     -------
     np.ndarray [shape=(row, genre), dtype=float32]
-        One 1 in a row of one genre.
+        A row of one genre holds one 1.
 
     Raises
     ------
     CatalogError
-        If a row is of a genre that is not among the classes.
+        If a row has a genre that is not among the classes.
 
     References
     ----------
@@ -216,10 +145,10 @@ def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
 
 
 def rarest(genre: pd.Series) -> pd.Series:
-    """The one genre by which each row is stratified: of several the rarest, of equally rare ones the first.
+    """The one genre of each row to stratify by: the rarest of several, and on a tie the first.
 
-    A combination of genres may occur once, and then cannot be on three sides; but of a rare genre all rows are
-    kept in proportion, however it is combined. A genre that is never the rarest is left to chance in so far.
+    A combination of genres may occur only once, which cannot be stratified. By the rarest genre, all rows of a rare
+    genre are kept in proportion, however it is combined. A genre that is never the rarest is left to chance.
 
     Parameters
     ----------
@@ -229,7 +158,7 @@ def rarest(genre: pd.Series) -> pd.Series:
     Returns
     -------
     pd.Series
-        The same where every row is of one genre.
+        Unchanged if every row has one genre.
 
     References
     ----------
@@ -242,19 +171,19 @@ def rarest(genre: pd.Series) -> pd.Series:
 
 
 def of_several(genre: pd.Series) -> pd.Series:
-    """Whether a row is of several genres."""
+    """Whether each row has several genres."""
     return genre.str.contains(SEPARATOR, regex=False)
 
 
 def output_for(tracks: pd.DataFrame, asked: str) -> str:
-    """The output that a network needs to learn a catalog's genres.
+    """The output layer that a network needs for a catalog's genres.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         A catalog; tracks with a fault do not count.
     asked : str
-        softmax, sigmoid, or auto: sigmoid, a yes or no for each genre, if a track has several.
+        softmax, sigmoid, or auto: sigmoid if a track has several genres, else softmax.
 
     Returns
     -------
@@ -264,7 +193,7 @@ def output_for(tracks: pd.DataFrame, asked: str) -> str:
     Raises
     ------
     ParamsError
-        If a track has several genres and softmax, which gives one answer, is asked for.
+        If softmax, which predicts one genre, is asked for, and a track has several.
 
     References
     ----------
@@ -276,14 +205,14 @@ def output_for(tracks: pd.DataFrame, asked: str) -> str:
     if asked == "softmax" and len(several):
         first = several.iloc[0]
         raise ParamsError(
-            f"{first['track_id']} has several genres ({first['genre']}; {len(several)} tracks have), and softmax gives "
-            "one answer. Leave output at auto, set output=sigmoid, or give each track one genre."
+            f"{first['track_id']} has several genres ({first['genre']}; {len(several)} tracks have), and softmax "
+            "predicts one. Leave output at auto, set output=sigmoid, or give each track one genre."
         )
     return asked
 
 
 def about_several(tracks: pd.DataFrame) -> str:
-    """What tracks of several genres change, in a sentence.
+    """How tracks of several genres are handled, in words.
 
     Parameters
     ----------
@@ -303,14 +232,14 @@ def about_several(tracks: pd.DataFrame) -> str:
     if not count:
         return ""
     return (
-        f"{count} of {len(tracks)} tracks are of several genres. The network says yes or no to each (sigmoid), so that "
-        "its probabilities do not sum to 1. Where one answer is compared with one truth, such a track stands for "
-        "the one of its genres that the network finds likeliest: it is right if the called genre is any of them."
+        f"{count} of {len(tracks)} tracks have several genres. The network decides about each genre by itself "
+        "(sigmoid), so its probabilities do not sum to 1. Where a metric needs one true genre, it is the likeliest of "
+        "the track's own genres: a prediction is correct if it is any of them."
     )
 
 
 def one_truth(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Predictions with one genre a row, to be compared with the one that is called.
+    """Predictions with one true genre per row, to compare with the predicted one.
 
     Parameters
     ----------
@@ -320,8 +249,8 @@ def one_truth(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The same where each track is of one genre. A track of several, with all its segments, stands for the one of
-        them that is likeliest in the mean of its rows.
+        Unchanged if each track has one genre. A track of several gets, in all its rows, the one of them with the
+        highest mean probability.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""A table of tracks as people write it: read where one reading is safe, and told; refused, with its line, elsewhere."""
+"""Reading a table of tracks in the forms that people write; what can be read in two ways is an error."""
 
 import ast
 import csv
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from genre_utils.datasets.labels import SEPARATOR, in_order, key, side_of
+from genre_utils.datasets.spelling import SEPARATOR, in_order, key, split_of
 from genre_utils.errors import CatalogError, listed
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}
 COLUMNS = ("path", "genre", "artist", "title", "published_split", "track_id")
-ALSO = {  # what others call a column; taken where there is one of them
+ALSO = {  # other usual names of a column; used if exactly one of them occurs
     "path": ("file", "filename", "filepath", "file_path", "file_name", "audio", "audio_path", "audio_file", "location"),
     "genre": ("genres", "genre_top", "label", "labels", "class", "category"),
 }
@@ -26,14 +26,14 @@ MISSING = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "
 
 
 class Line(NamedTuple):
-    """A record of a table: where it begins, and its cells by column."""
+    """A row of a table: the number of its first line, and its cells by column."""
 
     number: int
     cells: dict[str, str]
 
 
 def read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    """The tracks of a table.
+    """Read the tracks of a table.
 
     Parameters
     ----------
@@ -44,27 +44,27 @@ def read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     -------
     rows : list of dict
         ``track_id``, ``path``, ``genre`` ("" if there is none), ``artist``, ``title``, ``published_split``; and a
-        ``fault`` where it is known without a look at the file.
+        ``fault`` if one is known without opening the file.
     notes : list of str
-        What is to be told: how the table was read where it is not as documented, and which files are not there.
+        Warnings for the user: how the table was read if it has another form than documented, and missing files.
 
     Raises
     ------
     CatalogError
-        If it cannot be read in one way alone; the message names the line.
+        If it cannot be read, or in two ways; the message names the line.
     """
     text, notes = text_of(path)
-    lines, said = records(path, text)
-    notes += said
+    lines, more = records(path, text)
+    notes += more
     genres = genres_in(path, lines, notes)
     rows, first, missing, cleaned = [], dict[str, Line](), [], []
     for line, genre in zip(lines, genres, strict=True):
         named = line.cells["path"]
         if not named.strip():
-            raise CatalogError(f"{path}, line {line.number}: path is empty. Fill it in or remove the line.")
+            raise CatalogError(f"{path}, line {line.number}: path is empty. Fill it in, or remove the line.")
         file, fault = located(named, path.parent)
         there = os.path.lexists(file)
-        # Through a linked folder it is the same file; a linked file is a track, and a copy for the audit.
+        # A file in a linked folder is the same file; a linked file counts as another track, and the audit finds it.
         place = named if "\0" in str(file) else str(Path(os.path.realpath(file.parent), file.name))
         same = first.setdefault(place, line)
         if same is not line:
@@ -77,59 +77,58 @@ def read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             fault = f"in line {line.number}, {fault}"
         if not genre:
             fault = f"has no genre in line {line.number}. Fill it in, or remove the line."
-        side = line.cells.get("published_split", "")
-        if side.strip() and not side_of(side):
+        split = line.cells.get("published_split", "")
+        if split.strip() and not split_of(split):
             raise CatalogError(
                 f"{path}, line {line.number}: published_split must be train, validation, test or empty. Received: "
-                f"{side!r}."
+                f"{split!r}."
             )
-        row = line.cells | {"path": str(file), "genre": genre, "published_split": side_of(side), "fault": fault}
+        row = line.cells | {"path": str(file), "genre": genre, "published_split": split_of(split), "fault": fault}
         rows.append({"track_id": named} | row)
     ids = dict[str, int]()
     for line, row in zip(lines, rows, strict=True):
         if (before := ids.setdefault(row["track_id"], line.number)) != line.number:
             raise CatalogError(
-                f"{path}, line {line.number}: the track_id {row['track_id']!r} stands there twice, first in line "
-                f"{before}. Give each track its own."
+                f"{path}, line {line.number}: the track_id {row['track_id']!r} was used before, in line {before}. "
+                "Give each track its own."
             )
-    told = [f"{path} is read so: {'; '.join(notes)}."] if notes else []
+    warnings = [f"{path} was read with these assumptions: {'; '.join(notes)}."] if notes else []
     if cleaned:
         line, file = cleaned[0]
-        told.append(
-            f"{path}: {len(cleaned)} of {len(lines)} paths are not there as they are written, and are taken for "
-            f"another spelling. The first, line {line.number}: {line.cells['path']!r} for {file}."
+        warnings.append(
+            f"{path}: {len(cleaned)} of {len(lines)} paths do not exist as written, and were found in another "
+            f"spelling. The first, line {line.number}: {line.cells['path']!r}, found as {file}."
         )
     if missing:
         line, file = missing[0]
-        told.append(
-            f"{path}: {len(missing)} of {len(lines)} files are not there. The first, line {line.number}: "
+        warnings.append(
+            f"{path}: {len(missing)} of {len(lines)} files do not exist. The first, line {line.number}: "
             f"{line.cells['path']!r}, looked for as {file}.{hint(line.cells['path'], file, path.parent)}"
         )
-    return rows, told
+    return rows, warnings
 
 
 def text_of(path: Path) -> tuple[str, list[str]]:
-    """The text of a table, and in which encoding it is if not in UTF-8."""
+    """The text of a table, and a note on its encoding if it is not UTF-8."""
     try:
         data = path.read_bytes()
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return data.decode("utf-16"), ["in UTF-16"]
+            return data.decode("utf-16"), ["encoding UTF-16"]
         if data[:4] == b"PK\3\4":
-            raise ValueError("but a workbook or another archive: save the table as CSV in UTF-8")
+            raise ValueError("it is a workbook or another archive: save the table as CSV in UTF-8")
         if b"\0" in data:
             raise ValueError("it holds the byte 0")
         try:
             return data.decode("utf-8-sig"), []
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
-            told = f"in Windows-1252, for line {line} is not UTF-8 (are names right?)"
-            return data.decode("cp1252"), [told]
+            return data.decode("cp1252"), [f"encoding Windows-1252, because line {line} is not UTF-8 (check the names)"]
     except (OSError, ValueError) as error:
         raise CatalogError(f"{path} is not a UTF-8 CSV with a header line ({error}).") from error
 
 
 def records(path: Path, text: str) -> tuple[list[Line], list[str]]:
-    """The records of a table by the names of its columns, and what in it is not as documented."""
+    """The rows of a table by column, and notes on what in it differs from the documented form."""
     notes, skipped, rest = [], 0, text
     delimiters = list(DELIMITERS)
     names: list[str] = []
@@ -141,7 +140,7 @@ def records(path: Path, text: str) -> tuple[list[Line], list[str]]:
             names = columns(path, head.lstrip("# "), delimiters) if head.startswith("#") else []
             if names or not head.startswith("#"):
                 break
-            notes.append(f"without line {skipped + 1}, a comment")
+            notes.append(f"line {skipped + 1} is a comment")
         rest = rest[len(head) :]
         rest = rest[2 if rest.startswith("\r\n") else 1 :]
         skipped += 1
@@ -149,7 +148,7 @@ def records(path: Path, text: str) -> tuple[list[Line], list[str]]:
     if not names:
         received = listed(head.split(delimiters[0])) if rest else "nothing: the file is empty"
         raise CatalogError(
-            f"{path} needs the columns path and genre, in its first line, separated by commas. Received: {received}."
+            f"{path} must have the columns path and genre in its first line, separated by commas. Received: {received}."
         )
     delimiter = names.pop()
     if delimiter != ",":
@@ -162,18 +161,18 @@ def records(path: Path, text: str) -> tuple[list[Line], list[str]]:
             continue
         if any(field.strip() for field in fields[width:]):
             raise CatalogError(
-                f"{path}: Expected {width} fields in line {number}, saw {len(fields)}. A text that holds a "
-                f"{delimiter!r} must stand between quotes."
+                f"{path}, line {number}: expected {width} fields, found {len(fields)}. Put texts that contain "
+                f"{delimiter!r} in quotes."
             )
         fields += [""] * (width - len(fields))
         lines.append(Line(number, {column: fields[place] for column, place in taken.items() if place is not None}))
     if empty:
-        notes.append(f"without {empty} empty lines")
+        notes.append(f"{empty} empty lines are skipped")
     return lines, notes
 
 
 def columns(path: Path, head: str, delimiters: list[str]) -> list[str]:
-    """The names of the columns by the first delimiter that gives a path and a genre, and that delimiter; or nothing."""
+    """The names of the columns, and the first delimiter that gives a path and a genre as last item; or []."""
     for delimiter in delimiters:
         cells = next((fields for _, fields in numbered(path, head, delimiter, -1)), [])
         names = [name.strip().strip("\"'").strip().casefold() for name in cells]
@@ -183,12 +182,12 @@ def columns(path: Path, head: str, delimiters: list[str]) -> list[str]:
 
 
 def chosen(path: Path, column: str, names: list[str], notes: list[str]) -> int | None:
-    """Where a column stands: under its own name, or else under the only one of those that others use."""
+    """The position of a column: by its own name, or else by the only other usual name that occurs."""
     for known in ((column,), ALSO.get(column, ())):
         found = [name for name in names if name in known]
         if len(found) > 1:
             raise CatalogError(
-                f"{path} has the column {found[0]} more than once. Remove all but one."
+                f"{path} has the column {found[0]} more than once. Keep one of them."
                 if len({*found}) == 1
                 else f"{path}: which column is the {column}: {', '.join(found)}? Name it {column}."
             )
@@ -200,8 +199,8 @@ def chosen(path: Path, column: str, names: list[str], notes: list[str]) -> int |
 
 
 def numbered(path: Path, text: str, delimiter: str, skipped: int) -> Iterator[tuple[int, list[str]]]:
-    """Records with the number of the line that each begins in; the header, of a text with one, is left out."""
-    blanks = delimiter + " " in text.partition("\n")[0]  # in the header, and so in the rest
+    """Rows with the number of their first line, without the header if ``skipped`` (the lines before it) is not -1."""
+    blanks = delimiter + " " in text.partition("\n")[0]  # as in the header
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=blanks)
     try:
         if skipped >= 0:
@@ -216,7 +215,7 @@ def numbered(path: Path, text: str, delimiter: str, skipped: int) -> Iterator[tu
 
 
 def genres_in(path: Path, lines: list[Line], notes: list[str]) -> list[str]:
-    """The genres of each line, as ``blues|rock``; "" where there is none."""
+    """The genres of each row, as ``blues|rock``; "" if there is none."""
     texts = [line.cells["genre"].strip() for line in lines]
     listings = [literal(path, line.number, text) for line, text in zip(lines, texts, strict=True)]
     plain = [text for text, several in zip(texts, listings, strict=True) if several is None]
@@ -232,25 +231,25 @@ def genres_in(path: Path, lines: list[Line], notes: list[str]) -> list[str]:
             if not {key(name) for name in names} <= alone:
                 raise CatalogError(
                     f"{path}, line {line.number}: is {text!r} one genre or several? Write several as "
-                    f"{SEPARATOR.join(name.strip() for name in names)}, and one without a comma or a semicolon."
+                    f"{SEPARATOR.join(name.strip() for name in names)}, and one without comma and semicolon."
                 )
         split += text != SEPARATOR.join(names) and len(names) > 1
         ordered = in_order(SEPARATOR.join(names))
         if not ordered or any(key(name) in MISSING for name in names):
             raise CatalogError(
                 f"{path}, line {line.number}: one of the genres {text!r} is empty. "
-                "Separate several as blues|rock, without a | at either end."
+                "Separate several as blues|rock, without a | at the ends."
             )
         genres.append(ordered)
     if split:
-        notes.append(f"{split} lists are several genres each")
+        notes.append(f"{split} lists are read as several genres")
     if empty := sum(not genre for genre in genres):
-        notes.append(f"{empty} lines are without a genre")
+        notes.append(f"{empty} lines have no genre")
     return genres
 
 
 def literal(path: Path, number: int, text: str) -> list[str] | None:
-    """The names in a list as Python and JSON write it, ``['rock', 'pop']`` or ``[21, 25]``; None if it is no list."""
+    """The names in a Python or JSON list, ``['rock', 'pop']`` or ``[21, 25]``; None if the text is not a list."""
     if text[:1] + text[-1:] not in ("[]", "()", "{}") or key(text) in MISSING:
         return None
     try:
@@ -260,7 +259,7 @@ def literal(path: Path, number: int, text: str) -> list[str] | None:
         ]
         if not isinstance(values, list | tuple | set) or not all(type(value) in (str, int) for value in values):
             raise ValueError
-        if len(quoted) != sum(isinstance(value, str) for value in values):  # NumPy's lists have no commas
+        if len(quoted) != sum(isinstance(value, str) for value in values):  # NumPy prints lists without commas
             raise ValueError
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError) as error:
         raise CatalogError(
@@ -270,10 +269,10 @@ def literal(path: Path, number: int, text: str) -> list[str] | None:
 
 
 def located(named: str, base: Path) -> tuple[Path, str]:
-    """The file that a path means, and what is wrong with it if that can be seen without opening it.
+    """The file that a path means, and the reason if it cannot be used, as far as that is known without opening it.
 
-    As it is written if that is there; else without quotes and blanks around it, as a file's address, with ~ for the
-    home, with / for the \\ of Windows, and in the Unicode form of the disk, if that is there.
+    The path as written comes first. If there is no such file: without quotes and spaces around it, as a file: address,
+    with ~ for the home, with / for the \\ of Windows, and in the Unicode form of the disk.
     """
     plain = named.strip()
     while len(plain) > 1 and plain[0] == plain[-1] and plain[0] in "'\"":
@@ -286,29 +285,29 @@ def located(named: str, base: Path) -> tuple[Path, str]:
     tried += [unicodedata.normalize(form, tried[1]) for form in ("NFC", "NFD")]
     there = next((base / one for one in tried if os.path.lexists(base / one)), None)
     if there and os.path.isdir(there):  # noqa: PTH112  (Path's raises where it may not look)
-        return there, "is a folder, and not a file. Name each file in it."
+        return there, "is a folder, not a file. Name each file in it."
     if there:
         return there, ""
     if re.match(r"\w\w+://", plain):
-        return base / named, "is an address on the network. Download it, and name the file."
+        return base / named, "is a web address. Download it, and name the file."
     if os.sep == "/" and (drive := re.match(r"/?([A-Za-z]:)/", plain)):
-        return base / named, f"is a path of Windows, and this machine has no {drive[1]}. Write where the file is here."
+        return base / named, f"is a Windows path, and this machine has no {drive[1]}. Write the path on this machine."
     return base / tried[1], ""
 
 
 def hint(named: str, file: Path, base: Path) -> str:
-    """What may be the reason why a file is not there."""
+    """A possible reason why a file is missing."""
     if Path(named).is_absolute() or not file.is_relative_to(base):
         return ""
     here = os.path.lexists(file.relative_to(base))
-    found = f" It is there from {Path.cwd()}: put the table there, or write whole paths." if here else ""
-    return f" A relative path begins at the folder of the table.{found}"
+    found = f" It exists below {Path.cwd()}: put the table there, or write absolute paths." if here else ""
+    return f" Relative paths start at the folder of the table.{found}"
 
 
 def twice(line: Line, same: Line) -> str:
-    """What is said of a file in two lines."""
+    """The error message for a file in two lines."""
     one, other = line.cells["path"], same.cells["path"]
     genres = f"{same.cells['genre']}|{line.cells['genre']}" if line.cells["genre"] != same.cells["genre"] else ""
-    what = f"the track {one!r} stands there twice" if one == other else f"{one!r} is the same file as {other!r}"
-    several = f" If it is of several genres, write one line with {genres}." if genres else ""
+    what = f"the track {one!r} is listed twice" if one == other else f"{one!r} is the same file as {other!r}"
+    several = f" If it has several genres, write one line with {genres}." if genres else ""
     return f"{what}, first in line {same.number}. Remove one of the lines.{several}"

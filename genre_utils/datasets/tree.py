@@ -1,4 +1,4 @@
-"""What lies below a folder: all its files, wherever links lead, and none twice."""
+"""All files and folders below a folder: links are followed, and nothing is read twice."""
 
 import os
 from pathlib import Path
@@ -8,28 +8,32 @@ from genre_utils.audio import decoding
 
 
 class Below(NamedTuple):
-    """What lies below a folder, in order."""
+    """The content of a folder, at any depth, in sorted order."""
 
     files: list[Path]
     folders: list[Path]
-    hidden: list[Path]  # files whose own name or a folder's begins with a dot; not what macOS puts beside others
-    again: list[Path]  # folders that were read already, or that hold the one that was named: links lead there
-    closed: list[OSError]  # of folders that cannot be looked into
+    hidden: list[Path]  # files whose own name, or that of a folder, begins with a dot, but not macOS' ._*
+    again: list[Path]  # folders that links lead to and that are read already, or lie above the top
+    closed: list[OSError]  # one for each folder that cannot be listed
 
 
-def below(top: Path) -> Below:
+def below(top: Path, seen: set[str] | None = None) -> Below:
     """All files and folders below a folder: links are followed, no folder is entered twice.
 
     Parameters
     ----------
     top : Path
         A folder.
+    seen : set of str, optional
+        Real paths of folders to skip because they are read already; grows. Pass one set to several calls, so that
+        none of them enters a folder of another one.
 
     Returns
     -------
     Below
     """
-    found, seen, home = Below([], [], [], [], []), set(), os.path.realpath(top)
+    found, home = Below([], [], [], [], []), os.path.realpath(top)
+    seen = set() if seen is None else seen
     for folder, folders, names in os.walk(top, followlinks=True, onerror=found.closed.append):
         here, real = Path(folder), os.path.realpath(folder)
         if real in seen or (here != top and Path(home).is_relative_to(real)):
@@ -48,5 +52,5 @@ def below(top: Path) -> Below:
 
 
 def is_audio(path: Path) -> bool:
-    """Whether the name says that it is one."""
+    """Whether a file has an audio suffix."""
     return path.suffix.lower() in decoding.SUFFIXES

@@ -1,4 +1,4 @@
-"""Extraction: log-mels of tracks, and of other versions of them, written by parallel workers, resumable."""
+"""Extraction of log-mels from tracks and their augmented versions, in parallel, resumable after a kill."""
 
 import functools
 import json
@@ -24,17 +24,17 @@ VERSION = 1  # part of the store's name: raise it when the features of the same 
 
 
 def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
-    """Fill a partial folder block by block, then rename it into place.
+    """Extract into a partial folder, block by block, then rename it into place.
 
-    Blocks that are in the partial folder already are kept if their checksums hold. So nothing is forced to the disk,
-    which would cost each track some milliseconds: what a power cut takes is missed here, or by ``store.build``.
+    Blocks that are already in the partial folder are kept if their checksums match. So there is no need to flush each
+    block to the disk: what a power cut destroys is found here, or by ``store.build``.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         The catalog.
     params : Params
-        The features and the versions of the sound.
+        The features and the augmented versions.
     folder : Path
         Must not exist yet; the work is done in ``<folder>.partial``.
 
@@ -45,7 +45,7 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
     DiskError
         If the disk is full or read-only.
     WorkerError
-        If the memory does not suffice.
+        If there is not enough memory.
     """
     started = time.monotonic()
     blocks = plan(catalog.usable(tracks), params)
@@ -58,23 +58,23 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
     damaged = journal.lost(noted, blocks, partial, shape)
     done = {key: outcome for key, outcome in noted.items() if key not in damaged}
     if noted:
-        again = f"; {len(damaged)} differ from what was written and are made again" if damaged else ""
-        print(f"{folder.name}: {len(done)} of {len(blocks)} blocks are there{again}", flush=True)
+        again = f"; {len(damaged)} are damaged and extracted again" if damaged else ""
+        print(f"{folder.name}: {len(done)} of {len(blocks)} blocks are already extracted{again}", flush=True)
     journal.write(done, partial)
 
     with (partial / journal.NAME).open("a") as lines:
         work(originals, partial, params, done, lines, "log-mel", "threads")
         seconds = time.monotonic() - started
-        told = explain(tracks, done)
+        explained = explain(tracks, done)
         if not any(done[block.key].segments for block in originals):
-            why = "\n".join(by_reason(told["track_id"], told["fault"]))
+            why = "\n".join(by_reason(explained["track_id"], explained["fault"]))
             raise CatalogError(f"None of the {len(tracks)} tracks gives a segment.\n{why}")
-        sound = set(catalog.usable(told)["track_id"])  # what cannot be decoded has no versions either
-        versions = [block for block in blocks[len(originals) :] if block.track_id in sound]
+        good = set(catalog.usable(explained)["track_id"])  # no versions of tracks that cannot be decoded
+        versions = [block for block in blocks[len(originals) :] if block.track_id in good]
         work(versions, partial, params, done, lines, "log-mel of versions", "processes")
 
     segment_table(originals + versions, done, params).to_parquet(partial / "segments.parquet", index=False)
-    told.to_parquet(partial / "tracks.parquet", index=False)
+    explained.to_parquet(partial / "tracks.parquet", index=False)
     facts = feature_params(params) | {"version": VERSION, "extract_seconds": seconds}
     names = ["segments.parquet", "tracks.parquet", "params.json", journal.NAME]
     if versions:
@@ -89,20 +89,20 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
 
 
 def plan(usable: pd.DataFrame, params: Params) -> list[Block]:
-    """Where everything will lie in the file.
+    """Plan the rows of every track and version in the file.
 
     Parameters
     ----------
     usable : pd.DataFrame
         Tracks without a fault.
     params : Params
-        The segments and the versions of the sound.
+        The segments and the augmented versions.
 
     Returns
     -------
     list of Block
-        Every track as it is, then the versions of every track, both in the catalog's order: the rows of a store
-        without versions begin every store with them.
+        All original tracks, then all versions, both in the catalog's order: the rows of a store without versions
+        are the first rows of a store with them.
     """
     tracks = list(zip(usable["track_id"], usable["path"], usable["duration_seconds"], strict=True))
     versions = [(track, version) for track in tracks for version in augmentation.versions(track[0], params)]
@@ -115,7 +115,7 @@ def plan(usable: pd.DataFrame, params: Params) -> list[Block]:
 
 
 def shape_of(blocks: list[Block], params: Params) -> tuple[int, int, int]:
-    """Of the features: row, mel, frame."""
+    """Shape of the features: row, mel, frame."""
     return sum(block.room for block in blocks), params.n_mels, params.frames_per_segment
 
 
@@ -128,14 +128,14 @@ def work(
     description: str,
     prefer: str,
 ) -> None:
-    """Fill the blocks that are not done yet, in parallel, and note each in ``done`` and in the journal.
+    """Extract the blocks that are not done yet, in parallel, and record each in ``done`` and in the journal.
 
     Parameters
     ----------
     blocks : list of Block
-        What is wanted.
+        The blocks to extract.
     partial : Path
-        The store while it is made.
+        The partial store.
     params : Params
         The features.
     done : dict of (str, str) to Outcome
@@ -143,19 +143,18 @@ def work(
     lines : TextIO
         The journal, open for appending.
     description : str
-        Beside the progress.
+        For the progress bar.
     prefer : str
-        threads for what libsndfile, soxr, SciPy and NumPy do: they let go of the interpreter's lock, and threads
-        start at once, where two processes take ten times as long to import what two clips need. processes for
-        librosa's phase vocoder, which holds the lock.
+        threads for libsndfile, soxr, SciPy and NumPy, which release the interpreter's lock: threads start at once,
+        while processes need seconds for their imports. processes for librosa's phase vocoder, which holds the lock.
     """
     missing = [block for block in blocks if block.key not in done]
     if not missing:
         return
     jobs = [joblib.delayed(extract_track)(block, partial / journal.ROWS, params) for block in missing]
-    n_jobs = min(joblib.cpu_count(), len(jobs))  # of this machine; a cluster has its own number
+    n_jobs = min(joblib.cpu_count(), len(jobs))  # on this machine; a cluster has its own number
     with cluster.spread() as timeout:
-        # A block at a time: joblib would send quick ones several together, and a process that dies would lose them all.
+        # Batches of one: joblib would join quick blocks, and a process that dies would lose all of them.
         workers = joblib.Parallel(n_jobs, prefer=prefer, return_as="generator_unordered", timeout=timeout, batch_size=1)
         try:
             for outcome in progress(workers(jobs), len(jobs), description):
@@ -165,38 +164,38 @@ def work(
         except BrokenExecutor as error:
             left = [f"{block.path} ({block.version})" for block in missing if block.key not in done]
             raise WorkerError(
-                "A worker process was killed, as the system does when memory runs out. One of these was under way: "
-                f"{', '.join(left[: 2 * n_jobs])}. What is finished is kept: {cluster.FEWER}, leave the track out, or "
+                "A worker process was killed, probably because memory ran out. It was working on one of these: "
+                f"{', '.join(left[: 2 * n_jobs])}. Finished work is kept: {cluster.FEWER}, leave the track out, or "
                 "lower max_segments."
             ) from error
 
 
 def extract_track(block: Block, file: Path, params: Params) -> Outcome:
-    """Decode one track and write the log-mels of one version straight into the array: what a worker does.
+    """Decode one track and write the log-mels of one version into the array; runs in a worker.
 
-    Doing it twice changes nothing, so that a cluster may give a lost worker's track to another one.
+    Repeating it is harmless, so a cluster may give the block of a lost worker to another one.
 
     Parameters
     ----------
     block : Block
-        The track, the version and its rows. A header may promise less than decoding gives, and the next block's
-        rows are not this one's.
+        The track, the version and its rows. Segments beyond its rows are cut off, if the header says less than
+        decoding gives.
     file : Path
-        ``features.npy`` of the partial store.
+        The array of the partial store, ``features.npy``.
     params : Params
         The features.
 
     Returns
     -------
     Outcome
-        How many segments were written, and the fault ("" if none).
+        Number of segments written, and the reason if there are none.
 
     Raises
     ------
     ClusterError
-        If the track's or the store's folder is not there: another machine, without the file system of the first.
+        If the folder of the track or of the store does not exist on this machine.
     DiskError
-        If the disk does not take the rows.
+        If the disk refuses the rows.
     WorkerError
         If the track needs more memory than there is.
     """
@@ -204,7 +203,7 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
     keep_freed_memory()
     cluster.leave_with_parent()
     cluster.visible(Path(block.path).parent, file.parent)
-    # A faster version needs more of the track to last as long.
+    # A faster version needs more of the track for the same duration.
     seconds = params.max_segments * params.segment_seconds * max(1.0, block.version.rate)
     rows, fault = np.empty(0, np.float16), ""
     try:
@@ -216,9 +215,9 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
             raise AudioError(block.path, decoding.too_short(len(samples) / params.sample_rate_hz, params))
     except GenreUtilsError as error:
         fault = error.reason if isinstance(error, AudioError) else str(error)
-    except MemoryError as error:  # not a fault, which would stay with the track where there is more memory
+    except MemoryError as error:  # not a fault of the track: with more memory it would work
         raise WorkerError(
-            f"{block.path}: {block.room} segments need more memory than there is ({error}). "
+            f"{block.path}: not enough memory for {block.room} segments ({error}). "
             f"Lower max_segments, leave the track out, or {cluster.FEWER}."
         ) from error
     if len(rows):
@@ -231,15 +230,15 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
 def keep_freed_memory() -> None:
     """Let this process keep the memory of one track for the next.
 
-    glibc hands free memory back to the system as soon as it exceeds twice the largest block freed so far, and every
-    track then takes six times as many page faults or more, a ninth of its time. A block of just under 32 MB, the most
-    that glibc learns from, ends that; it is never touched, and elsewhere it does nothing.
+    glibc returns free memory to the system once it exceeds twice the largest block freed so far; every track then
+    causes six times as many page faults or more, a ninth of its time. Freeing one block of just under 32 MB, the most
+    that glibc takes into account, ends that. The block is never written to; other systems ignore it.
     """
     np.empty(31 << 20, np.uint8)
 
 
 def segment_table(blocks: list[Block], done: dict[tuple[str, str], Outcome], params: Params) -> pd.DataFrame:
-    """What each written row is, in order of ``row``."""
+    """The track, segment and version of each row, in order of ``row``."""
     found = [done[block.key].segments for block in blocks]
     table = pd.DataFrame(
         {
@@ -254,12 +253,12 @@ def segment_table(blocks: list[Block], done: dict[tuple[str, str], Outcome], par
 
 
 def explain(tracks: pd.DataFrame, done: dict[tuple[str, str], Outcome]) -> pd.DataFrame:
-    """The catalog with the faults that decoding found."""
-    found = {track_id: outcome.fault for (track_id, augmentation), outcome in done.items() if not augmentation}
+    """Add the faults that decoding found to the catalog."""
+    found = {outcome.track_id: outcome.fault for outcome in done.values() if not outcome.augmentation}
     return tracks.assign(fault=tracks["fault"].where(tracks["fault"] != "", tracks["track_id"].map(found).fillna("")))
 
 
 def feature_params(params: Params) -> dict[str, float]:
-    """The part of the parameters that decides the store; of the versions of the sound only where there are any."""
+    """The parameters that a store depends on; those of augmented versions only if there are any."""
     versions = (*SOUND_NAMES, "seed") if any(getattr(params, name) for name in SOUND_NAMES) else ()
     return {name: getattr(params, name) for name in (*FEATURE_NAMES, *versions)}

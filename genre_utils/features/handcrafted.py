@@ -1,4 +1,4 @@
-"""Features made by hand, as they were used before networks."""
+"""Hand-crafted features, as used before neural networks."""
 
 import itertools
 import os
@@ -22,13 +22,13 @@ from genre_utils.system.progress import progress
 
 VERSION = 1  # part of the folder's name: raise it when the features of the same audio change
 
-CONTRAST_FMIN_HZ = 200.0  # librosa's; six octaves above it, or as many as lie below half the sample rate
-DELTA_FRAMES = 9  # librosa's width of the parabola whose slope a delta is
+CONTRAST_FMIN_HZ = 200.0  # librosa's default; up to six octaves above it, below half the sample rate
+DELTA_FRAMES = 9  # librosa's default width of a delta
 
 CEPSTRA = 24
 FINE_BANDS, COARSE_BANDS = 32, 16
-MODULATION_HZ = 6.4  # faster than any beat; what is above it is the sound of single notes
-RATE_EDGES = np.array([0, 2, 4, 6, 8, 11, 14, 18, 22, 27, 31]) / 31  # finer where beats are than where notes are
+MODULATION_HZ = 6.4  # faster than any beat; above it is the sound of single notes
+RATE_EDGES = np.array([0, 2, 4, 6, 8, 11, 14, 18, 22, 27, 31]) / 31  # finer for beats than for notes
 RATES = len(RATE_EDGES) - 1
 LOG_MEL_FRAMES = 2 * RATES + 2
 SEGMENTS_AT_ONCE = 512  # 6,000 segments of 128 bands x 216 frames at once would take several GB
@@ -37,9 +37,9 @@ SEGMENTS_AT_ONCE = 512  # 6,000 segments of 128 bands x 216 frames at once would
 def of_audio(samples: np.ndarray, params: Params) -> tuple[list[str], np.ndarray]:
     """Timbre, harmony and rhythm of each whole segment of a track, by librosa.
 
-    Of 20 MFCC and their deltas, 12 chroma, the spectral contrast of up to 7 bands and the onset strength the mean
-    and the spread (standard deviation) over time, and the tempo. None of them, but where the floor is reached,
-    depends on how loud the track is.
+    Mean and spread (standard deviation) over time of 20 MFCC and their deltas, 12 chroma, the spectral contrast of
+    up to 7 bands and the onset strength; and the tempo. They do not depend on the loudness of the track, except
+    where values reach the floor ``top_db``.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def of_audio(samples: np.ndarray, params: Params) -> tuple[list[str], np.ndarray
     Raises
     ------
     GenreUtilsError
-        If a segment holds fewer than 9 frames, which is what a delta needs.
+        If a segment holds fewer than 9 frames, which a delta needs.
 
     References
     ----------
@@ -76,7 +76,7 @@ def of_audio(samples: np.ndarray, params: Params) -> tuple[list[str], np.ndarray
     power = power.transpose(0, 2, 1)  # (n, bin, frame)
     octaves = int(np.clip(np.ceil(np.log2(rate_hz / 2 / CONTRAST_FMIN_HZ)), 1, 6))
 
-    # Segment by segment where librosa would measure all of them against the loudest.
+    # One by one: at once, librosa would relate all segments to the loudest.
     decibels = np.array([librosa.power_to_db(one, ref=np.max, top_db=params.top_db) for one in mel])
     contrast = [
         librosa.feature.spectral_contrast(S=one, sr=rate_hz, fmin=CONTRAST_FMIN_HZ, n_bands=octaves)
@@ -87,7 +87,7 @@ def of_audio(samples: np.ndarray, params: Params) -> tuple[list[str], np.ndarray
     over_time = {
         "mfcc": mfcc,
         "delta": librosa.feature.delta(mfcc, width=DELTA_FRAMES),
-        # A = 440 Hz: to estimate a segment's tuning costs as much as all else, and warns where nothing has a pitch.
+        # A = 440 Hz: estimating the tuning costs as much as all else, and warns where nothing has a pitch.
         "chroma": librosa.feature.chroma_stft(S=power, sr=rate_hz, n_fft=params.n_fft, hop_length=hop, tuning=0.0),
         "contrast": np.array(contrast),
         "onset": onset[:, np.newaxis],
@@ -103,14 +103,14 @@ def of_audio(samples: np.ndarray, params: Params) -> tuple[list[str], np.ndarray
 
 
 def of_log_mel(decibels: np.ndarray, params: Params) -> np.ndarray:
-    """Features of log-mels alone: where there is no audio, or to compare with a network on the same input.
+    """Features of log-mels, for data without audio, or to compare with a network on the same input.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
-        Log-mels of equally long segments, in dB; 22 frames or more. A gain of the sound changes nothing.
+        Log-mels of equally long segments, in dB; 22 frames or more. Loudness changes nothing.
     params : Params
-        ``sample_rate_hz`` and ``hop_length``: how fast frames follow each other.
+        ``sample_rate_hz`` and ``hop_length``, which give the time between frames.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def of_log_mel(decibels: np.ndarray, params: Params) -> np.ndarray:
 
 
 def blocks(decibels: np.ndarray, params: Params) -> dict[str, np.ndarray]:
-    """Block-level features of log-mels, by name: each tells of a whole segment, not of a frame.
+    """Block-level features of log-mels, by name: each describes a whole segment, not a frame.
 
     Parameters
     ----------
@@ -146,11 +146,9 @@ def blocks(decibels: np.ndarray, params: Params) -> dict[str, np.ndarray]:
     dict of str to np.ndarray [shape=(n, feature), dtype=float32]
         ``mfcc``: mean, spread and spread of the differences over time of 24 cepstral coefficients.
         ``spectral``: percentiles over time of 32 bands' level, relative to the segment's mean.
-        ``delta_spectral``: percentiles of these bands' change from frame to frame: how hard and how often they
-        are struck.
-        ``fluctuation``: how strongly each of 16 bands pulsates at ten rates up to 6.4 Hz: rhythm, wherever the
-        beats fall.
-        ``correlation``: which of 16 bands rise and fall together.
+        ``delta_spectral``: percentiles of these bands' change from frame to frame: strength and number of onsets.
+        ``fluctuation``: strength of modulation of 16 bands at ten rates up to 6.4 Hz: rhythm, independent of phase.
+        ``correlation``: correlation between 16 bands over time.
 
     Raises
     ------
@@ -184,7 +182,7 @@ def blocks(decibels: np.ndarray, params: Params) -> dict[str, np.ndarray]:
     rates = grouped(rates, COARSE_BANDS, axis=1)  # (n, band, rate)
 
     coarse = grouped(fine - fine.mean(axis=2, keepdims=True), COARSE_BANDS, axis=1)
-    coarse /= coarse.std(axis=2, keepdims=True) + 1e-3  # dB: a band that never changes goes with no other
+    coarse /= coarse.std(axis=2, keepdims=True) + 1e-3  # in dB; a constant band then correlates with no other
     correlation = coarse @ coarse.transpose(0, 2, 1) / frames  # (n, band, band)
     above = np.triu_indices(correlation.shape[1], k=1)
 
@@ -199,28 +197,27 @@ def blocks(decibels: np.ndarray, params: Params) -> dict[str, np.ndarray]:
 
 
 def grouped(values: np.ndarray, groups: int, axis: int) -> np.ndarray:
-    """Means over ``groups`` runs of neighbours along an axis, sized as ``np.array_split`` sizes them."""
+    """Means over ``groups`` runs of neighbours along an axis, divided as by ``np.array_split``."""
     runs = np.array_split(np.arange(values.shape[axis]), min(groups, values.shape[axis]))
     return np.stack([values.take(run, axis=axis).mean(axis=axis) for run in runs], axis=axis)
 
 
 def extract(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> pd.DataFrame:
-    """The features of :func:`of_audio` for a whole catalog, made once.
+    """The features of :func:`of_audio` for a whole catalog, computed once and kept on disk.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        A catalog; tracks with a fault give no rows. One that turns out not to be decodable gives none either, and
-        is named in a warning.
+        A catalog; tracks with a fault give no rows, nor do tracks that cannot be decoded, which cause a warning.
     params : Params
-        The features; together with the tracks they name the folder.
+        The features; the folder is named by a hash of these and the tracks.
     cache : str or Path
-        Where they are kept.
+        Folder for the features.
 
     Returns
     -------
     pd.DataFrame
-        ``track_id, segment``, then a column a feature; one row a segment, in the catalog's order.
+        ``track_id, segment``, then a column per feature; one row per segment, in the catalog's order.
 
     Raises
     ------
@@ -236,12 +233,12 @@ def extract(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> 
     cache = given(cache)
     folder = cache / "classical" / f"{store.fingerprint(tracks, params)}-{VERSION}"
     if not folder.exists() or disk.broken(folder):
-        with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done
+        with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, then finds it done
             if folder.exists() and (files := disk.broken(folder)):
-                warn(f"{folder}: {', '.join(files)} damaged or missing. It is made again.")
+                warn(f"{folder}: {', '.join(files)} damaged or missing. The features are computed again.")
                 shutil.rmtree(folder)
             if not folder.exists():
-                make(tracks, params, folder)
+                compute(tracks, params, folder)
     faults = pd.read_parquet(folder / "faults.parquet")
     if len(faults):
         first = "; ".join(f"{track_id} {fault}" for track_id, fault in faults.head(3).to_numpy())
@@ -249,8 +246,8 @@ def extract(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> 
     return pd.read_parquet(folder / "features.parquet")
 
 
-def make(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
-    """Fill a partial folder, then rename it into place."""
+def compute(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
+    """Compute the features into a partial folder, then rename it into place."""
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -262,26 +259,26 @@ def make(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
 
 
 def of_tracks(usable: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The features of all tracks, by parallel workers, and the tracks that gave none, with the reason."""
+    """The features of all tracks, in parallel, and the tracks that gave none, with the reason."""
     pairs = zip(usable["track_id"], usable["path"], strict=True)
     jobs = [joblib.delayed(of_track)(track_id, path, params) for track_id, path in pairs]
     tables, faults = [], []
     with cluster.spread() as timeout:
         n_jobs = min(os.cpu_count() or 1, len(jobs) or 1)
         workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", timeout=timeout)
-        for track_id, table, fault in progress(workers(jobs), len(jobs), "classical"):
+        for track_id, table, fault in progress(workers(jobs), len(jobs), "hand-crafted features"):
             if fault:
                 faults.append((track_id, fault))
             else:
                 tables.append(table)
     if not tables:
         reasons = "; ".join(fault for _, fault in faults[:3])
-        raise CatalogError(f"None of the {len(usable)} usable tracks gives a segment. First faults: {reasons}")
+        raise CatalogError(f"None of the {len(usable)} usable tracks gives a segment. First reasons: {reasons}")
     return pd.concat(tables, ignore_index=True), pd.DataFrame(faults, columns=["track_id", "fault"], dtype=str)
 
 
 def of_track(track_id: str, path: str, params: Params) -> tuple[str, pd.DataFrame | None, str]:
-    """The features of one track, or its fault ("" if none): what a worker does."""
+    """The features of one track, or the reason why there are none; runs in a worker."""
     cluster.leave_with_parent()
     cluster.visible(Path(path).parent)
     try:

@@ -1,4 +1,4 @@
-"""What an extraction has done: rows in one file, and for each block of them a line that says so."""
+"""The files of an extraction: all rows in one array, and a journal with one line per finished block of rows."""
 
 import io
 import json
@@ -12,18 +12,18 @@ import numpy as np
 from genre_utils.audio import augmentation
 from genre_utils.system import disk
 
-NAME = "done.jsonl"  # stays in the finished store, whose rows are checked by it
+NAME = "done.jsonl"  # kept in the finished store, to check its rows
 ROWS = "features.npy"
 
 
 class Block(NamedTuple):
-    """Rows of one version of one track, known before anything is decoded."""
+    """The rows planned for one version of one track, before it is decoded."""
 
     track_id: str
     path: str
     version: augmentation.Version
-    row: int  # where they begin
-    room: int  # how many there are by the file's header
+    row: int  # the first one
+    room: int  # number of rows by the duration in the file's header
 
     @property
     def key(self) -> tuple[str, str]:
@@ -32,14 +32,14 @@ class Block(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a block: a line of the journal."""
+    """The result of a block: a line of the journal."""
 
     track_id: str
     augmentation: str
     segments: int
     fault: str
-    seconds: float  # of the worker
-    checksum: int  # of this line without the seconds, and of the rows
+    seconds: float  # that the worker took
+    checksum: int  # of this line without the seconds, and the rows
 
     @property
     def key(self) -> tuple[str, str]:
@@ -48,27 +48,15 @@ class Outcome(NamedTuple):
 
 
 def checksum(outcome: Outcome, rows: bytes | memoryview) -> int:
-    """CRC-32 of what an outcome says, its seconds left out, and of its rows.
+    """CRC-32 of an outcome, without its seconds, and of its rows.
 
-    A fiftieth of an extraction or less. At each opening the whole store is read, the rows of 1,000 tracks in some
-    0.2 s (``benchmarks/faults.py`` prints both): hardly more than asking for the dates of their files, and an epoch
-    reads them anyhow.
+    It costs a fiftieth of an extraction or less. Opening a store checks all of it, 1,000 tracks in about 0.2 s.
     """
     return zlib.crc32(rows, zlib.crc32(json.dumps(outcome[:4]).encode()))
 
 
 def read(folder: Path) -> dict[tuple[str, str], Outcome]:
-    """What an extraction says that it finished, by track and version.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a store, finished or not.
-
-    Returns
-    -------
-    dict of (str, str) to Outcome
-    """
+    """Read the journal of a finished or partial store: the finished blocks, by track and version."""
     done = {}
     lines = (folder / NAME).read_bytes().splitlines() if (folder / NAME).exists() else []
     for line in lines:
@@ -76,12 +64,12 @@ def read(folder: Path) -> dict[tuple[str, str], Outcome]:
             outcome = Outcome(*json.loads(line))
             done[outcome.key] = outcome
         except (ValueError, TypeError):
-            continue  # a line that was being written when the process was killed
+            continue  # a line that a killed process left unfinished
     return done
 
 
 def write(done: dict[tuple[str, str], Outcome], folder: Path) -> None:
-    """Replace the journal, in the given order."""
+    """Write the journal anew, in the given order."""
     with disk.replacing(folder / NAME) as beside:
         beside.write_text("".join(json.dumps(outcome) + "\n" for outcome in done.values()))
 
@@ -89,7 +77,7 @@ def write(done: dict[tuple[str, str], Outcome], folder: Path) -> None:
 def lost(
     noted: dict[tuple[str, str], Outcome], blocks: list[Block], folder: Path, shape: tuple[int, int, int]
 ) -> set[tuple[str, str]]:
-    """The blocks whose rows on the disk are not those that were written.
+    """Find blocks whose rows on the disk differ from those that were written.
 
     Parameters
     ----------
@@ -98,7 +86,7 @@ def lost(
     blocks : list of Block
         The plan.
     folder : Path
-        Of the store. Its ``features.npy`` may be cut short, so that it is read and not mapped.
+        Of the store. Its ``features.npy`` may be cut off, so it is read instead of mapped.
     shape : (int, int, int)
         Of the features: row, mel, frame.
 
@@ -122,7 +110,7 @@ def lost(
 
 
 def header(shape: tuple[int, int, int]) -> bytes:
-    """How a ``features.npy`` of that shape begins."""
+    """The header of a ``features.npy`` of this shape."""
     begin = io.BytesIO()
     facts = {"descr": np.dtype(np.float16).str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(begin, facts)
@@ -130,23 +118,10 @@ def header(shape: tuple[int, int, int]) -> bytes:
 
 
 def allocate(folder: Path, shape: tuple[int, int, int]) -> None:
-    """Give ``features.npy`` its beginning and its size; rows that are there stay.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the store.
-    shape : (int, int, int)
-        Of the features: row, mel, frame.
-
-    Raises
-    ------
-    DiskError
-        If they do not fit on the disk: before the work, not after hours of it.
-    """
+    """Create ``features.npy`` in its full size, or keep its rows; DiskError if the disk has too little room."""
     file = folder / ROWS
     begin, size = header(shape), 2 * math.prod(shape)
-    taken = 512 * getattr(file.stat(), "st_blocks", 0) if file.exists() else 0  # of an interrupted extraction
+    taken = 512 * getattr(file.stat(), "st_blocks", 0) if file.exists() else 0  # by an interrupted extraction
     disk.needs(folder, len(begin) + size - taken)
     with file.open("r+b" if file.exists() else "w+b") as whole:
         whole.write(begin)
@@ -154,32 +129,32 @@ def allocate(folder: Path, shape: tuple[int, int, int]) -> None:
 
 
 def whole(folder: Path, shape: tuple[int, int, int]) -> bool:
-    """Whether ``features.npy`` has the beginning and the size that :func:`allocate` gave it."""
+    """Whether ``features.npy`` has the header and the size that :func:`allocate` gave it."""
     begin = header(shape)
     with (folder / ROWS).open("rb") as file:
         return file.read(len(begin)) == begin and file.seek(0, 2) == len(begin) + 2 * math.prod(shape)
 
 
 def put(rows: np.ndarray, file: Path, row: int) -> None:
-    """Write rows into ``features.npy`` from one on.
+    """Write rows into ``features.npy``.
 
-    By a plain write and not through the map: two machines on NFS would each send whole pages of 4 kB, and with a
-    page that holds the end of one track and the beginning of the next, the second would undo the first. And on a full
-    disk a write is refused where a map would end the process.
+    With a plain write instead of a memory map: on NFS, two machines would each write whole pages of 4 kB, and where a
+    page holds the rows of two tracks, one would overwrite the other's. And a full disk makes a write fail, but kills a
+    process that uses a map.
 
     Parameters
     ----------
     rows : np.ndarray [shape=(n, mel, frame), dtype=float16]
         Of one block, C-contiguous.
     file : Path
-        As :func:`allocate` left it.
+        As created by :func:`allocate`.
     row : int
-        Where they begin.
+        Number of the first one.
 
     Raises
     ------
     DiskError
-        If the disk does not take them.
+        If the disk refuses them.
     """
     with disk.writing(file), file.open("r+b") as opened:
         np.lib.format.read_magic(opened)

@@ -1,4 +1,4 @@
-"""From samples to segments to log-mel: librosa's mathematics, for many segments at once."""
+"""From samples to segments to log-mel spectrograms: the same values as librosa, for many segments at once."""
 
 import functools
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from genre_utils.errors import GenreUtilsError, warn
 from genre_utils.params import Params
 
 POWER_FLOOR = 1e-10  # librosa's amin: keeps the logarithm of silence finite
-BANDS_AT_ONCE = 8  # in one matrix product, the others being 0: log-mels 1.2 times as fast as with all bands at once
-# Multiplications in a matrix product: OpenBLAS shares larger ones out among threads, which wait for each other. That
-# would more than double the time of a clip's log-mels, and more so on busy cores.
+BANDS_AT_ONCE = 8  # mel bands per matrix product: without most of the zeros, log-mels are 1.2 times as fast
+# Most multiplications in a matrix product: OpenBLAS runs larger ones in several threads, which wait for each other.
+# That would more than double the time of a clip's log-mels, and more on busy cores.
 ONE_THREAD = 2**18
 
 
 def segments(samples: np.ndarray, params: Params) -> np.ndarray:
-    """Cut a track into whole segments; what is left at its end is dropped.
+    """Cut a track into whole segments; the rest at its end is dropped.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def stft_power(audio: np.ndarray, params: Params) -> np.ndarray:
     Returns
     -------
     np.ndarray [shape=(n, frame, bin), dtype=float32]
-        Linear power; bin ``k`` lies at ``k * sample_rate_hz / n_fft`` Hz.
+        Linear power; bin ``k`` is at ``k * sample_rate_hz / n_fft`` Hz.
 
     References
     ----------
@@ -65,9 +65,7 @@ def stft_power(audio: np.ndarray, params: Params) -> np.ndarray:
 
 
 def powers(audio: np.ndarray, params: Params) -> Iterator[np.ndarray]:
-    """The power spectrogram of one segment after the other.
-
-    One at a time, so that memory does not grow with the length of the track.
+    """Yield the power spectrograms of the segments one by one, so that memory does not grow with their number.
 
     Parameters
     ----------
@@ -93,12 +91,12 @@ def powers(audio: np.ndarray, params: Params) -> Iterator[np.ndarray]:
 
 
 def frames_in(samples: int, params: Params) -> int:
-    """Frames of a segment of so many samples, when the first one is centred on the first sample."""
+    """Number of frames of a segment, if the first one is centred on the first sample."""
     return 1 + (samples - params.n_fft % 2) // params.hop_length
 
 
 def mel_power(audio: np.ndarray, params: Params) -> np.ndarray:
-    """Mel spectrogram: the power that falls into each mel band.
+    """Mel spectrogram: the power in each mel band.
 
     Parameters
     ----------
@@ -123,7 +121,7 @@ def mel_power(audio: np.ndarray, params: Params) -> np.ndarray:
 
 
 def in_bands(power: np.ndarray, params: Params) -> np.ndarray:
-    """The power of each frame that falls into each mel band, computed in the caller's thread alone.
+    """The power of each frame in each mel band, computed in the caller's thread only.
 
     Parameters
     ----------
@@ -148,7 +146,7 @@ def in_bands(power: np.ndarray, params: Params) -> np.ndarray:
 
 
 def log_mel(audio: np.ndarray, params: Params) -> np.ndarray:
-    """Log-mel spectrograms of equally long segments, each on its own scale.
+    """Log-mel spectrograms of equally long segments, each relative to its own maximum.
 
     Parameters
     ----------
@@ -170,7 +168,7 @@ def log_mel(audio: np.ndarray, params: Params) -> np.ndarray:
     References
     ----------
     Paper, II.B.2 and II.B.3. Equal, segment by segment, to ``librosa.power_to_db(mel, ref=np.max)``; given
-    all segments at once librosa would measure every one against the loudest. Notebook: 01_eda, 02_feature_extraction.
+    all segments at once, librosa would relate each to the loudest. Notebook: 01_eda, 02_feature_extraction.
     """
     if not np.isfinite(audio).all():
         raise GenreUtilsError("log_mel needs finite samples. Received: NaN or infinity.")
@@ -183,7 +181,7 @@ def log_mel(audio: np.ndarray, params: Params) -> np.ndarray:
 def mel_filters(params: Params) -> np.ndarray:
     """Triangular mel filters (Slaney's scale and area normalisation, librosa's default).
 
-    Written here because importing ``librosa.filters`` would take more than a hundred times as long, in every process.
+    Computed here, because importing ``librosa.filters`` takes more than a hundred times as long, in every process.
 
     Parameters
     ----------
@@ -198,7 +196,7 @@ def mel_filters(params: Params) -> np.ndarray:
     Warns
     -----
     UserWarning
-        If there are bands without a bin.
+        If a band contains no bin.
 
     References
     ----------
@@ -213,14 +211,14 @@ def mel_filters(params: Params) -> np.ndarray:
     empty = params.n_mels - np.count_nonzero(filters.any(axis=1))
     if empty:
         warn(
-            f"{empty} of {params.n_mels} mel bands lie between two bins of the transform and stay empty. "
+            f"{empty} of {params.n_mels} mel bands lie between two frequency bins of the FFT and stay empty. "
             "Lower n_mels, or raise n_fft or fmin_hz.",
         )
     return filters
 
 
 def mel_edges_hz(params: Params) -> np.ndarray:
-    """Lower edge, centre and upper edge of mel band ``k`` at the places ``k`` to ``k + 2``; (mel + 2,)."""
+    """Edges of the mel bands, (mel + 2,): ``k`` to ``k + 2`` are lower edge, centre and upper edge of band ``k``."""
     return hz_from_mel(np.linspace(mel_from_hz(params.fmin_hz), mel_from_hz(params.fmax_hz), params.n_mels + 2))
 
 
@@ -230,13 +228,13 @@ def mel_from_hz(hz: float) -> float:
 
 
 def hz_from_mel(mel: np.ndarray) -> np.ndarray:
-    """The inverse of :func:`mel_from_hz`, for many at once."""
+    """The inverse of :func:`mel_from_hz`, for an array."""
     return np.where(mel < 15, mel * (200 / 3), 1_000 * np.exp((mel - 15) * (np.log(6.4) / 27)))
 
 
 @functools.lru_cache(maxsize=8)
 def mel_blocks(params: Params) -> list[tuple[slice, slice, np.ndarray]]:
-    """The mel filters without most of their zeros: neighbouring bands, the bins that they use, their weights.
+    """The mel filters in blocks without most of the zeros: neighbouring bands, their bins, their weights.
 
     Parameters
     ----------
@@ -246,11 +244,11 @@ def mel_blocks(params: Params) -> list[tuple[slice, slice, np.ndarray]]:
     Returns
     -------
     list of (slice, slice, np.ndarray [shape=(bin, mel), dtype=float32])
-        For the paper's values a twentieth of the multiplications of the whole matrix.
+        With the paper's values, a twentieth of the multiplications with the full matrix.
     """
     blocks = []
     for numbers in np.array_split(np.arange(params.n_mels), -(-params.n_mels // BANDS_AT_ONCE)):
-        bands = slice(numbers[0], numbers[-1] + 1)  # never one alone, which BLAS would take for a vector
+        bands = slice(numbers[0], numbers[-1] + 1)  # never a single one, which BLAS would treat as a vector
         filters = mel_filters(params)[bands]
         used = np.flatnonzero(filters.any(axis=0))
         bins = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
@@ -260,16 +258,5 @@ def mel_blocks(params: Params) -> list[tuple[slice, slice, np.ndarray]]:
 
 @functools.lru_cache(maxsize=8)
 def hann(n_fft: int) -> np.ndarray:
-    """The periodic Hann window.
-
-    Parameters
-    ----------
-    n_fft : int
-        Samples.
-
-    Returns
-    -------
-    np.ndarray [shape=(n_fft,), dtype=float32]
-        In [0, 1].
-    """
+    """The periodic Hann window of so many samples, (n_fft,), in [0, 1]."""
     return (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n_fft + 1)[:-1])).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The feature store: log-mels of a catalog on disk, made once, by parallel workers, resumable."""
+"""The feature store: the log-mels of a catalog on disk, extracted once, in parallel, resumable after a kill."""
 
 import dataclasses
 import hashlib
@@ -22,26 +22,26 @@ from genre_utils.system import disk
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """Features and the tables that say what each row is.
+    """Features and the tables that describe their rows.
 
     Attributes
     ----------
     folder : Path
-        Where it lies.
+        Of the store.
     features : np.ndarray [shape=(row, mel, frame), dtype=float16]
         Log-mel in dB, memory-mapped, read-only. float16 rounds by at most 0.03 dB.
     segments : pd.DataFrame
-        ``row, track_id, segment, start_seconds, augmentation``, one row a segment: first every track as it is
-        (``augmentation`` is ""), then its other versions, each numbered and timed from its own start.
+        ``row, track_id, segment, start_seconds, augmentation``, one row per segment: first all original tracks
+        (``augmentation`` is ""), then the augmented versions, each numbered and timed from its own start.
     tracks : pd.DataFrame
         The catalog, with the faults that decoding found.
     versions : pd.DataFrame
-        ``track_id, augmentation, segments, fault, seconds``, one row a version besides the original: how many
-        segments it gave, why if none, and how long a worker took.
+        ``track_id, augmentation, segments, fault, seconds``, one row per augmented version: number of segments, the
+        reason if there are none, and how long a worker took.
     seconds : float
-        How long the extraction took, the versions left out.
+        How long the extraction of the original tracks took.
     augment_seconds : float
-        How long the versions took, summed over the workers: what one core would have needed.
+        How long the versions took, summed over the workers: the time on one core.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Store:
     augment_seconds: float
 
     def with_versions(self, params: Params) -> Self:
-        """The same store with those versions of the sound that the parameters ask for, and no others.
+        """The same store with only those augmented versions that the parameters ask for.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class Store:
         Returns
         -------
         Store
-            Its ``segments`` are fewer; the file is the same.
+            With fewer ``segments``; the file is the same.
 
         References
         ----------
@@ -75,21 +75,21 @@ class Store:
 
 
 def build(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> Store:
-    """Extract what is not there yet, and open the store.
+    """Extract the features if they are not on disk yet, and open the store.
 
-    A killed extraction goes on with the track where it stopped. A track that cannot be decoded gets its
-    ``fault`` and no segments; the others are still extracted. A version of a track that gives no segment is
-    warned of and says why in ``versions``; the track itself loses nothing. A store that is there is checked, file by
-    file and row by row, and what is damaged is made again, with a warning.
+    A killed extraction continues with the track where it stopped. A track that cannot be decoded gets a ``fault`` and
+    no segments; the others are still extracted. A version that gives no segment causes a warning, and ``versions`` has
+    the reason; the original track is not affected. An existing store is verified, file by file and row by row; what is
+    damaged is extracted again, with a warning.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        A catalog; tracks with a fault are kept in the table and give no segments.
+        A catalog; tracks with a fault stay in the table and give no segments.
     params : Params
-        The features and the versions of the sound; together with the tracks they name the folder.
+        The features and the augmented versions; the folder is named by a hash of these and the tracks.
     cache : str or Path
-        Where stores are kept.
+        Folder of all stores.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def build(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> St
     DiskError
         If the disk is full or read-only.
     WorkerError
-        If the memory does not suffice.
+        If there is not enough memory.
 
     References
     ----------
@@ -110,10 +110,10 @@ def build(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> St
     """
     cache = given(cache)
     folder = cache / "features" / fingerprint(tracks, params)
-    if not folder.exists() or damage(folder, tracks, params):  # a whole one needs no lock, and no right to write
-        with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, and finds it done
+    if not folder.exists() or damage(folder, tracks, params):  # a good one needs no lock, and may be read-only
+        with disk.lock(folder.with_suffix(".lock")), disk.writing(folder):  # a second run waits, then finds it done
             if folder.exists() and (found := damage(folder, tracks, params)):
-                warn(f"The store {folder} is damaged and made again where it is: {found}.")
+                warn(f"The store {folder} is damaged; the damaged parts are extracted again: {found}.")
                 shutil.rmtree(folder.with_suffix(".partial"), ignore_errors=True)
                 folder.rename(folder.with_suffix(".partial"))
             if not folder.exists():
@@ -123,42 +123,42 @@ def build(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> St
     if len(lost):
         first = lost.iloc[0]
         warn(
-            f"{len(lost)} of {len(built.versions)} versions of tracks gave no segment and are left out (see "
+            f"{len(lost)} of {len(built.versions)} augmented versions gave no segment and are left out (see "
             f"Store.versions). The first: {first['track_id']}, {first['augmentation']}: {first['fault']}"
         )
-    found = built.tracks.set_index("track_id")["fault"]  # what else is known of a track may have changed since
+    found = built.tracks.set_index("track_id")["fault"]  # other columns of the catalog may have changed since
     return dataclasses.replace(built, tracks=tracks.assign(fault=tracks["track_id"].map(found)))
 
 
 def damage(folder: Path, tracks: pd.DataFrame, params: Params) -> str:
-    """What is wrong with a finished store on the disk.
+    """Find damage in a finished store.
 
     Parameters
     ----------
     folder : Path
         As made by :func:`build`.
     tracks : pd.DataFrame
-        The catalog that it was made of.
+        The catalog that it was made from.
     params : Params
-        Likewise.
+        The parameters that it was made with.
 
     Returns
     -------
     str
-        "" if every file and every row is as it was written.
+        What is damaged; "" if every file and every row is as it was written.
     """
     if files := disk.broken(folder):
         return f"{', '.join(files)} damaged or missing"
     blocks = plan(catalog.usable(tracks), params)
     shape = shape_of(blocks, params)
     if not journal.whole(folder, shape):
-        return f"{journal.ROWS} is cut short or begins as no array"
+        return f"{journal.ROWS} is cut off or has a damaged header"
     lost = sorted(journal.lost(journal.read(folder), blocks, folder, shape))
-    return f"rows of {len(lost)} blocks differ, first of {' '.join(lost[0]).strip()}" if lost else ""
+    return f"rows of {len(lost)} blocks are damaged, the first of {' '.join(lost[0]).strip()}" if lost else ""
 
 
 def open_store(folder: str | Path) -> Store:
-    """Open a store that is already built, without the check of :func:`build`.
+    """Open an existing store, without the checks of :func:`build`.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def open_store(folder: str | Path) -> Store:
     versions = folder / "versions.parquet"
     return Store(
         folder=folder,
-        features=np.load(folder / "features.npy", mmap_mode="r"),
+        features=np.load(folder / journal.ROWS, mmap_mode="r"),
         segments=pd.read_parquet(folder / "segments.parquet"),
         tracks=pd.read_parquet(folder / "tracks.parquet"),
         versions=pd.read_parquet(versions) if versions.exists() else pd.DataFrame(columns=journal.Outcome._fields),
@@ -184,14 +184,14 @@ def open_store(folder: str | Path) -> Store:
 
 
 def fingerprint(tracks: pd.DataFrame, params: Params) -> str:
-    """Name of the store: a hash of what makes it.
+    """Name of the store's folder: a hash of everything that it depends on.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        The catalog; a file counts by its size and time of change, so that 1,000 tracks cost no decoding.
+        The catalog; a file counts by its size and modification time, which is quick.
     params : Params
-        The features and the versions of the sound.
+        The features and the augmented versions.
 
     Returns
     -------

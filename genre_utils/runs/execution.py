@@ -1,4 +1,4 @@
-"""One notebook without a browser: executed by papermill, watched, kept with its HTML whatever happens."""
+"""Execution of one notebook by papermill: watched for silence, and kept with its HTML even after an error."""
 
 import asyncio
 import contextlib
@@ -29,11 +29,11 @@ from genre_utils.runs import report
 
 KERNEL = "python3"
 ENGINE = "genre_utils"
-ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # or every kernel begins with a warning
-START_SECONDS = 600  # to start a kernel, and to hand on its last words: a busy machine may be slow
-GRACE_SECONDS = 30  # to a kernel that was interrupted, before it is killed
+ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # otherwise every kernel starts with a warning
+START_SECONDS = 600  # to start a kernel, and to pass on its last output: a busy machine may be slow
+GRACE_SECONDS = 30  # between interrupting a kernel and killing it
 
-# By most lessons. Not genre_utils.training.trainer: a process that imports it joins a cluster.
+# Imported by most notebooks. Without genre_utils.training.trainer: a process that imports it joins a cluster.
 IMPORTED = (
     "librosa",
     "genre_utils.explorer.page",
@@ -41,29 +41,29 @@ IMPORTED = (
     "genre_utils.figures.results",
     "genre_utils.splits.protocols",
 )
-waiting: list[AsyncKernelManager] = []  # a kernel that has started before it is wanted
+waiting: list[AsyncKernelManager] = []  # a kernel that was started ahead of its notebook
 
-Listener = Callable[[str, str], None]  # gets the stream's name, stdout or stderr, and what came
+Listener = Callable[[str, str], None]  # gets the name of the stream, stdout or stderr, and the text
 
 
 class OwnKernel(KernelSpecManager):
-    """Every kernel is the Python that runs this: a kernelspec of another environment would lack the packages."""
+    """Run every kernel with this Python: a kernelspec of another environment might lack the packages."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """The kernel of this interpreter, whatever is installed under the name."""
+        """The kernel of this interpreter, whatever is installed under that name."""
         return KernelSpec(**get_kernel_dict())
 
 
 def new_kernel() -> AsyncKernelManager:
-    """A kernel that has not started yet."""
+    """A kernel that is not started yet."""
     return AsyncKernelManager(kernel_name=KERNEL, kernel_spec_manager=OwnKernel(), config=ENCRYPTED)
 
 
 @run_sync
 async def start_ahead() -> None:
-    """Start the kernel of the next notebook while one runs: what it imports takes seconds of one core."""
+    """Start the kernel of the next notebook while one runs: its imports take seconds of one core."""
     manager = new_kernel()
-    line = f"[__import__(name) for name in {IMPORTED}]"  # binds no name that a notebook would then have
+    line = f"[__import__(name) for name in {IMPORTED}]"  # defines no name in the notebook
     await manager.start_kernel(
         cwd=str(PROJECT), stdout=subprocess.DEVNULL, extra_arguments=[f"--IPKernelApp.exec_lines={line}"]
     )
@@ -72,13 +72,13 @@ async def start_ahead() -> None:
 
 @run_sync
 async def stop_waiting() -> None:
-    """End a kernel that nobody wants any more."""
+    """Stop the kernel that was started ahead, if it is not needed."""
     while waiting:
         await waiting.pop().shutdown_kernel(now=True)
 
 
 class StoppedError(Exception):
-    """A kernel that did not start, died or fell silent: in the cell with this number from 1, 0 before the first."""
+    """A kernel did not start, died or fell silent, in this cell (from 1; 0 is before the first one)."""
 
     def __init__(self, cell: int, reason: str):
         super().__init__(cell, reason)
@@ -87,16 +87,16 @@ class StoppedError(Exception):
 
 
 class Client(PapermillNotebookClient):
-    """Papermill's client with a limit on silence in place of one on time.
+    """Papermill's client with a limit on silence instead of one on time.
 
     Parameters
     ----------
     silence_seconds : float
-        A kernel that says nothing for so long is interrupted.
+        A kernel that prints nothing for so long is interrupted.
     listener : callable
         Gets what cells print while they run.
     more : bool
-        Whether another notebook follows, whose kernel can start meanwhile.
+        Whether another notebook follows, whose kernel can be started meanwhile.
     """
 
     def __init__(self, *arguments: Any, silence_seconds: float, listener: Listener, more: bool, **options: Any):
@@ -107,23 +107,23 @@ class Client(PapermillNotebookClient):
         self.listener = listener
         self.more = more
         self.cell = 0
-        self.heard = 0.0
+        self.last_output = 0.0
         self.silent = False
 
     def create_kernel_manager(self) -> AsyncKernelManager:
-        """Take the kernel that is waiting, or a new one."""
+        """Take the kernel that was started ahead, or a new one."""
         self.km = waiting.pop() if waiting else new_kernel()
         return self.km
 
     def papermill_execute_cells(self) -> None:
-        """Execute the cells; the next notebook's kernel starts beside them."""
+        """Execute the cells, and start the next notebook's kernel meanwhile."""
         if self.more:
             start_ahead()
         super().papermill_execute_cells()
 
     async def watch(self) -> None:
-        """Interrupt a kernel that has been silent for too long; kill it if it does not heed that."""
-        while time.monotonic() - self.heard <= self.silence_seconds:
+        """Interrupt a kernel that has been silent for too long; kill it if that does not help."""
+        while time.monotonic() - self.last_output <= self.silence_seconds:
             await asyncio.sleep(min(1, self.silence_seconds / 4))
             self.listener("stdout", "")  # a second has passed
         self.silent = True
@@ -132,8 +132,8 @@ class Client(PapermillNotebookClient):
         await self.km.shutdown_kernel(now=True)
 
     async def async_execute_cell(self, cell: Any, cell_index: int, *arguments: Any, **options: Any) -> Any:
-        """Execute one cell, watched."""
-        self.cell, self.heard = cell_index + 1, time.monotonic()
+        """Execute one cell and watch it."""
+        self.cell, self.last_output = cell_index + 1, time.monotonic()
         watching = asyncio.ensure_future(self.watch())
         try:
             return await super().async_execute_cell(cell, cell_index, *arguments, **options)
@@ -143,8 +143,8 @@ class Client(PapermillNotebookClient):
     execute_cell = run_sync(async_execute_cell)
 
     def process_message(self, message: dict[str, Any], cell: Any, *arguments: Any) -> Any:
-        """Take a message of the kernel: whatever it says, it is alive. A sign of life replaces the one before."""
-        self.heard = time.monotonic()
+        """Handle a message of the kernel, which is a sign of life; a progress line replaces the one before."""
+        self.last_output = time.monotonic()
         if message["msg_type"] == "stream":
             self.listener(message["content"]["name"], message["content"]["text"])
         output = super().process_message(message, cell, *arguments)
@@ -155,7 +155,7 @@ class Client(PapermillNotebookClient):
 
 
 class Engine(NBClientEngine):
-    """What papermill calls to execute a notebook."""
+    """The engine that papermill calls to execute a notebook."""
 
     @classmethod
     def execute_managed_notebook(
@@ -164,11 +164,11 @@ class Engine(NBClientEngine):
         """Execute it; papermill saves it after each cell, and in the end even if this raises."""
         client = Client(nb_man, silence_seconds=silence_seconds, listener=listener, more=more, kernel_name=kernel_name)
         silence = (
-            f"nothing was heard of it for {silence_seconds:g} s, neither an epoch nor a track nor any other output. "
-            "If it only needs longer, raise the limit: --set silence_seconds=…"
+            f"it printed nothing for {silence_seconds:g} s, neither an epoch nor a track nor any other output. "
+            "If it only needs more time, raise the limit: --set silence_seconds=…"
         )
         try:
-            client.execute(stdout=subprocess.DEVNULL)  # cells speak by messages; their workers would be heard twice
+            client.execute(stdout=subprocess.DEVNULL)  # cells print by messages; workers' output would appear twice
         except (DeadKernelError, CellTimeoutError) as error:
             died = "its process died. Was it killed, or out of memory?"
             raise StoppedError(client.cell, silence if client.silent else died) from error
@@ -191,23 +191,23 @@ def execute(
     listener: Listener,
     more: bool = False,
 ) -> None:
-    """Execute one notebook in its own kernel; keep it and its HTML whatever happens.
+    """Execute one notebook in its own kernel; keep it and its HTML even after an error.
 
     Parameters
     ----------
     notebook : Path
-        The lesson.
+        The notebook.
     folder : Path
         Gets the executed copy and its HTML.
     values : dict
-        For its ``parameters`` cell.
+        Values for its ``parameters`` cell.
     silence_seconds : float
-        How long a cell may print nothing; its duration has no limit.
+        The longest time without output in a cell; its duration has no limit.
     listener : callable
         Gets what cells print while they run: the stream's name, and the text.
     more : bool
-        Whether another notebook will be executed after this one: its kernel starts meanwhile, and waits until
-        then or until `stop_waiting`.
+        Whether another notebook will be executed after this one: its kernel is started meanwhile, and waits until
+        then or until ``stop_waiting``.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def execute(
         cell = f"cell {error.cell_index + 1} ([{error.exec_count}])"
         raise RunError(f"{notebook.stem}, {cell}: {error.ename}: {error.evalue}") from error
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the cell's task, which nobody waits for any more
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # silence the cell's abandoned task
         raise
     except StoppedError as error:
         if error.cell:
@@ -237,10 +237,12 @@ def execute(
         command = " ".join(get_kernel_dict()["argv"][:3])
         raise RunError(
             f"{notebook.stem}: the kernel {KERNEL!r} ({command}) does not start: {error.reason}. "
-            f"Install it anew: {sys.executable} -m pip install --force-reinstall ipykernel"
+            f"Reinstall it: {sys.executable} -m pip install --force-reinstall ipykernel"
         ) from error
     finally:
-        with contextlib.suppress(FileNotFoundError, NotJSONError):  # torn by a full disk, whose error is under way
+        with contextlib.suppress(
+            FileNotFoundError, NotJSONError
+        ):  # cut off by a full disk, an error that is being raised
             page, _ = HTMLExporter().from_filename(str(executed))
             page = page.replace("<head>", f"<head>{report.NO_SCRIPTS}", 1)
             executed.with_suffix(".html").write_text(page, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One folder a run: what the notebooks leave for each other and for the reader."""
+"""The run folder: the files that notebooks write for each other and for the reader."""
 
 import dataclasses
 import importlib.metadata
@@ -19,12 +19,12 @@ from genre_utils.paths import RUNS, given
 from genre_utils.system import disk
 from genre_utils.system.progress import HEADLESS
 
-pd.set_option("display.html.use_mathjax", False)  # a name between two $ is no formula
+pd.set_option("display.html.use_mathjax", False)  # a name between two $ is not a formula
 
 LATEST = "latest"  # points to the newest run
-MOST_CHARACTERS = 100_000  # of a profile, which has two thousand; PyYAML reads so many in a second
-LESSON = "lesson"  # the run folder of who steps through the notebooks by hand
-WRITTEN = {  # by a notebook at the least
+MOST_CHARACTERS = 100_000  # of YAML; a profile has two thousand, and PyYAML reads this many in a second
+LESSON = "lesson"  # the run folder for notebooks that are run by hand
+WRITTEN = {  # files that each notebook writes at least
     "01_eda": ("duplicates.csv",),
     "02_feature_extraction": ("params.yml", "tracks.parquet"),
     "03_training": ("split.csv", "history.csv", "model.keras"),
@@ -37,12 +37,12 @@ PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", 
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """Paths and files of one run.
+    """The folder of one run, and its files.
 
     Attributes
     ----------
     folder : Path
-        Where they lie.
+        Its path.
 
     References
     ----------
@@ -56,12 +56,12 @@ class RunFolder:
 
     @classmethod
     def open(cls, run_dir: str) -> "RunFolder":
-        """The folder that a notebook's ``run_dir`` names.
+        """Open the run folder of a notebook, and create it if needed.
 
         Parameters
         ----------
         run_dir : str
-            A path, relative to the caller's folder (of a notebook by hand, its own); "" is ``runs/lesson``.
+            A path, relative to the current folder (for a notebook run by hand, its own); "" is ``runs/lesson``.
 
         Returns
         -------
@@ -70,18 +70,18 @@ class RunFolder:
         folder = followed(Path(run_dir).expanduser().absolute()) if run_dir else RUNS / LESSON
         with disk.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        if os.environ.get(HEADLESS):  # by hand, a notebook may be run again, and shows its warnings again
+        if os.environ.get(HEADLESS):  # a notebook that is run again by hand shows its warnings again
             errors.RECORD[:] = [folder / "warnings.txt"]
         return cls(folder)
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":
-        """A run that is there already.
+        """Open the folder of a run that exists.
 
         Parameters
         ----------
         path : str or Path
-            Its folder; also ``runs/latest`` where links are not allowed and it is a file with the folder's name.
+            The folder, or ``runs/latest``, even if that is a file because links are not allowed.
 
         Returns
         -------
@@ -97,29 +97,29 @@ class RunFolder:
         if not folder.is_dir():
             found = "it is a file" if folder.exists() else "it does not exist"
             others = f"runs/{LATEST} is the newest" if followed(RUNS / LATEST).is_dir() else "make run makes the first"
-            raise RunError(f"{folder} is no run folder: {found}. Name one that a run has left; {others}.")
+            raise RunError(f"{folder} is not a run folder: {found}. Name the folder of a run; {others}.")
         return cls(folder.resolve())
 
     @property
     def figures(self) -> Path:
-        """Where the figures lie."""
+        """The folder of the figures."""
         return self.folder / "figures"
 
     @property
     def params(self) -> Params:
-        """The parameters so far.
+        """The parameters in ``params.yml``.
 
         Raises
         ------
         RunError
             If no notebook has written them yet.
         ParamsError
-            If somebody has edited them into something impossible, or into no YAML.
+            If the file is not valid YAML, or a value breaks a rule.
         """
         return Params.from_mapping(read_mapping(self.needs("params.yml")))
 
     def write_params(self, params: Params) -> Params:
-        """Write ``params.yml``, and give the parameters back."""
+        """Write ``params.yml``, and return the parameters."""
         with disk.replacing(self.folder / "params.yml") as beside:
             beside.write_text(yaml.safe_dump(params.to_mapping(), sort_keys=False))
         return params
@@ -139,16 +139,16 @@ class RunFolder:
         return self.write_params(Params.from_mapping(self.params.to_mapping() | changes))
 
     def tracks(self) -> pd.DataFrame:
-        """``tracks.parquet``: the catalog, with every fault that was found."""
+        """``tracks.parquet``: the catalog, with all faults found so far."""
         return pd.read_parquet(self.needs("tracks.parquet"))
 
     def duplicates(self) -> pd.DataFrame:
-        """``duplicates.csv``: pairs of tracks with the same recording, of ``fingerprinting.duplicates``."""
+        """``duplicates.csv``: pairs of tracks with the same recording, from ``fingerprinting.duplicates``."""
         types = {"track_a": str, "track_b": str, "kind": str}
         return pd.read_csv(self.needs("duplicates.csv"), dtype=types, keep_default_na=False)
 
     def history(self) -> pd.DataFrame:
-        """``history.csv``, one row an epoch."""
+        """``history.csv``, one row per epoch."""
         return pd.read_csv(self.needs("history.csv"))
 
     def assignment(self) -> pd.DataFrame:
@@ -157,7 +157,7 @@ class RunFolder:
         return pd.read_csv(self.needs("split.csv"), dtype=types, keep_default_na=False)
 
     def predictions(self) -> pd.DataFrame:
-        """``predictions.parquet``, one row a segment; its ``p_<genre>`` are the network's own, not calibrated."""
+        """``predictions.parquet``, one row per segment; its ``p_<genre>`` are not calibrated."""
         return pd.read_parquet(self.needs("predictions.parquet"))
 
     def metrics(self) -> dict[str, Any]:
@@ -170,16 +170,16 @@ class RunFolder:
             beside.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
 
     def write_table(self, name: str, table: pd.DataFrame, index: bool = False) -> None:
-        """Write a table, so that it is there whole or not at all.
+        """Write a table, completely or not at all.
 
         Parameters
         ----------
         name : str
-            Of the file, with .parquet or .csv.
+            Of the file, with the suffix .parquet or .csv.
         table : pd.DataFrame
-            What it will hold.
+            Its rows.
         index : bool
-            Whether with its index.
+            Whether to write the index, too.
 
         Raises
         ------
@@ -194,7 +194,7 @@ class RunFolder:
             table.to_parquet(beside, index=index) if beside.suffix == ".parquet" else table.to_csv(beside, index=index)
 
     def needs(self, *names: str) -> Path:
-        """Ask at once for all files that earlier notebooks must have left.
+        """Check that files of earlier notebooks exist.
 
         Parameters
         ----------
@@ -204,44 +204,29 @@ class RunFolder:
         Returns
         -------
         Path
-            Of the first one.
+            The first of them.
 
         Raises
         ------
         RunError
-            If one is not there; the message names all that are missing, and the notebooks to run first.
+            If some are missing; the message names all of them, and the notebooks to run first.
         """
         missing = [name for name in names if not (self.folder / name).exists()]
         if missing:
             first = ", ".join(notebook for notebook, left in WRITTEN.items() if {*left} & {*missing})
             newest = self.folder.resolve() == followed(RUNS / LATEST).resolve()
-            other = "" if newest else f'; or take what `make run` has left: run_dir = "{(RUNS / LATEST).as_posix()}"'
+            other = "" if newest else f'; or use the last `make run`: run_dir = "{(RUNS / LATEST).as_posix()}"'
             raise RunError(f"{self.folder} lacks {', '.join(missing)}. Run {first} with the same run_dir first{other}.")
         return self.folder / names[0]
 
 
 def followed(path: Path) -> Path:
-    """A path; where links are not allowed, ``runs/latest`` is a file with the name of the folder beside it."""
+    """The path that ``runs/latest`` stands for, if it is a file with a name because links are not allowed."""
     return path.with_name(path.read_text()) if path.name == LATEST and path.is_file() else path
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Names and values of a file in YAML: a profile, or ``params.yml``.
-
-    Parameters
-    ----------
-    path : Path
-        Of lines ``name: value``.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ParamsError
-        If it cannot be read, is not valid YAML, or anything but a mapping.
-    """
+    """Read names and values from lines ``name: value``, YAML: a profile, or ``params.yml``; ParamsError if invalid."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -253,14 +238,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def plain(text: str, fault: str) -> Any:
-    """A value written in YAML: text, numbers, lists and mappings, without references.
+    """Parse YAML: text, numbers, lists and mappings, without references.
 
     Parameters
     ----------
     text : str
-        YAML; somebody else may have written it.
+        Untrusted YAML.
     fault : str
-        How the error's message begins.
+        The start of the error message.
 
     Returns
     -------
@@ -269,38 +254,27 @@ def plain(text: str, fault: str) -> Any:
     Raises
     ------
     ParamsError
-        If it is not valid, is longer than ``MOST_CHARACTERS``, or holds references: ten of ten of ten … are a bomb.
+        If it is invalid, longer than ``MOST_CHARACTERS``, or has references, which could expand without limit.
     """
     try:
         if len(text) > MOST_CHARACTERS:
             raise ValueError(f"longer than {MOST_CHARACTERS:,} characters")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
-            raise ValueError("references, *name, are not read: write the value out")
+            raise ValueError("references, *name, are not allowed: write the value itself")
         value = yaml.safe_load(text)
-        repr(value)  # what is too long for a message fails here, and not there
+        repr(value)  # fails here if it is too long for a message
         return value
-    except Exception as error:  # a number or a date that is none: whatever Python's own conversion raises
+    except Exception as error:  # for an invalid number or date, Python's conversions raise various errors
         raise ParamsError(f"{fault} ({error}).") from error
 
 
 def versions() -> dict[str, str]:
-    """What the result was made with: Python and the packages that decide figures."""
+    """Versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def device(gpus: list[str]) -> str:
-    """What the result was computed on.
-
-    Parameters
-    ----------
-    gpus : list of str
-        Names of the GPUs that the backend sees.
-
-    Returns
-    -------
-    str
-        The GPUs, or the processor's name and its number of cores.
-    """
+    """The device that results are computed on: the names of the GPUs, or the processor with its number of cores."""
     if gpus:
         return ", ".join(gpus)
     try:
@@ -312,12 +286,12 @@ def device(gpus: list[str]) -> str:
 
 
 def machine(packages: Iterable[str], gpus: Iterable[str] = ()) -> dict[str, Any]:
-    """What a measurement depends on: the header of every benchmark.
+    """The machine, for the header of every benchmark.
 
     Parameters
     ----------
     packages : iterable of str
-        Those that are compared.
+        Packages whose versions matter.
     gpus : iterable of str
         Names of the GPUs that the backend sees.
 

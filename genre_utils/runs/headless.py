@@ -1,4 +1,4 @@
-"""The notebooks in order, without a browser: papermill into one run folder."""
+"""Headless runs: execute the notebooks in order with papermill, in one run folder, and write the report."""
 
 import contextlib
 import datetime
@@ -27,34 +27,34 @@ def run(
     dask: str | None = None,
     numbers: str = PAPER,
 ) -> RunFolder:
-    """Run notebooks in one fresh run folder, and write its report.
+    """Run notebooks in a new run folder, and write its report.
 
     Parameters
     ----------
     profile : str
         demo, ci, gtzan_mini or paper.
     settings : list of str, optional
-        Texts of the form ``name=value``, which win over the profile.
+        Texts of the form ``name=value``, which override the profile.
     out : Path, optional
-        The run folder, empty or not there yet; without it ``runs/<time>-<profile>``, and ``runs/latest``
-        points to it afterwards.
+        The run folder, empty or new; by default ``runs/<time>-<profile>``, to which ``runs/latest`` points
+        afterwards.
     dask : str, optional
-        Address of a Dask scheduler: the notebooks spread extraction over its workers.
+        Address of a Dask scheduler, whose workers do the extraction.
     numbers : str
-        Which notebooks, as :func:`chosen` reads them; without it the paper's.
+        Which notebooks, in the form of :func:`chosen`; by default the paper's.
 
     Returns
     -------
     RunFolder
-        With every artefact of these notebooks in it, checked.
+        With all files of these notebooks, checked.
 
     Raises
     ------
     ParamsError, CatalogError, SplitError, ClusterError, DiskError
-        Before anything starts, if profile, settings, data set, protocol, cluster or disk do not allow the run.
+        Before anything starts, if profile, settings, data set, protocol, cluster or disk are not fit for the run.
     RunError
-        If a notebook failed or left something out. What was executed is kept and reported, ``runs/latest`` points to
-        it, and :func:`resume` goes on from there.
+        If a notebook failed or did not write a file. What was executed is kept and reported, ``runs/latest`` points
+        to it, and :func:`resume` continues from there.
 
     References
     ----------
@@ -69,14 +69,14 @@ def run(
 
 
 def again(before: RunFolder, out: Path | None = None, dask: str | None = None) -> dict[str, tuple[Any, Any]]:
-    """Repeat a headless run with its own values, whatever its profile says today; return the ``differences``."""
+    """Repeat a headless run with its own values, not the current profile's; return the ``differences``."""
     made, metrics = recorded(before) | {"commit": "", "versions": {}}, before.metrics()
     result = begin(made, "again", out, dask, asked(made))
     return provenance.differences(metrics, result.metrics())
 
 
 def compare_again(before: RunFolder, out: Path | None = None, dask: str | None = None) -> int:
-    """Repeat a run and print the differences; 1 if figures differ and no known cause explains it, else 0."""
+    """Repeat a run and print the differences; return 1 if results differ without a known cause, else 0."""
     metrics = before.metrics()
     found = again(before, out, dask)
     if not found:
@@ -84,13 +84,13 @@ def compare_again(before: RunFolder, out: Path | None = None, dask: str | None =
     for name, (was, now) in found.items():
         print(f"{name}: {was!r} in {before.folder.name}, now {now!r}")
     if provenance.broken(metrics, found):
-        print("The figures differ, although code, versions, data and device are the same.", file=sys.stderr)
+        print("The results differ, although code, versions, data and device are the same.", file=sys.stderr)
         return 1
     return 0
 
 
 def resume(before: RunFolder, dask: str | None = None, numbers: str = "") -> RunFolder:
-    """Go on with a run that stopped, or with more notebooks than it was asked for; what is done is not done again.
+    """Continue a run that stopped, or run more notebooks in it; finished notebooks are not run again.
 
     Parameters
     ----------
@@ -99,12 +99,12 @@ def resume(before: RunFolder, dask: str | None = None, numbers: str = "") -> Run
     dask : str, optional
         As for :func:`run`.
     numbers : str
-        Which notebooks, as :func:`chosen` reads them; without it those that the run was asked for.
+        Which notebooks, in the form of :func:`chosen`; by default those requested for the run.
 
     Returns
     -------
     RunFolder
-        The same, with every artefact in it.
+        The same, with all files of these notebooks.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def resume(before: RunFolder, dask: str | None = None, numbers: str = "") -> Run
     names = {path.stem for path in wanted} | set(made["notebooks"])
     left = [path for path in wanted if path.stem not in made["done"]]
     if not left:
-        raise RunError(f"{before.folder}: {', '.join(made['done'])} are done. More: --notebooks all, or a fresh run.")
+        raise RunError(f"{before.folder}: {', '.join(made['done'])} are done. More: --notebooks all, or a new run.")
     made["notebooks"] = [path.stem for path in notebooks() if path.stem in names]
     with Screen() as screen:
         ready(made["values"], left, before.folder, dask, screen)
@@ -124,7 +124,7 @@ def resume(before: RunFolder, dask: str | None = None, numbers: str = "") -> Run
 
 
 def recorded(before: RunFolder) -> dict[str, Any]:
-    """What a run was told, as far as today's notebooks still understand it."""
+    """The settings of a run, checked against the parameters of today's notebooks."""
     made = provenance.recorded(before)
     try:
         return made | {"values": RUNNER_KEYS | checked(made["values"], [], defaults())}
@@ -135,14 +135,14 @@ def recorded(before: RunFolder) -> dict[str, Any]:
 
 
 def asked(made: dict[str, Any]) -> list[Path]:
-    """The notebooks that a run was asked for; all of them, of a run that is older than the choice."""
+    """The notebooks requested for a run; all of them for a run of a version without that choice."""
     return [path for path in notebooks() if path.stem in (made["notebooks"] or [path.stem])]
 
 
 def ready(values: dict[str, Any], wanted: list[Path], runs: Path, dask: str | None, screen: Screen) -> None:
-    """Refuse what cannot end well, before anything starts; ``values`` get what the data set decides."""
+    """Check everything before the run starts; ``values`` get what the data set decides."""
     if os.environ.get(download.HOME):
-        os.environ[download.HOME] = str(download.data_home())  # the kernels are in another folder
+        os.environ[download.HOME] = str(download.data_home())  # kernels have another current folder
     if dask:
         with cluster.connected(dask, CACHE):
             os.environ[cluster.ADDRESS] = dask  # the kernels inherit it
@@ -153,7 +153,7 @@ def ready(values: dict[str, Any], wanted: list[Path], runs: Path, dask: str | No
 
 
 def begin(made: dict[str, Any], stem: str, out: Path | None, dask: str | None, wanted: list[Path]) -> RunFolder:
-    """Run notebooks in a fresh folder, by what ``provenance.record`` writes; see :func:`run`."""
+    """Run notebooks in a new folder, with the settings in ``made``; see :func:`run` and ``provenance.record``."""
     with Screen() as screen:
         ready(made["values"], wanted, out or RUNS, dask, screen)
         with disk.writing(out or RUNS):
@@ -163,7 +163,7 @@ def begin(made: dict[str, Any], stem: str, out: Path | None, dask: str | None, w
 
 
 def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: bool, screen: Screen) -> RunFolder:
-    """Execute the notebooks that are left; report what there is, however it ends."""
+    """Execute the notebooks in ``left``, and write the report, however it ends."""
     folder, stopped = result.folder, ""
     try:
         provenance.record(result, made)
@@ -189,40 +189,40 @@ def go_on(result: RunFolder, made: dict[str, Any], left: list[Path], latest: boo
                 index = report.write(result, made, stopped)
                 if latest:
                     point_to(RUNS / LATEST, folder)
-                tell(result, made, index, screen)
-            else:  # nothing has begun
+                print_summary(result, made, index, screen)
+            else:  # nothing was executed
                 shutil.rmtree(folder)
     return result
 
 
-def tell(result: RunFolder, made: dict[str, Any], index: Path, screen: Screen) -> None:
-    """Say what a run has come to, where it is, and how to go on."""
+def print_summary(result: RunFolder, made: dict[str, Any], index: Path, screen: Screen) -> None:
+    """Print the results of a run, where its report is, and how to continue."""
     if (result.folder / "metrics.json").exists():
         metrics = result.metrics()
         print(f"\n{report.sentence(metrics, 'segment')}\n{report.sentence(metrics, 'track')}")
     page = result.folder / "explorer" / "index.html"
-    print(f"\n{time.monotonic() - screen.started:.0f} s in all. Open the report:\n  {index}")
+    print(f"\n{time.monotonic() - screen.started:.0f} s in total. Open the report:\n  {index}")
     if page.exists():
         print(f"Listen to its mistakes, cell by cell of the confusion matrix:\n  {page}")
     missing = [path.stem for path in notebooks() if path.stem not in made["done"]]
     left = [stem for stem in made["notebooks"] if stem in missing]
     this = Path(os.path.relpath(result.folder))
     if left:
-        print(f"Go on with {left[0]}, once what stopped it is mended:\n  {program()} run --continue {this}")
+        print(f"To continue with {left[0]} after fixing the error:\n  {program()} run --continue {this}")
     elif missing:
-        print(f"Go on with {', '.join(missing)}:\n  {program()} run --continue {this} --notebooks all")
+        print(f"To continue with {', '.join(missing)}:\n  {program()} run --continue {this} --notebooks all")
     print(flush=True)
 
 
 def program() -> str:
-    """How this program is called in the folder where the user is."""
+    """The command of this program in the user's current folder."""
     python = Path(sys.executable)
     within = python.is_relative_to(Path.cwd())
     return f"{python.relative_to(Path.cwd()) if within else python} -m genre_utils"
 
 
 def fresh_folder(stem: str, out: Path | None) -> Path:
-    """A run folder that no other run uses: ``out``, or one named by the time and ``stem``."""
+    """Create a run folder that no other run uses: ``out``, or one named by the time and ``stem``."""
     if out is not None:
         folder = out.expanduser().resolve()
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -239,39 +239,26 @@ def fresh_folder(stem: str, out: Path | None) -> Path:
 
 
 def check(result: RunFolder, name: str) -> None:
-    """Assert that a notebook left everything, and that its figures are finite.
-
-    Parameters
-    ----------
-    result : RunFolder
-        Of the run.
-    name : str
-        Of the notebook.
-
-    Raises
-    ------
-    RunError
-        Naming what is missing or not finite.
-    """
+    """Raise a RunError if a notebook did not write all its files, or a metric is not finite."""
     missing = [file for file in WRITTEN.get(name, ()) if not (result.folder / file).exists()]
     if missing:
         raise RunError(f"{result.folder} lacks {', '.join(missing)} after {name}.")
-    figures = []
+    numbers = []
     if "metrics.json" in WRITTEN.get(name, ()):
         metrics = result.metrics()
-        figures = [metrics[level][end] for level in ("segment", "track") for end in ("accuracy", "low", "high")]
+        numbers = [metrics[level][end] for level in ("segment", "track") for end in ("accuracy", "low", "high")]
     if "history.csv" in WRITTEN.get(name, ()):
-        figures = result.history().to_numpy().ravel().tolist()
-    if not all(math.isfinite(figure) for figure in figures if figure is not None):
-        raise RunError(f"{result.folder}: metrics.json or history.csv holds a figure that is not finite.")
+        numbers = result.history().to_numpy().ravel().tolist()
+    if not all(math.isfinite(number) for number in numbers if number is not None):
+        raise RunError(f"{result.folder}: metrics.json or history.csv holds a number that is not finite.")
 
 
 def point_to(link: Path, folder: Path) -> None:
-    """Make ``runs/latest`` the newest run: a link, or where links are not allowed a file with its name."""
+    """Point ``runs/latest`` to the newest run: a link, or a file with its name if links are not allowed."""
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)
     with disk.replacing(link) as beside:
-        beside.unlink(missing_ok=True)  # of a run that was killed here
+        beside.unlink(missing_ok=True)  # left by a run that was killed here
         try:
             beside.symlink_to(folder.name, target_is_directory=True)
         except OSError:  # Windows without developer mode

@@ -1,4 +1,4 @@
-"""What the files of a run folder were made of: none is read beside those of other data or another training."""
+"""The origin of each file in a run folder, so that files of other data or another training are not mixed."""
 
 import dataclasses
 import json
@@ -13,22 +13,22 @@ from genre_utils.runs import provenance
 from genre_utils.runs.folder import WRITTEN, RunFolder
 from genre_utils.system import disk
 
-RECORD = "origins.json"  # in a run folder: of each file that was signed, its checksum and its origin
-SHOWN = 5  # of the parameters that differ
+RECORD = "origins.json"  # in a run folder: checksum and origin of each signed file
+SHOWN = 5  # differing parameters in an error message
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What a file was made of.
+    """The data, genres and parameters that a file was made from.
 
     Attributes
     ----------
     data : str
-        As ``provenance.fingerprint`` gives it.
+        Their ``provenance.fingerprint``.
     genres : list of str
-        The classes, in the order of a network's outputs; empty of a file that knows tracks alone.
+        The classes, in the order of a network's outputs; empty for a file that depends only on the tracks.
     params : dict
-        Names and values; empty of such a file.
+        Names and values; empty for such a file.
 
     References
     ----------
@@ -40,29 +40,29 @@ class Origin:
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def differs(self, now: "Origin") -> str:
-        """In what a file's own origin differs from one; what that says nothing of is not compared. "" if nothing."""
+        """How this origin differs from the current one, or ""; genres and parameters are compared if it has some."""
         if self.genres and self.genres != now.genres:
             return f"its genres are {', '.join(self.genres)}, and now {', '.join(now.genres)}"
         if self.data != now.data:
-            return f"its data had the fingerprint {self.data}, and now {now.data}: other files, genres or artists"
+            return f"its data had the fingerprint {self.data}, and now {now.data}: files, genres or artists differ"
         changed = [
             f"{name} {value!r}, now {now.params.get(name)!r}"
             for name, value in self.params.items()
-            if name != "dataset" and value != now.params.get(name)  # the data's fingerprint knows better than its path
+            if name != "dataset" and value != now.params.get(name)  # its fingerprint is compared, not its path
         ]
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         return f"its parameters differ: {', '.join(changed[:SHOWN])}{more}" if changed else ""
 
 
 def of(tracks: pd.DataFrame, params: Params | None = None) -> Origin:
-    """The origin of what is made of a catalog.
+    """The origin of files that are made from a catalog.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        A catalog; every file is read, to be hashed.
+        A catalog; files that are new or have changed are hashed.
     params : Params, optional
-        Of a split, a network or its predictions. Without them, of what knows tracks alone.
+        For a split, a network or its predictions; without them for files that depend only on the tracks.
 
     Returns
     -------
@@ -79,14 +79,14 @@ def of(tracks: pd.DataFrame, params: Params | None = None) -> Origin:
 
 
 def sign(run: RunFolder, origin: Origin, *names: str) -> None:
-    """Note what files have been made of, as soon as they are written.
+    """Record the origin of files, right after they are written.
 
     Parameters
     ----------
     run : RunFolder
-        Holds them.
+        The folder of the run.
     origin : Origin
-        As :func:`of` returns it.
+        From :func:`of`.
     *names : str
         Of the files.
 
@@ -101,16 +101,16 @@ def sign(run: RunFolder, origin: Origin, *names: str) -> None:
 
 
 def check(run: RunFolder, origin: Origin, *names: str) -> Origin:
-    """Refuse files that were made of something else than what is there now, or changed since.
+    """Check that files have the given origin and are unchanged.
 
     Parameters
     ----------
     run : RunFolder
-        Holds them.
+        The folder of the run.
     origin : Origin
-        Of what is there now.
+        The current one.
     *names : str
-        Of the files; all are there.
+        Of the files, which must exist.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def check(run: RunFolder, origin: Origin, *names: str) -> Origin:
     Raises
     ------
     RunError
-        If one does not belong to the rest; the message says in what it differs, and which notebooks make it anew.
+        If a file differs; the message says how, and which notebooks write it again.
 
     References
     ----------
@@ -131,11 +131,11 @@ def check(run: RunFolder, origin: Origin, *names: str) -> Origin:
         facts = dict(known.get(name, {}))
         kept = facts.pop("sha256", None)
         if kept is None:
-            stale[name] = "nothing says what it was made of"
+            stale[name] = "its origin is not recorded"
         elif reason := Origin(**facts).differs(origin):
             stale[name] = reason
         elif kept != provenance.digest(run.folder / name):
-            stale[name] = "it was changed or exchanged since it was written"
+            stale[name] = "it was changed or replaced after it was written"
     if stale:
         again = ", ".join(notebook for notebook, left in WRITTEN.items() if {*left} & {*stale})
         reasons = "; ".join(
@@ -143,19 +143,19 @@ def check(run: RunFolder, origin: Origin, *names: str) -> Origin:
             for reason in dict.fromkeys(stale.values())
         )
         raise RunError(
-            f"{run.folder} holds files that do not belong to the rest. {reasons}. "
-            f"Run {again} with the same run_dir first, or take another run_dir."
+            f"{run.folder} holds files that do not belong together. {reasons}. "
+            f"Run {again} with the same run_dir first, or use another run_dir."
         )
     return origin
 
 
 def check_finished(run: RunFolder) -> None:
-    """The same of a run that notebook 4 has finished, by what its files say alone: its audio may be elsewhere.
+    """Check that the files of a run that notebook 4 has finished belong together, without reading its audio.
 
     Parameters
     ----------
     run : RunFolder
-        A run that is older than the record is not checked.
+        The run; one from an older version, without a record, is not checked.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def check_finished(run: RunFolder) -> None:
 
 
 def read(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """The record: by file its checksum and its origin; empty if there is none."""
+    """Read the record: checksum and origin by file; empty if there is none."""
     path = run.folder / RECORD
     try:
         return json.loads(path.read_text()) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""What can be known before a run's first notebook starts, so that hours of work do not end in it."""
+"""Checks before the first notebook of a run starts, so that it does not fail after hours of work."""
 
 import dataclasses
 import sys
@@ -17,14 +17,14 @@ from genre_utils.paths import CACHE
 from genre_utils.splits import protocols
 from genre_utils.system import disk
 
-TRAINS, LEAVES = 3, 6  # the notebooks that split the tracks, and that leave the paper
-STATES = 10  # times the weights: two states of a training, each with Adam's moments and the best weights, and copies
-MEDIA_BYTES = 150_000  # of a track in the explorer: 30 s of Vorbis and its spectrogram
+TRAINS, LEAVES = 3, 6  # first notebook that splits the tracks; the notebook beyond the paper
+STATES = 10  # times the weights: two training states, each with Adam's moments and the best weights, and copies
+MEDIA_BYTES = 150_000  # per track in the explorer: 30 s of Vorbis and the spectrogram
 ROOM_BYTES = 50_000_000  # executed notebooks, figures, tables
 
 
 def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str, Any]:
-    """Refuse a run that cannot end well; the data set is made or fetched, if it is not there yet.
+    """Check a run's parameters, data set and disk space; download or synthesise the data set if needed.
 
     Parameters
     ----------
@@ -38,18 +38,18 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     Returns
     -------
     dict
-        Names and values that the data set decides: the protocol, if it is split already.
+        Names and values that the data set decides: the protocol, if it is already split.
 
     Raises
     ------
     ParamsError
-        If a value is impossible, no network has such a name, or softmax is asked for where tracks have several genres.
+        If a value breaks a rule, a network is unknown, or softmax is set although tracks have several genres.
     CatalogError
-        If a data set is not there, cannot be read or has fewer than two genres.
+        If a data set does not exist, cannot be read or has fewer than two genres.
     SplitError
-        If the tracks do not allow the protocol.
+        If the tracks cannot be split with the protocol.
     DiskError
-        If there is not enough room.
+        If there is not enough disk space.
     """
     names = {field.name for field in dataclasses.fields(Params)}
     output = values.get("output", labels.AUTO)
@@ -77,7 +77,7 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
 
 
 def check_several(params: Params, dataset: str) -> None:
-    """Look for the data set of tracks with several genres; the demo's is made when it is needed."""
+    """Check the data set of tracks with several genres; the demo's is synthesised when it is needed."""
     if dataset in catalog.DEMOS:
         return
     several = dataclasses.replace(params, dataset=dataset, genre_level=0, exclude_genres="")
@@ -88,7 +88,7 @@ def check_several(params: Params, dataset: str) -> None:
 
 
 def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path) -> None:
-    """Compare what a run writes with what the disks have left."""
+    """Compare the size of what a run writes with the free disk space."""
     usable = catalog.usable(tracks)
     segments = int(usable["duration_seconds"].map(params.segments_in).sum())
     features = 2 * segments * params.n_mels * params.frames_per_segment  # float16

@@ -13,8 +13,8 @@ from genre_utils.params import as_type, unknown_name
 from genre_utils.paths import NOTEBOOKS, PROFILES
 from genre_utils.runs.folder import plain, read_mapping
 
-RUNNER_KEYS = {"silence_seconds": 1_800}  # a profile's keys that no notebook has, with their defaults
-PAPER = "1-4"  # the notebooks that are the paper; what comes after needs all of them
+RUNNER_KEYS = {"silence_seconds": 1_800}  # keys of a profile that are for the runner, with their defaults
+PAPER = "1-4"  # the notebooks of the paper; later ones need all of them
 
 
 def notebooks() -> list[Path]:
@@ -28,7 +28,7 @@ def number_of(notebook: Path) -> int:
 
 
 def chosen(text: str) -> list[Path]:
-    """The notebooks that somebody asks for, and before them those of the paper that they build on.
+    """The notebooks to run, with those of the paper that they build on before them.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def chosen(text: str) -> list[Path]:
     Raises
     ------
     ParamsError
-        If it is no such text, or names a notebook that is not there.
+        If the text has another form, or names a notebook that does not exist.
     """
     known = {number_of(path): path for path in notebooks()}
     if not re.fullmatch(r"all|\d\d?(-\d\d?)?(,\d\d?(-\d\d?)?)*", text):
@@ -52,47 +52,21 @@ def chosen(text: str) -> list[Path]:
     wanted = {number for pair in ends for number in range(int(pair[0]), int(pair[-1]) + 1)}
     wanted |= set(known) if text == "all" else set()
     if not wanted & set(known) or (text != PAPER and wanted - set(known)):
-        raise ParamsError(f"--notebooks {text}: there are {', '.join(map(str, known))}.")
+        raise ParamsError(f"--notebooks {text}: no such notebook. There are {', '.join(map(str, known))}.")
     before = range(1, min(max(wanted), 1 + int(PAPER[-1])))
     return [path for number, path in known.items() if number in {*wanted, *before}]
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:
-    """Names and defaults in a notebook's ``parameters`` cell.
-
-    Parameters
-    ----------
-    notebook : Path
-        An .ipynb file.
-
-    Returns
-    -------
-    dict
-        Name to literal; its type is the parameter's type.
-    """
-    import papermill  # which takes a second, and predict does not need
+    """Names and defaults in the ``parameters`` cell of a notebook; a default's type is the parameter's type."""
+    import papermill  # takes a second to import, and predict does not need it
 
     found = papermill.inspect_notebook(str(notebook))
     return {name: ast.literal_eval(facts["default"]) for name, facts in found.items()}
 
 
 def read_profile(name: str) -> dict[str, Any]:
-    """A profile's names and values.
-
-    Parameters
-    ----------
-    name : str
-        Of a file in ``notebooks/profiles``, without its suffix.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ParamsError
-        If there is none of that name, or it is not a mapping.
-    """
+    """Read the names and values of a profile in ``notebooks/profiles``; ParamsError if there is none of that name."""
     profiles = {path.stem: path for path in PROFILES.glob("*.yml")}
     if name not in profiles:
         raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))
@@ -100,7 +74,7 @@ def read_profile(name: str) -> dict[str, Any]:
 
 
 def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Profile and ``--set`` together, every name known and every value of its type.
+    """Merge a profile and ``--set``, and check names and types.
 
     Parameters
     ----------
@@ -119,7 +93,7 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
     Raises
     ------
     ParamsError
-        If a name is unknown (the message gives the nearest), or a type wrong. papermill would only warn.
+        If a name is unknown (the message gives the nearest) or a type is wrong; papermill would only warn.
     """
     merged = dict(values)
     for setting in settings:
@@ -132,8 +106,8 @@ def checked(values: Mapping[str, Any], settings: list[str], defaults: Mapping[st
         if name not in defaults:
             raise ParamsError(unknown_name(str(name), defaults))
         merged[name] = as_type(name, value, type(defaults[name]))
-    for name in {"dataset", "several_dataset"} & set(merged):  # which kernels read from another folder
-        with contextlib.suppress(CatalogError):  # what cannot be a path the catalog refuses
+    for name in {"dataset", "several_dataset"} & set(merged):  # kernels have another current folder
+        with contextlib.suppress(CatalogError):  # raised again by catalog.load
             if merged[name] and (path := catalog.path_of(merged[name])) and path.exists():
                 merged[name] = str(path)
     return merged

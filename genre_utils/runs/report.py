@@ -1,4 +1,4 @@
-"""``index.html`` of a run: its figures, what they mean, and links to everything."""
+"""The report of a run, ``index.html``: results, figures and links to all files."""
 
 import dataclasses
 from pathlib import Path
@@ -19,33 +19,33 @@ MAIN_FIGURES = {
     "confusion_segments.png": "Counts and row percent of true against predicted genre, by segment",
     "beside_the_paper.png": "F1 by genre here and in the paper's Table I",
     "accuracies.png": "Accuracy by segment and by track with 95 % intervals, the paper's figure and chance",
-    "confused_pairs.png": "The pairs of genres that are most taken for each other",
-    "ensemble.png": "What each further member of an ensemble adds, and the seconds that all of them cost",
-    "reliability.png": "How often a call is right by its probability: the network's own, and calibrated",
-    "protocols.png": "One small network under four split protocols, beside what their tests share with training",
-    "ablation.png": "What each kind of augmentation is worth, with the paired difference to none",
-    "listening.png": "Where networks listen: heat of Grad-CAM over a log-mel, and attention along it",
-    "several_genres.png": "Tracks of several genres: how well each genre is ranked and decided, and its threshold",
+    "confused_pairs.png": "The pairs of genres that are most often confused",
+    "ensemble.png": "What each further member of an ensemble adds, and the seconds that all of them take",
+    "reliability.png": "Accuracy of predictions by their probability, before and after calibration",
+    "protocols.png": "One small network with four split protocols, and what their test splits share with training",
+    "ablation.png": "The effect of each kind of augmentation, as paired difference to none",
+    "listening.png": "What networks respond to: Grad-CAM over a log-mel, and attention over time",
+    "several_genres.png": "Tracks of several genres: ranking and decision quality of each genre, and its threshold",
     "curves.png": "Loss, accuracy and learning rate by epoch",
     "log_mels.png": "A log-mel spectrogram of each genre",
 }
-# For the report and the notebooks' pages: nothing is fetched and no script runs, whatever a name manages to look like.
+# For the report and the notebooks' pages: nothing is loaded and no script runs, whatever a file name contains.
 NO_SCRIPTS = (
     """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; """
     """img-src 'self' file: data:; media-src data:; font-src data:; base-uri 'none'; form-action 'none'">"""
 )
 DEMO_NOTICE = (
-    "The demo data set is synthesised by this project's own code. Its accuracy shows that the machinery works; "
-    "it says nothing about music."
+    "The demo data set is synthesised by this project's own code. Its accuracy shows that the system works; "
+    "it says nothing about real music."
 )
 LEAKY_NOTICE = (
-    "LEAKY SPLIT: segments of the same file are in training and in the test. The figures on this page say how well "
-    "the network knows files again; they are no estimate of anything else."
+    "LEAKY SPLIT: segments of the same file are in training and in the test. The results on this page show how well "
+    "the network recognises files again; they estimate nothing else."
 )
 
 
 def sentence(metrics: dict[str, Any], level: str) -> str:
-    """One accuracy with all that belongs to it.
+    """An accuracy in one sentence, with interval, number of samples, data set and protocol.
 
     Parameters
     ----------
@@ -66,16 +66,16 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     value, protocol = metrics[level], metrics["protocol"]
     untested = f", none of them of {', '.join(metrics['untested'])}" if metrics.get("untested") else ""
     count = metrics.get("several_genres", 0)
-    several = f", {count} of several genres, each taken for the likeliest of its own" if count else ""
+    several = f", {count} with several genres, the likeliest of which counts as true" if count else ""
     return (
-        f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s right, {uncertainty.words(value)} "
+        f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s correct, {uncertainty.words(value)} "
         f"(data set {metrics['dataset']}, protocol {protocol}: {protocols.DESCRIPTIONS[protocol]}, "
         f"{metrics['track']['n']} test tracks{untested}{several})"
     )
 
 
 def departures(params: Params) -> dict[str, tuple[Any, Any]]:
-    """What differs from the paper.
+    """The parameters that differ from the paper.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def departures(params: Params) -> dict[str, tuple[Any, Any]]:
     Returns
     -------
     dict
-        Name to the run's value and the paper's.
+        The run's value and the paper's, by name.
     """
     paper = Params()
     unused = {"seed"} if params.protocol == "artist" else {"seed", "folds", "fold"}
@@ -95,21 +95,21 @@ def departures(params: Params) -> dict[str, tuple[Any, Any]]:
 
 
 def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
-    """Write ``index.html`` of what there is, also if a run has stopped half-way.
+    """Write ``index.html`` with the results so far, also for a run that stopped early.
 
     Parameters
     ----------
     run : RunFolder
-        With what its notebooks have left so far.
+        With the files of its notebooks so far.
     made : dict
         As ``provenance.recorded`` returns it: ``profile``, ``values``, ``notebooks`` and ``done`` count.
     stopped : str
-        What ended the run before its time, and where.
+        What stopped the run early, and where.
 
     Returns
     -------
     Path
-        Of the page; it needs no network and no server. Every name in it is escaped.
+        The page; it needs no network and no server. All names in it are escaped.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("genre_utils.runs"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -154,7 +154,7 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
 
 
 def states(run: RunFolder, made: dict[str, Any]) -> dict[str, str]:
-    """How far each notebook is that a run was asked for, by its name: done, stopped, or not run."""
+    """The state of each notebook of a run: done, stopped, or not run."""
     there = {path.stem for path in run.folder.glob("*.ipynb")}
     names = sorted({*made["notebooks"], *there})
     return {name: "done" if name in made["done"] else "stopped" if name in there else "not run" for name in names}

@@ -1,1 +1,1 @@
-"""Which track is in train, validation and test, and what leaks between them."""
+"""Splitting tracks into train, validation and test, and finding what leaks between the splits."""

@@ -1,4 +1,4 @@
-"""What is wrong with a folder, from its audio alone: copies, near-duplicates, silence, clipping, lengths."""
+"""Audit of the audio: copies and near-duplicates by fingerprints, silence, clipping, wrong lengths."""
 
 import itertools
 import math
@@ -13,28 +13,28 @@ from genre_utils.features import spectrogram
 from genre_utils.params import Params
 from genre_utils.system.progress import progress
 
-# The fingerprint. It has its own bands and hop, so that a lesson's n_mels and hop_length do not change what is found.
+# The fingerprint. It has its own bands and hop, so that n_mels and hop_length do not change what is found.
 BANDS = 32  # 64 cost a third more and widened the margin by 0.06
-LOWEST_HZ, HIGHEST_HZ = 100.0, 8_000.0  # no hum and no DC below, nothing that a codec drops above
+LOWEST_HZ, HIGHEST_HZ = 100.0, 8_000.0  # without hum and DC, and without what codecs remove
 HOP_SECONDS = 0.05
-WINDOW_SECONDS = 0.2  # four hops: a copy half a hop off the grid keeps 0.87; with two hops it kept 0.71
-RANGE_DB = 40.0  # below a track's maximum: noise 30 dB under the music, spread over all bands, stays below
-TREND_SECONDS = 3.0  # what changes more slowly is form (a quiet intro), which different pieces share
+WINDOW_SECONDS = 0.2  # four hops: a copy shifted by half a hop still has similarity 0.87; with two hops it had 0.71
+RANGE_DB = 40.0  # below a track's maximum: noise 30 dB below the music, spread over all bands, is cut off
+TREND_SECONDS = 3.0  # slower changes are form (a quiet intro), which different pieces share
 
 # The comparison.
-SMALLEST_OVERLAP = 0.5  # of the shorter track; less would compare a few bars, and bars repeat
-SMALLEST_OVERLAP_SECONDS = 1.0  # twenty frames; fewer agree by chance
-STEADY_DB = 0.5  # RMS of a fingerprint that holds hardly more than rounding; music had 1.8 dB or more
-# Copies (level, offset, MP3, noise) of 160 pieces reach 0.86 or more; different pieces 0.46 at most, both of them
-# synthesised from the same sounds, and 0.18 where they are real. benchmarks/audit.py prints these margins.
+SMALLEST_OVERLAP = 0.5  # of the shorter track; less would compare only a few bars, which repeat
+SMALLEST_OVERLAP_SECONDS = 1.0  # twenty frames; fewer match by chance
+STEADY_DB = 0.5  # RMS of a fingerprint of almost only rounding errors; music had 1.8 dB or more
+# Copies (level, offset, MP3, noise) of 160 pieces reach 0.86 or more; different pieces at most 0.46 if synthesised
+# from the same sounds, and 0.18 if real. benchmarks/audit.py prints these margins.
 NEAR_DUPLICATE = 0.65
-TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all that they need
+TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all intermediate arrays
 ONE_THREAD = spectrogram.ONE_THREAD // 8  # the same for complex numbers
 
 # The findings.
-SILENT_SHARE = 0.1  # 3 s of 30: more than a fade or a pause
-CLIPPED_SHARE = 0.001  # one sample in a thousand at full scale; a peak that just touches it is no harm
-REGULAR_SHARE = 0.9  # so many tracks about equally long: the others are cut or wrong
+SILENT_SHARE = 0.1  # 3 s of 30: longer than a fade or a pause
+CLIPPED_SHARE = 0.001  # one sample in a thousand at full scale; single peaks are harmless
+REGULAR_SHARE = 0.9  # if so many tracks are about equally long, the others are reported
 LENGTH_TOLERANCE_SECONDS = 1.0  # GTZAN's own clips differ by 0.4 s
 
 PAIR_COLUMNS = ["track_a", "track_b", "kind", "similarity", "lag_seconds"]
@@ -42,14 +42,14 @@ FINDING_COLUMNS = ["track_id", "finding", "detail"]
 
 
 def fingerprint(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """What of a recording survives another level, codec, offset or some noise: where its spectrum moves.
+    """Fingerprint of a recording, robust to level, codec, offset and some noise: the changes of its spectrum.
 
     Parameters
     ----------
     samples : np.ndarray [shape=(samples,)]
-        Mono audio; less than ``WINDOW_SECONDS`` is filled up with silence.
+        Mono audio; less than ``WINDOW_SECONDS`` is padded with silence.
     sample_rate_hz : int
-        Its rate, at least 1,000 Hz.
+        At least 1,000 Hz.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def fingerprint(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     References
     ----------
     Haitsma and Kalker, A Highly Robust Audio Fingerprinting System, ISMIR 2002: differences of band energies over
-    time and frequency. Here they stay real numbers, so that a correlation can be told as a similarity.
+    time and frequency. Here they stay real numbers, so that their correlation is a similarity.
     Notebook: 01_eda.
     """
     window, hop = round(WINDOW_SECONDS * sample_rate_hz), round(HOP_SECONDS * sample_rate_hz)
@@ -67,8 +67,8 @@ def fingerprint(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
         sample_rate_hz=sample_rate_hz, n_fft=window, hop_length=hop, n_mels=BANDS,
         fmin_hz=LOWEST_HZ, fmax_hz=min(HIGHEST_HZ, sample_rate_hz / 2),
     )  # fmt: skip
-    # Only frames that lie inside the track: the edges of centred ones would be the only change in a steady tone, and
-    # the same in all of them. Some zeros before the track, and one of the frames begins with its first sample.
+    # Only frames inside the track: padded ones at its ends would be the only change in a steady tone, and the same for
+    # all. The zeros before the track make one frame begin at its first sample.
     zeros = -(window // 2) % hop
     first = (zeros + window // 2) // hop
     frames = 1 + max(0, len(samples) - window) // hop
@@ -78,20 +78,20 @@ def fingerprint(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 
 def from_log_mel(decibels: np.ndarray, hop_seconds: float = HOP_SECONDS) -> np.ndarray:
-    """The fingerprint of a log-mel that is already there.
+    """The fingerprint from an existing log-mel.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(mel, frame)]
-        Of the whole track, in dB below any reference; more than ``BANDS`` mel bands are averaged to so many.
+        Of the whole track, in dB; more than ``BANDS`` mel bands are averaged to ``BANDS``.
     hop_seconds : float
-        Between two frames. Only fingerprints of one hop can be compared.
+        Between two frames. Only fingerprints of the same hop can be compared.
 
     Returns
     -------
     np.ndarray [shape=(band, frame), dtype=float32]
-        dB; every frame has mean 0 (takes away loudness, and the beat that all bands share) and so has every band
-        (level, equaliser), also over any ``TREND_SECONDS``. Silence and a steady tone are 0 throughout.
+        dB; every frame has mean 0 (removes loudness, and the beat that all bands share) and so has every band
+        (removes level and equaliser), also over any ``TREND_SECONDS``. Silence and a steady tone are all 0.
 
     References
     ----------
@@ -108,7 +108,7 @@ def from_log_mel(decibels: np.ndarray, hop_seconds: float = HOP_SECONDS) -> np.n
 
 
 def best_match(these: list[np.ndarray], others: list[np.ndarray], hop_seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """The lag at which each two fingerprints are most alike, and how alike they are there.
+    """The lag at which each two fingerprints are most similar, and their similarity there.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ def best_match(these: list[np.ndarray], others: list[np.ndarray], hop_seconds: f
     similarity : np.ndarray [shape=(these, others), dtype=float32]
         Correlation over the overlap, in [-1, 1]; 0 where the overlap is too short at every lag.
     lag : np.ndarray [shape=(these, others), dtype=int]
-        Frames; what sounds in the other at ``t`` sounds in this one at ``t + lag``.
+        In frames; what is at ``t`` in the other is at ``t + lag`` in this one.
 
     References
     ----------
-    Padfield, Masked Object Registration in the Fourier Domain, IEEE TIP 2012: normalised by what overlaps at each
-    lag. The means there are taken as 0: the fingerprint has none over ``TREND_SECONDS``.
+    Padfield, Masked Object Registration in the Fourier Domain, IEEE TIP 2012: normalised by the overlap at each lag.
+    Means are taken as 0, as they are over ``TREND_SECONDS`` of a fingerprint.
     """
     a, b = padded(these), padded(others)  # (n, band, frame), (m, band, frame)
     frames_a, frames_b = frame_counts(these), frame_counts(others).swapaxes(0, 1)  # (n or 1, 1, 1), (1, m or 1, 1)
@@ -136,7 +136,7 @@ def best_match(these: list[np.ndarray], others: list[np.ndarray], hop_seconds: f
     least = min(needed.min(), a.shape[2], b.shape[2])
     lags = np.arange(least - b.shape[2], a.shape[2] - least + 1, dtype=np.int32)  # (lag,)
 
-    # Small matrix products sum over the bands, frequency by frequency, before the way back to lags.
+    # Small matrix products sum over the bands, frequency by frequency, before the inverse transform.
     size = scipy.fft.next_fast_len(int(a.shape[2] + b.shape[2] - least), real=True)
     bins_a, bins_b = scipy.fft.rfft(a, size).transpose(2, 0, 1), scipy.fft.rfft(b, size).transpose(2, 1, 0)
     pieces = np.array_split(bins_b.conj(), 1 + len(a) * len(b) * a.shape[1] // ONE_THREAD, axis=2)
@@ -158,13 +158,13 @@ def best_match(these: list[np.ndarray], others: list[np.ndarray], hop_seconds: f
 
 
 def padded(prints: list[np.ndarray]) -> np.ndarray:
-    """Fingerprints in one array, (n, band, frame), zeros behind the shorter ones."""
+    """Fingerprints in one array, (n, band, frame), the shorter ones padded with zeros."""
     longest = max(f.shape[1] for f in prints)
     return np.stack([np.pad(f, ((0, 0), (0, longest - f.shape[1]))) for f in prints])
 
 
 def frame_counts(prints: list[np.ndarray]) -> np.ndarray:
-    """Their lengths, (n, 1, 1), or (1, 1, 1) if all are the same: most folders hold clips of one length."""
+    """Their lengths, (n, 1, 1), or (1, 1, 1) if all are the same, as in most folders."""
     counts = np.array([f.shape[1] for f in prints], np.int32)[:, None, None]
     return counts[:1] if (counts == counts[0]).all() else counts
 
@@ -179,16 +179,15 @@ def between(prints: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarra
 def near_duplicates(
     fingerprints: dict[str, np.ndarray], hop_seconds: float = HOP_SECONDS, threshold: float = NEAR_DUPLICATE
 ) -> pd.DataFrame:
-    """All pairs of tracks that hold the same recording, exact copies among them.
+    """Find pairs of tracks with the same recording, exact copies among them.
 
-    Found are copies at another level, equaliser, codec or offset (as long as half of the shorter one overlaps), and
-    with noise; not found are other performances, copies at another speed or pitch, and tracks that are steady
-    throughout.
+    It finds copies with another level, equaliser, codec or offset (if half of the shorter one overlaps), and with
+    noise. It does not find other performances, copies at another speed or pitch, and steady tones.
 
     Parameters
     ----------
     fingerprints : dict of str to np.ndarray [shape=(band, frame)]
-        By ``track_id``; of any lengths, all of one hop.
+        By ``track_id``; of any lengths, all with the same hop.
     hop_seconds : float
         Between two frames.
     threshold : float
@@ -197,7 +196,7 @@ def near_duplicates(
     Returns
     -------
     pd.DataFrame [columns=track_a, track_b, similarity, lag_seconds]
-        Sorted, ``track_a < track_b``; ``lag_seconds`` is how much later the same sound comes in ``track_a``.
+        Sorted, ``track_a < track_b``; ``lag_seconds`` is how much later the recording is in ``track_a``.
 
     References
     ----------
@@ -220,21 +219,21 @@ def near_duplicates(
 
 
 def duplicates(tracks: pd.DataFrame, fingerprints: dict[str, np.ndarray]) -> pd.DataFrame:
-    """The pairs of tracks that should not lie on two sides of a split.
+    """Find pairs of tracks that should not be in two splits: exact copies and near-duplicates.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        As :func:`genre_utils.survey.survey` returns it: the catalog with ``digest``.
+        As ``survey.survey`` returns it: the catalog with ``digest``.
     fingerprints : dict of str to np.ndarray [shape=(band, frame)]
-        From there, too.
+        From ``survey.survey``, too.
 
     Returns
     -------
     pd.DataFrame [columns=track_a, track_b, kind, similarity, lag_seconds]
-        Sorted, ``track_a < track_b``, empty if there are none. ``kind`` is "exact copy" (the same samples, in
-        whatever lossless format) or "near-duplicate"; ``lag_seconds`` is how much later the same sound comes in
-        ``track_a``. Only the part that the project uses is compared.
+        Sorted, ``track_a < track_b``. ``kind`` is "exact copy" (the same samples, in any lossless format) or
+        "near-duplicate"; ``lag_seconds`` is how much later the recording is in ``track_a``. Only the part of a
+        track that the project uses is compared.
 
     References
     ----------
@@ -253,12 +252,12 @@ def duplicates(tracks: pd.DataFrame, fingerprints: dict[str, np.ndarray]) -> pd.
 
 
 def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Everything that deserves a look before training, one row a finding.
+    """Everything to check before training, one row per finding.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        As :func:`genre_utils.survey.survey` returns it.
+        As ``survey.survey`` returns it.
     pairs : pd.DataFrame
         As :func:`duplicates` returns it.
     params : Params
@@ -268,8 +267,8 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
     -------
     pd.DataFrame [columns=track_id, finding, detail]
         Sorted by ``track_id``. ``finding`` is "fault" (the track is left out), "exact copy", "near-duplicate" (once
-        for each of the two), "silence", "clipping", "header" (it says less than there is), "damage" (less could be
-        decoded than the header promises) or "length"; ``detail`` is a sentence with the figures.
+        for each of the two), "silence", "clipping", "header" (it says less than the file holds), "damage" (less could
+        be decoded than the header says) or "length"; ``detail`` gives the numbers.
 
     References
     ----------
@@ -297,14 +296,14 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
         wanted = params.max_segments * params.segment_seconds or np.inf
         promised = min(track.duration_seconds, wanted)
         if track.decoded_seconds < promised - LENGTH_TOLERANCE_SECONDS:
-            detail = f"its header promises {track.duration_seconds:.1f} s, {track.decoded_seconds:.1f} s can be decoded"
+            detail = f"its header says {track.duration_seconds:.1f} s, {track.decoded_seconds:.1f} s can be decoded"
             rows.append((track.track_id, "damage", f"{detail}: it is cut off or damaged, or its header is wrong"))
         segments = params.segments_in(track.decoded_seconds)
         if segments < params.max_segments:
             detail = f"{track.decoded_seconds:.3f} s give {segments} of {params.max_segments} segments"
             rows.append((track.track_id, "length", detail))
         elif regular and is_off:
-            detail = f"{track.duration_seconds:.2f} s, where nearly all others last {median:.2f} s"
+            detail = f"{track.duration_seconds:.2f} s, while nearly all others are {median:.2f} s long"
             rows.append((track.track_id, "length", detail))
     table = pd.DataFrame(rows, columns=FINDING_COLUMNS)
     return table.sort_values("track_id", kind="stable", ignore_index=True)

@@ -1,4 +1,4 @@
-"""What two sides of a split have in common: files, songs, artists, near-duplicates."""
+"""Leakage between splits: shared files, songs, artists and near-duplicates."""
 
 import itertools
 
@@ -13,36 +13,36 @@ KINDS = ("file", "song", "artist", "near-duplicate")
 
 
 def between_splits(assignment: pd.DataFrame, tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Count what each two sides share.
+    """Count what each pair of splits shares.
 
     Parameters
     ----------
     assignment : pd.DataFrame [columns=track_id, segment, split]
         As ``protocols.assign`` returns it.
     tracks : pd.DataFrame
-        The catalog. A song is a title, whoever plays it: covers count, and so do two songs of one name.
+        The catalog. A song is a title by any artist: covers count as one song, and so do two songs of one name.
     pairs : pd.DataFrame [columns=track_a, track_b, …], optional
-        Copies and near-duplicates, as ``fingerprinting.duplicates`` returns them; without it they have no rows.
+        Copies and near-duplicates, as ``fingerprinting.duplicates`` returns them; by default they are not counted.
 
     Returns
     -------
     pd.DataFrame [columns=between, what, shared, tracks, of, share, unknown]
-        For each two sides and each of file, song, artist, near-duplicate (by pair): how many are ``shared``;
-        how many ``tracks`` of the second side have something on the first, ``of`` how many, as ``share``.
-        For ``unknown`` tracks the catalog does not say: with them the share is a lower bound.
+        For each pair of splits and each of file, song, artist, near-duplicate (by pair): how many are ``shared``;
+        how many ``tracks`` of the second split share one with the first, out of ``of``, as ``share``.
+        For ``unknown`` tracks the catalog has no artist or title: with them the share is a lower bound.
 
     References
     ----------
     B. L. Sturm, The GTZAN dataset (2013), arXiv:1306.1461. Notebook: 03_training, 05_honest_splits.
     """
-    sides = of_tracks(assignment)
-    table = names(tracks, pairs).merge(sides, on="track_id")
+    splits = of_tracks(assignment)
+    table = names(tracks, pairs).merge(splits, on="track_id")
     rows = []
     for (first, second), what in itertools.product(itertools.combinations(SPLITS, 2), KINDS):
         if what == KINDS[3] and pairs is None:
             continue
         here, there = (table[(table["split"] == split) & (table["what"] == what)] for split in (first, second))
-        of = int((sides["split"] == second).sum())
+        of = int((splits["split"] == second).sum())
         common = there[there["name"].isin(here["name"])]
         affected = common["track_id"].nunique()
         unknown = 0 if what == KINDS[3] else of - there["track_id"].nunique()
@@ -52,7 +52,7 @@ def between_splits(assignment: pd.DataFrame, tracks: pd.DataFrame, pairs: pd.Dat
 
 
 def of_tracks(assignment: pd.DataFrame) -> pd.DataFrame:
-    """The sides on which each track has segments.
+    """The splits in which each track has segments.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def of_tracks(assignment: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame [columns=track_id, split]
-        One row a track; under the protocol leaky up to three.
+        One row per track; with the protocol leaky up to three.
 
     References
     ----------
@@ -72,18 +72,17 @@ def of_tracks(assignment: pd.DataFrame) -> pd.DataFrame:
 
 
 def repeats(tracks: pd.DataFrame) -> pd.DataFrame:
-    """Tracks with the same artist and title as another: by the catalog's texts, the same recording or song.
+    """Tracks with the same artist and title: the same recording or song, according to the catalog.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        A catalog; with a fault or without.
+        A catalog; tracks with a fault count, too.
 
     Returns
     -------
     pd.DataFrame [columns=artist, title, tracks, genres, track_ids]
-        One row a repeated title: how many tracks, their genres (more than one is a contradiction in the labels),
-        and their ids.
+        One row per repeated title: number of tracks, their genres (several contradict each other) and their ids.
 
     References
     ----------
@@ -99,19 +98,19 @@ def repeats(tracks: pd.DataFrame) -> pd.DataFrame:
 
 
 def names(tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What identifies a track: itself, its artists, its song, its copies.
+    """The names by which tracks are connected: file, artists, song, copies.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         With ``track_id``, ``artist`` (several are separated by ``;``) and ``title``.
     pairs : pd.DataFrame [columns=track_a, track_b, …], optional
-        A pair is a name that both of its tracks have.
+        Each pair is a name that both tracks get.
 
     Returns
     -------
     pd.DataFrame [columns=track_id, what, name]
-        Artists without case, titles without case, spaces and punctuation; nothing where a text is "".
+        Artists without case; titles without case, spaces and punctuation; no rows for empty texts.
     """
     artist = tracks["artist"].str.split(";").explode().str.strip().str.casefold()
     song = tracks["title"].str.casefold().str.replace(r"\W", "", regex=True)
@@ -130,19 +129,19 @@ def names(tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFra
 
 
 def groups(tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> np.ndarray:
-    """Numbers that tracks have in common if a chain of shared artists, songs or copies links them.
+    """Group tracks that are connected by a chain of shared artists, songs or copies.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         With ``track_id``, ``artist`` and ``title``.
     pairs : pd.DataFrame [columns=track_a, track_b, …], optional
-        Copies and near-duplicates; of other tracks they are passed over.
+        Copies and near-duplicates; those of other tracks are ignored.
 
     Returns
     -------
     np.ndarray [shape=(track,), dtype=int]
-        Who shares nothing has a number alone.
+        The number of each track's group.
 
     References
     ----------

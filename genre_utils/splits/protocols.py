@@ -1,4 +1,4 @@
-"""Who is in train, validation and test, under four protocols, and what each of them lets through."""
+"""Four protocols that split tracks into train, validation and test; three of them let something leak."""
 
 import functools
 from collections.abc import Callable
@@ -8,29 +8,31 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from genre_utils.datasets.labels import genres_of, rarest, side_of
+from genre_utils.datasets.catalog import usable
+from genre_utils.datasets.labels import genres_of, rarest
+from genre_utils.datasets.spelling import split_of
 from genre_utils.errors import SplitError, listed
 from genre_utils.params import SPLITS, Params
 from genre_utils.splits import leaks
 
 DESCRIPTIONS = {
-    "paper": "split by file, artists on both sides",
-    "filtered": "the split that came with the data (GTZAN's is published, without known faults)",
-    "artist": "no artist and no song on two sides",
-    "leaky": "LEAKY: segments of one file on both sides",
+    "paper": "split by file, artists in several splits",
+    "filtered": "the split that came with the data (GTZAN's is published, without known faulty clips)",
+    "artist": "no artist and no song in two splits",
+    "leaky": "LEAKY: segments of one file in several splits",
 }
-FOLLOWS = {  # from a side that lacks a genre
-    "train": "the network cannot learn to name it. Add tracks, take another protocol, or leave the genre out.",
-    "validation": "the best epoch is chosen without it.",
-    "test": "the figures say nothing of it.",
+CONSEQUENCES = {  # of a split that lacks a genre
+    "train": "the network cannot learn it. Add tracks, use another protocol, or leave the genre out.",
+    "validation": "the best epoch is selected without it.",
+    "test": "the test results do not cover it.",
 }
-ONE_OF_SEVERAL = "A track of several genres counts for its rarest."
+ONE_OF_SEVERAL = "A track of several genres counts as its rarest one."
 
 
 def assign(
     tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split a catalog by ``params.protocol``, and count what is on both sides.
+    """Split a catalog by ``params.protocol``, and count what the splits share.
 
     Parameters
     ----------
@@ -39,20 +41,20 @@ def assign(
     params : Params
         ``protocol`` and what it needs: ``seed``, the two fractions, ``folds`` and ``fold``.
     pairs : pd.DataFrame, optional
-        Near-duplicates, as ``fingerprinting.duplicates`` returns them: counted under every protocol, kept on one side
-        under artist. Without it they are neither.
+        Near-duplicates, as ``fingerprinting.duplicates`` returns them: counted with every protocol, and kept in one
+        split with the protocol artist.
 
     Returns
     -------
     assignment : pd.DataFrame [columns=track_id, segment, split]
-        One row a segment of each usable track; ``split`` is train, validation or test.
+        One row per segment of each usable track; ``split`` is train, validation or test.
     shared : pd.DataFrame
-        What the sides have in common; see ``leaks.between_splits``.
+        What the splits have in common; see ``leaks.between_splits``.
 
     Raises
     ------
     SplitError
-        If the tracks do not allow the split; the message says why and what to do.
+        If the tracks cannot be split so; the message says why and what to do.
 
     References
     ----------
@@ -64,9 +66,7 @@ def assign(
 
 
 def missing(assignment: pd.DataFrame, tracks: pd.DataFrame) -> list[str]:
-    """What must be said beside a split: the sides that lack a genre.
-
-    Published lists and whole artists may leave a side without, and so may tracks of several genres.
+    """Find splits that lack a genre, as published lists, splits by artist and tracks of several genres may.
 
     Parameters
     ----------
@@ -78,23 +78,27 @@ def missing(assignment: pd.DataFrame, tracks: pd.DataFrame) -> list[str]:
     Returns
     -------
     list of str
-        A sentence for each side that lacks genres, and what follows from it.
+        A sentence for each split that lacks genres, with the consequence.
 
     References
     ----------
     Notebook: 03_training, 05_honest_splits, 06_beyond_the_paper.
     """
-    sides = assignment.drop_duplicates(["track_id", "split"]).merge(tracks[["track_id", "genre"]], on="track_id")
+    found = leaks.of_tracks(assignment).merge(tracks[["track_id", "genre"]], on="track_id")
     every = genres_of(usable(tracks))
-    lacking = {side: sorted({*every} - {*genres_of(sides[sides["split"] == side])}) for side in SPLITS}
-    return [f"No {side} track is of {', '.join(names)}: {FOLLOWS[side]}" for side, names in lacking.items() if names]
+    lacking = {split: sorted({*every} - {*genres_of(found[found["split"] == split])}) for split in SPLITS}
+    return [
+        f"No {split} track has the genre {', '.join(names)}: {CONSEQUENCES[split]}"
+        for split, names in lacking.items()
+        if names
+    ]
 
 
 def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     """The paper's split: by file, 70/15/15, stratified by genre (of several, by :func:`labels.rarest`), seeded.
 
-    All segments of a file land on one side. Artists do not: in GTZAN most test files share an artist with
-    training, so that a figure under this protocol says little about artists never heard.
+    All segments of a file are in one split, but not all tracks of an artist: in GTZAN most test files share an artist
+    with training, so a result with this protocol says little about unseen artists.
 
     Parameters
     ----------
@@ -106,13 +110,13 @@ def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame [columns=track_id, segment, split]
-        One row a segment of each usable track, in the catalog's order.
+        One row per segment of each usable track, in the catalog's order.
 
     Raises
     ------
     SplitError
-        If a genre has fewer than three usable tracks, a side would hold fewer tracks than genres, or the tracks lie
-        in folders that are the sides of a split.
+        If a genre has fewer than three usable tracks, a split would hold fewer tracks than genres, or the tracks are
+        already split into folders.
 
     References
     ----------
@@ -121,37 +125,36 @@ def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     chosen = usable(tracks)
     if on_disk(chosen):
         raise SplitError(
-            "These tracks lie in folders that are the sides of a split, and this protocol would mix them. Keep the "
-            "split: protocol=filtered. Or mix them: genre_level (1 or more) says how many levels down the genres are, "
-            "and the folders above are no sides then."
+            "These tracks are already split into folders, and this protocol would mix them. To keep the split, set "
+            "protocol=filtered. To mix them, set genre_level to the number of levels down to the genre folders."
         )
     return of_segments(chosen, stratified(rarest(chosen["genre"]), params, "track"), params)
 
 
 def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """What many notebooks do: cut first, then shuffle the segments. For the lesson only.
+    """A wrong split that many notebooks use: cut tracks first, then shuffle the segments. For the lesson only.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         A catalog; tracks with a fault are in no split.
     params : Params
-        As for :func:`paper`; ``protocol`` must be leaky, so that nobody gets this split by accident.
+        As for :func:`paper`; ``protocol`` must be leaky, so that nobody uses this split by accident.
 
     Returns
     -------
     pd.DataFrame [columns=track_id, segment, split]
-        Stratified by genre; most files are on two or three sides.
+        Stratified by genre; most files are in two or three splits.
 
     Raises
     ------
     SplitError
-        If it was not asked for by name, or there are too few segments.
+        If ``protocol`` is not leaky, or there are too few segments.
     """
     if params.protocol != "leaky":
         raise SplitError(
-            "This split puts segments of one file into train and test; a figure under it is not an estimate of "
-            f"anything. Ask for it by name: protocol=leaky. Received: protocol={params.protocol}."
+            "This split puts segments of one file into train and test; its results do not estimate anything. Expected "
+            f"protocol=leaky, received protocol={params.protocol}."
         )
     table = of_segments(usable(tracks), "", params)
     genre = table["track_id"].map(tracks.set_index("track_id")["genre"])
@@ -159,26 +162,26 @@ def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """The split that came with the data: for GTZAN, the fault-filtered 443/197/290; of folders, train and test.
+    """The split that came with the data: for GTZAN, the fault-filtered 443/197/290; for folders, train and test.
 
-    Where there is no validation side, ``validation_fraction`` of each genre's training tracks is taken for it.
+    If it has no validation split, ``validation_fraction`` of each genre's training tracks becomes one.
 
     Parameters
     ----------
     tracks : pd.DataFrame
         A catalog with the column ``published_split``; tracks where it is "" are in no split.
     params : Params
-        ``validation_fraction`` and ``seed``, where there is no validation side; and how many segments a track gives.
+        ``validation_fraction`` and ``seed``, if there is no validation split; and the segments.
 
     Returns
     -------
     pd.DataFrame [columns=track_id, segment, split]
-        One row a segment of each usable track that the lists name.
+        One row per segment of each usable track in the lists.
 
     Raises
     ------
     SplitError
-        If a side holds no usable track, as in a small part of GTZAN, or training none of a genre.
+        If a split has no usable track, as in a small part of GTZAN, or no training track of a genre.
 
     References
     ----------
@@ -186,28 +189,28 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     """
     chosen = usable(tracks)
     chosen = chosen[chosen["published_split"].isin(SPLITS)]
-    side = chosen["published_split"].copy()
-    if set(side) == {"train", "test"}:
-        side[held_out(rarest(chosen.loc[side == "train", "genre"]), params)] = "validation"
-    counts = side.value_counts().reindex(SPLITS, fill_value=0)
+    split = chosen["published_split"].copy()
+    if set(split) == {"train", "test"}:
+        split[held_out(rarest(chosen.loc[split == "train", "genre"]), params)] = "validation"
+    counts = split.value_counts().reindex(SPLITS, fill_value=0)
     if counts.min() == 0:
-        found = ", ".join(f"{split} {count}" for split, count in counts.items())
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise SplitError(
-            f"The published split names too few of these tracks: {found} of {len(tracks)}. It is known for GTZAN "
-            "(its lists are fetched into the data home) and for a CSV with the column published_split "
-            f"({', '.join(SPLITS)}). Use protocol=artist otherwise."
+            f"The published split has too few of these tracks: {found} of {len(tracks)}. There is one for GTZAN (its "
+            "lists are downloaded into the data home) and for a CSV with the column published_split "
+            f"({', '.join(SPLITS)}). For other data, use protocol=artist."
         )
-    learnt = genres_of(chosen[side == "train"])
+    learnt = genres_of(chosen[split == "train"])
     if lacking := sorted({*genres_of(chosen)} - {*learnt}):
         raise SplitError(
             f"Every genre needs a usable training track. The given split has none of {listed(lacking)}. "
-            "Add tracks there, or leave these genres out: exclude_genres."
+            "Add training tracks, or leave these genres out: exclude_genres."
         )
-    return of_segments(chosen, side, params)
+    return of_segments(chosen, split, params)
 
 
 def held_out(genre: pd.Series, params: Params) -> pd.Index:
-    """Of the rows of each genre ``validation_fraction``, one at the least: for the side that a given split lacks."""
+    """``validation_fraction`` of the rows of each genre, at least one: for a validation split that is missing."""
     order = genre.sample(frac=1, random_state=params.seed)
     each = order.groupby(order)
     wanted = (params.validation_fraction * each.transform("size")).round().clip(lower=1)
@@ -215,18 +218,18 @@ def held_out(genre: pd.Series, params: Params) -> pd.Index:
 
 
 def on_disk(tracks: pd.DataFrame) -> bool:
-    """Whether the folders of the tracks are the sides of a split, which the catalog has then."""
+    """Whether the tracks are already split into folders."""
     known = tracks[tracks["published_split"] != ""]
     return len(known) > 0 and all(
-        side in map(side_of, PurePosixPath(track_id).parts[:-1])
-        for track_id, side in zip(known["track_id"], known["published_split"], strict=True)
+        split in map(split_of, PurePosixPath(track_id).parts[:-1])
+        for track_id, split in zip(known["track_id"], known["published_split"], strict=True)
     )
 
 
 def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """No artist and no song on two sides: one fold of a stratified group k-fold tests, the next validates.
+    """No artist and no song in two splits: one fold of a stratified group k-fold for testing, the next for validation.
 
-    Over all folds every track is tested once. A track whose artist and title are unknown is its own group.
+    Over all folds every track is tested once. A track with unknown artist and title is its own group.
 
     Parameters
     ----------
@@ -235,13 +238,13 @@ def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = No
     params : Params
         ``folds``, ``fold`` and ``seed``.
     pairs : pd.DataFrame, optional
-        Near-duplicates, which then stay on one side as well, whoever plays.
+        Near-duplicates, which are then kept in one split, too.
 
     Returns
     -------
     pd.DataFrame [columns=track_id, segment, split]
-        One row a segment of each usable track, stratified by genre (of several, by
-        :func:`labels.rarest`) as well as the groups allow.
+        One row per segment of each usable track, stratified by genre (of several, by :func:`labels.rarest`) as well
+        as the groups allow.
 
     Raises
     ------
@@ -279,13 +282,8 @@ PROTOCOL_OF: dict[str, Callable[[pd.DataFrame, Params], pd.DataFrame]] = {
 }
 
 
-def usable(tracks: pd.DataFrame) -> pd.DataFrame:
-    """The tracks without a fault."""
-    return tracks[tracks["fault"] == ""].reset_index(drop=True)
-
-
 def of_segments(tracks: pd.DataFrame, split: pd.Series | np.ndarray | str, params: Params) -> pd.DataFrame:
-    """One row a segment, from one side a track."""
+    """One row per segment, from one split per track."""
     counts = tracks["duration_seconds"].map(params.segments_in).to_numpy()
     table = tracks[["track_id"]].assign(split=split).loc[tracks.index.repeat(counts)]
     table.insert(1, "segment", np.concatenate([np.arange(count) for count in counts]) if len(counts) else [])
@@ -293,7 +291,7 @@ def of_segments(tracks: pd.DataFrame, split: pd.Series | np.ndarray | str, param
 
 
 def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
-    """Sides of rows (tracks or segments), each genre in its share on each side."""
+    """Assign rows (tracks or segments) to splits, with each genre in the same proportion in all of them."""
     counts = genre.value_counts()
     if len(genre) == 0 or counts.min() < len(SPLITS):
         few = ", ".join(f"{name} {count}" for name, count in counts[counts < len(SPLITS)].items())
@@ -311,7 +309,7 @@ def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
                 f"at least {len(counts)}, and leaves as many for training. Add tracks or change {split}_fraction."
             )
         left = genre[rest]
-        lone = left.map(left.value_counts()) == 1  # scikit-learn draws from two or more; its place comes below
+        lone = left.map(left.value_counts()) == 1  # scikit-learn needs two or more; with_every_genre places it
         strata = left.where(~lone, left.mode()[0])
         rest, chosen = train_test_split(rest, test_size=count, stratify=strata, random_state=params.seed)
         assignment[chosen] = split
@@ -319,30 +317,30 @@ def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
 
 
 def with_every_genre(assignment: pd.Series, genre: pd.Series, seed: int) -> pd.Series:
-    """The same sides, equally large, with every genre on each: a genre's share of a small side may round to none.
+    """Swap rows so that every split has every genre: a small split's share of a genre may be rounded to none.
 
     Parameters
     ----------
     assignment : pd.Series
-        A side for each row; each side has at least as many rows as there are genres.
+        The split of each row; each split has at least as many rows as there are genres.
     genre : pd.Series
-        Of each row; each has at least as many rows as there are sides.
+        The genre of each row; each genre has at least as many rows as there are splits.
     seed : int
-        Of the rows that change places: one of the genre that a side lacks, with one of the genre it has most of.
+        Decides which rows are swapped: one of the missing genre with one of the split's most frequent genre.
 
     Returns
     -------
     pd.Series
-        As it was where no side lacks a genre.
+        The splits, as large as before; unchanged if no split lacks a genre.
     """
     counts = pd.crosstab(genre, assignment).reindex(columns=[*SPLITS], fill_value=0)
     rng, changed = np.random.default_rng(seed), assignment.copy()
     for name in counts.index[(counts == 0).any(axis=1)]:
-        for side in counts.columns[counts.loc[name] == 0]:
-            other, frequent = counts.loc[name].idxmax(), counts[side].idxmax()
+        for split in counts.columns[counts.loc[name] == 0]:
+            other, frequent = counts.loc[name].idxmax(), counts[split].idxmax()
             incoming = rng.choice(genre.index[(genre == name) & (changed == other)])
-            outgoing = rng.choice(genre.index[(genre == frequent) & (changed == side)])
-            changed[incoming], changed[outgoing] = side, other
-            counts.loc[[name, frequent], side] += [1, -1]
+            outgoing = rng.choice(genre.index[(genre == frequent) & (changed == split)])
+            changed[incoming], changed[outgoing] = split, other
+            counts.loc[[name, frequent], split] += [1, -1]
             counts.loc[[name, frequent], other] += [-1, 1]
     return changed

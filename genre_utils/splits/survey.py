@@ -1,4 +1,4 @@
-"""What decoding every track of a catalog once tells: level, clipping, silence, spectrum, fingerprint, more faults."""
+"""Survey of the audio: decode every track once for level, clipping, silence, spectrum, fingerprint and faults."""
 
 import hashlib
 from pathlib import Path
@@ -17,8 +17,8 @@ from genre_utils.system import cluster
 from genre_utils.system.progress import progress
 
 CLIPPED = 0.999  # of full scale; 16-bit files clip at 0.99997
-SILENT_DBFS = -60.0  # below the noise of a record or a tape, above that of 16 bits (-98)
-SILENCE_SECONDS = 0.05  # one full period of 20 Hz: shorter, and a bass note's zero crossings would be silent
+SILENT_DBFS = -60.0  # below the noise of records and tapes, above that of 16 bits (-98)
+SILENCE_SECONDS = 0.05  # one period of 20 Hz: in shorter frames, zero crossings of a bass note would count as silent
 
 FACTS = [
     "track_id", "found", "level_dbfs", "peak", "clipped_share", "silent_share", "header_seconds", "decoded_seconds",
@@ -34,7 +34,7 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
     tracks : pd.DataFrame
         A catalog.
     params : Params
-        The rate, the segments and the bands.
+        The sample rate, the segments and the bands.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
 
 
 def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.ndarray | None, np.ndarray | None]:
-    """The facts of one track, its average spectrum and its fingerprint, or its fault: what a worker does."""
+    """The facts of one track, its average spectrum and its fingerprint, or its fault; runs in a worker."""
     cluster.visible(Path(path).parent)
     try:
         samples = decoding.load(path, params)
@@ -92,7 +92,7 @@ def survey_track(track_id: str, path: str, params: Params) -> tuple[dict, np.nda
 
 
 def silent_share(samples: np.ndarray, sample_rate_hz: int) -> float:
-    """How much of a track's time, in [0, 1], has an RMS below ``SILENT_DBFS``."""
+    """Share of a track, in [0, 1], with an RMS below ``SILENT_DBFS``."""
     frame = max(1, min(len(samples), round(SILENCE_SECONDS * sample_rate_hz)))
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     power = np.mean(frames.astype(np.float64) ** 2, axis=1)  # (frame,)

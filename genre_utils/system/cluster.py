@@ -1,4 +1,4 @@
-"""Extraction on many machines: joblib's backend for Dask, where an address says so."""
+"""Extraction on many machines: joblib's Dask backend, if the environment names a scheduler."""
 
 import concurrent.futures
 import contextlib
@@ -19,17 +19,17 @@ from genre_utils.errors import ClusterError, WorkerError
 if TYPE_CHECKING:
     import distributed
 
-ADDRESS = "GENRE_DASK"  # of the scheduler; in the environment, because each notebook runs in a process of its own
-SECONDS_TO_ANSWER = 10.0  # of the scheduler
-FEWER = "run it again with LOKY_MAX_CPU_COUNT=1 in the environment, for one at a time"  # on this machine
-SECONDS_OF_SILENCE = 600.0  # of all workers: joblib never hears of a task that Dask has given up
+ADDRESS = "GENRE_DASK"  # address of the scheduler, in the environment: each notebook runs in its own process
+SECONDS_TO_ANSWER = 10.0  # for the scheduler
+FEWER = "run it again with LOKY_MAX_CPU_COUNT=1 in the environment, which works on one track at a time"
+SECONDS_OF_SILENCE = 600.0  # of all workers; joblib gets no message about a task that Dask gave up
 
 
 @contextlib.contextmanager
 def spread() -> Iterator[float | None]:
-    """Let joblib work on the Dask cluster that ``GENRE_DASK`` names; without it, nothing is changed.
+    """Run joblib's work on the Dask cluster that ``GENRE_DASK`` names.
 
-    Without it, work goes to the cores of this machine, or wherever the caller's ``joblib.parallel_config`` sends it.
+    Without that variable the work goes to the cores of this machine, or where ``joblib.parallel_config`` sends it.
 
     Yields
     ------
@@ -39,9 +39,9 @@ def spread() -> Iterator[float | None]:
     Raises
     ------
     ClusterError
-        If the cluster cannot be reached, a worker lacks something, or no worker has anything to say any more.
+        If the cluster cannot be reached, a worker lacks something, or no worker responds any more.
     WorkerError
-        If a process of this machine is gone.
+        If a worker process of this machine was killed.
 
     References
     ----------
@@ -52,28 +52,28 @@ def spread() -> Iterator[float | None]:
         try:
             yield None
         except concurrent.futures.BrokenExecutor as error:
-            raise WorkerError(f"A worker was killed, as the system does when memory runs out: {FEWER}.") from error
+            raise WorkerError(f"A worker process was killed, probably because memory ran out: {FEWER}.") from error
         return
     with connected(address) as client, joblib.parallel_config(backend="dask", client=client):
         try:
             yield SECONDS_OF_SILENCE
         except (TimeoutError, multiprocessing.TimeoutError, concurrent.futures.CancelledError) as error:
             raise ClusterError(
-                f"The Dask cluster at {address} is gone, has no worker, or none that has finished anything for "
-                f"{SECONDS_OF_SILENCE:.0f} s. Its logs say more. What is extracted is kept: run it again."
+                f"The Dask cluster at {address} is gone, has no workers, or none of them has finished a task within "
+                f"{SECONDS_OF_SILENCE:.0f} s. See its logs. Finished work is kept: run it again."
             ) from error
 
 
 @contextlib.contextmanager
 def connected(address: str, *paths: Path) -> Iterator["distributed.Client"]:
-    """A client of the scheduler, once every worker has shown that it can do the work.
+    """Connect to a scheduler, and check that every worker can do the work.
 
     Parameters
     ----------
     address : str
         Such as tcp://10.0.0.1:8786.
     *paths : Path
-        What each worker must see. Those that join later are asked when they work.
+        What each worker must see. Workers that join later are checked when they get work.
 
     Yields
     ------
@@ -102,7 +102,7 @@ def connected(address: str, *paths: Path) -> Iterator["distributed.Client"]:
         for worker, answer in client.run(visible, *paths, on_error="return").items():
             if isinstance(answer, ClusterError):
                 raise answer
-            if isinstance(answer, Exception):  # of its own; Dask tells of a missing module as a bare Exception
+            if isinstance(answer, Exception):  # Dask reports a missing module as a bare Exception
                 raise ClusterError(
                     f"The worker {worker} cannot do the work ({answer}). Start it in the same Python environment."
                 )
@@ -111,9 +111,9 @@ def connected(address: str, *paths: Path) -> Iterator["distributed.Client"]:
 
 @functools.cache
 def leave_with_parent() -> None:
-    """In a worker process of joblib: end it as soon as the process that started it is gone.
+    """In a worker process of joblib: exit as soon as the process that started it is gone.
 
-    By itself it waits five minutes for more work of a parent that was killed, with all its memory.
+    Otherwise the worker of a killed parent would keep its memory for five minutes, waiting for work.
     """
     parent = multiprocessing.parent_process()
     if parent is None or not multiprocessing.current_process().name.startswith("LokyProcess"):
@@ -128,21 +128,10 @@ def leave_with_parent() -> None:
 
 
 def visible(*paths: str | Path) -> None:
-    """Raise, in a worker, if it lacks what the process that planned the work has before it.
-
-    Parameters
-    ----------
-    *paths : str or Path
-        Files or folders.
-
-    Raises
-    ------
-    ClusterError
-        Naming the machine and the path.
-    """
+    """Raise a ClusterError if this worker does not see the files or folders that the work needs."""
     for path in map(Path, paths):
         if not path.exists():
             raise ClusterError(
                 f"The worker on {socket.gethostname()} does not see {path}. All workers need the music and the "
-                "project's folder at the same paths: put both on a file system that they share."
+                "project folder at the same paths: put both on a file system that they share."
             )

@@ -1,4 +1,4 @@
-"""Files on a disk that may be full, read-only or damaged: written whole or not at all, known by their checksums."""
+"""Safe files on a disk that may be full, read-only or damaged: atomic writing, locks, checksums."""
 
 import contextlib
 import errno
@@ -15,26 +15,26 @@ from genre_utils.errors import DiskError
 
 CHECKSUMS = "checksums.json"
 ROOM = "Make room, or move data and runs to a larger disk: each may be a link to a folder there"
-RIGHT = "Get the right to write there, or use a copy of the project elsewhere: data and runs may be links to folders"
+RIGHT = "Get permission to write there, or use a copy of the project elsewhere: data and runs may be links to folders"
 WAYS_OUT = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
-    errno.EFBIG: "The file system takes no file so large: move data and runs to another one",
+    errno.EFBIG: "The file system does not allow files of this size: move data and runs to another one",
     errno.EROFS: RIGHT,
     errno.EACCES: RIGHT,
     errno.EPERM: RIGHT,
-    errno.EIO: "The disk itself fails: move data and runs to another one",
+    errno.EIO: "The disk is failing: move data and runs to another one",
 }
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the refusal of a disk into an error that says the way out; also a decorator.
+    """Turn the errors of a disk into a :class:`DiskError` that says what to do; also a decorator.
 
     Parameters
     ----------
     path : Path
-        What is written. The file that the system names is said too, if it is another.
+        What is written. If the system names another file, the message has both.
 
     Yields
     ------
@@ -43,7 +43,7 @@ def writing(path: Path) -> Iterator[None]:
     Raises
     ------
     DiskError
-        If the disk is full, a quota used up, the folder read-only or the disk broken. Other errors pass.
+        If the disk is full, a quota used up, the folder read-only or the disk broken. Other errors pass unchanged.
     """
     try:
         yield
@@ -53,13 +53,13 @@ def writing(path: Path) -> Iterator[None]:
         where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
         raise DiskError(
             f"{path} cannot be written: {os.strerror(error.errno)}{where}. {WAYS_OUT[error.errno]}. "
-            "What is finished is kept: run it again."
+            "Finished work is kept: run it again."
         ) from error
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside another one, renamed over it when the block ends well: a kill leaves the old file or the new one.
+    """Replace a file atomically: write beside it, and rename at the end. A kill leaves the old file or the new one.
 
     Parameters
     ----------
@@ -76,46 +76,33 @@ def replacing(path: Path) -> Iterator[Path]:
     DiskError
         As :func:`writing`; the old file is still there.
     """
-    beside = path.with_name(f"partial-{path.name}")  # the suffix stays: writers go by it
+    beside = path.with_name(f"partial-{path.name}")  # with the same suffix, which some writers need
     with writing(path):
         try:
             yield beside
             beside.replace(path)
         finally:
-            beside.unlink(missing_ok=True)  # of a failed writing, for the room that it takes
+            beside.unlink(missing_ok=True)  # after an error: it would take up space
 
 
 def needs(folder: Path, size: int) -> None:
-    """Refuse at once what cannot end well.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it will be written.
-    size : int
-        Bytes.
-
-    Raises
-    ------
-    DiskError
-        If there is less room. A disk that others fill meanwhile is found by the writing itself.
-    """
+    """Raise a DiskError at once if the disk of a folder has less room than so many bytes."""
     found = shutil.disk_usage(folder)
-    if found.total and found.free < size:  # some network file systems say 0 of 0
+    if found.total and found.free < size:  # some network file systems report 0 of 0
         raise DiskError(f"{folder} needs {size:,} bytes of disk and has {found.free:,}. {ROOM}.")
 
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Be the only process at some work; wait for another one, and say so.
+    """Let only one process at a time do some work; if another one does it, print that and wait.
 
-    The system lets go of a lock with the process that holds it, however that ends: none is ever stale. Where a file
-    system has no locks, filelock warns, and lets the file's existence stand for one, with the owner's process in it.
+    The system releases a lock when the process that holds it ends, in whatever way, so that no lock is ever stale.
+    Where a file system has no locks, filelock warns and uses the existence of the file, with the process in it.
 
     Parameters
     ----------
     path : Path
-        Of the lock's file, which stays; its folder is made.
+        Of the lock file, which is not deleted; its folder is created.
 
     Yields
     ------
@@ -132,7 +119,7 @@ def lock(path: Path) -> Iterator[None]:
         try:
             held.acquire(timeout=1)
         except Timeout:
-            print(f"waiting for another process, which holds {path}", flush=True)
+            print(f"waiting for another process, which holds the lock {path}", flush=True)
             held.acquire()
     try:
         yield
@@ -141,31 +128,12 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def seal(folder: Path, names: list[str]) -> None:
-    """Write the checksums of finished files beside them.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they lie; gets ``checksums.json``.
-    names : list of str
-        Of the files.
-    """
+    """Save the checksums of finished files beside them, in ``checksums.json``."""
     (folder / CHECKSUMS).write_text(json.dumps({name: checksum(folder / name) for name in names}))
 
 
 def broken(folder: Path) -> list[str]:
-    """The files that are not as they were sealed.
-
-    Parameters
-    ----------
-    folder : Path
-        As :func:`seal` left it, or what has become of it.
-
-    Returns
-    -------
-    list of str
-        Their names; ``checksums.json`` itself if it is not there or cannot be read.
-    """
+    """The files that differ from their saved checksums; ``checksums.json`` itself if it is missing or unreadable."""
     try:
         known = dict(json.loads((folder / CHECKSUMS).read_text()))
         return [name for name, value in known.items() if checksum(folder / name) != value] if known else [CHECKSUMS]
@@ -174,9 +142,9 @@ def broken(folder: Path) -> list[str]:
 
 
 def checksum(path: Path) -> int | None:
-    """CRC-32 of a file, None if it is not there.
+    """CRC-32 of a file, or None if it is missing.
 
-    Against accidents, which it finds at 1 to 2 GB/s; whoever changes a file on purpose can change its checksum too.
+    It finds accidental damage, at 1 to 2 GB/s, and not tampering: who changes a file can change its checksum too.
     """
     value = 0
     try:

@@ -1,4 +1,4 @@
-"""Progress that can be seen everywhere: a bar in a terminal or notebook, one line over another when headless."""
+"""Progress of long work: a bar in a terminal or notebook, an overwritten line when headless."""
 
 import contextlib
 import io
@@ -11,25 +11,25 @@ from typing import Self, TypeVar
 
 from tqdm.auto import tqdm
 
-HEADLESS = "GENRE_HEADLESS"  # set by the runner: a bar's control characters would fill the log
-SECONDS_BETWEEN_SIGNS = 2.0  # of life, from a notebook to its runner
-SECONDS_BETWEEN_LINES = (15, 60)  # of a run that is not in a terminal, at its beginning and from ten minutes on
-COUNTED = r"\s*([A-Za-z][\w ]*?):? ([\d.]+)/([\d.]+)( MB)?\s*$"  # training: 3/18; Keras' own lines: Epoch 3/12
+HEADLESS = "GENRE_HEADLESS"  # set by the runner, where a bar's control characters would fill the log
+SECONDS_BETWEEN_SIGNS = 2.0  # signs of life that a notebook prints for its runner
+SECONDS_BETWEEN_LINES = (15, 60)  # outside a terminal: at the start of a run, and after ten minutes
+COUNTED = r"\s*([A-Za-z][\w ]*?):? ([\d.]+)/([\d.]+)( MB)?\s*$"  # training: 3/18, and Keras' own Epoch 3/12
 
 Item = TypeVar("Item")
 
 
 def progress(iterable: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """Pass the items on and show how many have come.
+    """Yield the items of an iterable, and show how many of them are done.
 
     Parameters
     ----------
     iterable : iterable
-        What is worked through.
+        The items.
     total : int
         How many items there will be.
     description : str
-        A word or two before the figure.
+        A word or two before the count.
 
     Yields
     ------
@@ -48,40 +48,32 @@ def progress(iterable: Iterable[Item], total: int, description: str) -> Iterator
 
 
 def sign(text: str, last: bool = False) -> None:
-    """Show how far some work is, over what was shown before; in an executed notebook only the last one stays.
-
-    Parameters
-    ----------
-    text : str
-        One line.
-    last : bool
-        Whether the work is done.
-    """
+    """Print how far the work is, over the previous line; an executed notebook keeps only the last one."""
     print(f"\r{text}", end="\n" if last else "", flush=True)
 
 
 class Screen:
-    """What a run of notebooks shows of them: a line that moves in a terminal, elsewhere a line now and then.
+    """The output of a run of notebooks: a moving line in a terminal, elsewhere a new line now and then.
 
-    Their tables and figures are in the executed copies. What they say on standard error is shown, each line once.
+    Tables and figures are in the executed copies. Lines on standard error are shown, each once.
     """
 
     def __init__(self) -> None:
         self.out = sys.stdout
         self.started = self.last = time.monotonic()
-        self.told: set[str] = set()
+        self.shown: set[str] = set()
         form, in_terminal = "{elapsed} {desc}", self.out.isatty()
         self.bar = tqdm(bar_format=form, leave=False, disable=not in_terminal, file=self.out, dynamic_ncols=True)
 
     def begin(self, name: str) -> None:
-        """Show what is worked on from now on: a notebook, say."""
+        """Show what runs from now on, such as a notebook."""
         self.name, self.began = name, time.monotonic()
-        self.counts: dict[str, str] = {}  # by what is counted
-        self.rest = {"stdout": "", "stderr": ""}  # of a line whose end has not come yet
+        self.counts: dict[str, str] = {}  # the last line of each kind of count
+        self.rest = {"stdout": "", "stderr": ""}  # the start of a line whose end has not come yet
         self.bar.set_description_str(name)
 
     def end(self, text: str = "") -> None:
-        """Say that it has ended, in a line that stays."""
+        """Print that it has ended, in a line that stays."""
         self.line(f"{self.name:<24} {time.monotonic() - self.began:5.0f} s  {text}".rstrip())
 
     def line(self, text: str) -> None:
@@ -91,21 +83,13 @@ class Screen:
         self.last = time.monotonic()
 
     def listen(self, stream: str, text: str) -> None:
-        """Take what is printed, or nothing where a second has passed.
-
-        Parameters
-        ----------
-        stream : str
-            stdout or stderr.
-        text : str
-            Any part of its lines.
-        """
+        """Handle any part of the lines on stdout or stderr; call it with an empty text every second."""
         if text:
             *lines, self.rest[stream] = re.split(r"[\r\n]+", self.rest[stream] + text)
             lines = [line.strip() for line in lines if line.strip()]
             for line in lines if stream == "stderr" else []:
-                if line not in self.told:
-                    self.told.add(line)
+                if line not in self.shown:
+                    self.shown.add(line)
                     self.line(f"  {line}")
             for line in (*lines, self.rest["stdout"]) if stream == "stdout" else []:
                 if counted := re.match(COUNTED, line):
@@ -129,14 +113,17 @@ class Screen:
 
     @contextlib.contextmanager
     def showing(self, name: str) -> Iterator[None]:
-        """Show what this process prints meanwhile as if a notebook did."""
+        """Show what this process prints meanwhile, as for a notebook."""
         self.begin(name)
-        with contextlib.redirect_stdout(Heard(self, "stdout")), contextlib.redirect_stderr(Heard(self, "stderr")):
+        with (
+            contextlib.redirect_stdout(Redirected(self, "stdout")),
+            contextlib.redirect_stderr(Redirected(self, "stderr")),
+        ):
             yield
 
 
-class Heard(io.TextIOBase):
-    """A stream into a screen."""
+class Redirected(io.TextIOBase):
+    """A stream whose text goes to a screen."""
 
     def __init__(self, screen: Screen, name: str):
         self.screen = screen

@@ -1,4 +1,4 @@
-"""What libraries write past Python."""
+"""Silence for what C and C++ libraries write to standard error themselves."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ CHATTER = (b"Note: ", b"Warning: ", b"[src/libmpg123/")  # how the lines of libm
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere; exceptions still come through.
+    """Discard what is written to file descriptor 2; exceptions still come through.
 
     TensorFlow logs its first lines in C++ before any setting can stop it, and Jupyter shows them in red.
     """
@@ -29,18 +29,18 @@ def quiet_stderr() -> Iterator[None]:
 
 
 class WithoutChatter:
-    """While a thread is in this context, what libmpg123 writes to file descriptor 2 is left out, and nothing else.
+    """A context in which the lines that libmpg123 writes to file descriptor 2 are left out, and nothing else.
 
     libsndfile gives no way to silence it (github.com/libsndfile/libsndfile/issues/958), and its lines name no file.
-    What they are about is known without them: a file that cannot be read has its fault, and one that breaks off gives
-    less sound than its header promises (``fingerprinting.findings``). A descriptor is the whole process's, so what
-    others write meanwhile goes into the same temporary file, and on to its place whenever a thread leaves.
+    What they say is known without them: a file that cannot be read gets a ``fault``, and one that is cut off gives less
+    sound than its header promises (``fingerprinting.findings``). A descriptor belongs to the whole process, so what
+    other threads write meanwhile goes to the same temporary file, and is passed on whenever a thread leaves.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.threads = 0
-        self.kept: int | None = None  # where 2 leads otherwise
+        self.kept: int | None = None  # a copy of the real descriptor 2
         self.caught: BinaryIO | None = None
         self.read = 0
 
@@ -48,7 +48,7 @@ class WithoutChatter:
         with self.lock:
             self.threads += 1
             if self.threads == 1 and hasattr(os, "pread"):  # not on Windows
-                with contextlib.suppress(OSError):  # no descriptor 2, or no place for the file: then all is shown
+                with contextlib.suppress(OSError):  # no descriptor 2, or no room for the file: show everything
                     self.caught = tempfile.TemporaryFile()
                     self.kept, self.read = os.dup(2), 0
                     os.dup2(self.caught.fileno(), 2)
@@ -67,14 +67,14 @@ class WithoutChatter:
                 self.kept = self.caught = None
 
     def pass_on(self, kept: int, caught: BinaryIO) -> None:
-        """Write what has come since the last time, without the lines of libmpg123; a beginning of one waits."""
+        """Pass on what is new, without the lines of libmpg123; an unfinished one waits."""
         text = os.pread(caught.fileno(), os.fstat(caught.fileno()).st_size - self.read, self.read)
         lines = text.splitlines(keepends=True)
         if self.threads and lines and lines[-1].startswith(CHATTER) and not lines[-1].endswith(b"\n"):
             text = text[: -len(lines.pop())]
         self.read += len(text)
         others = b"".join(line for line in lines if not line.startswith(CHATTER))
-        with contextlib.suppress(OSError):  # nobody listens any more
+        with contextlib.suppress(OSError):  # nobody reads it any more
             os.write(kept, others)
 
 

@@ -1,22 +1,22 @@
-"""Text for a terminal: names of files are anybody's, and a terminal obeys what is between their letters."""
+"""Safe text for a terminal: control characters in the names of files are written out, not obeyed."""
 
 import contextlib
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-# C0 and C1, which move the cursor, set the title or make the terminal type, and what turns the direction of writing.
+# C0 and C1 move the cursor, set the title or make the terminal type; the others turn the direction of writing.
 ACTING = [*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 AS_TEXT = {code: ascii(chr(code))[1:-1] for code in ACTING if chr(code) not in "\n\t"}
 
 
 def shown(text: str) -> str:
-    r"""A text with its control characters written out, as ``\x1b``, and so that UTF-8 can hold it.
+    r"""Write out the control characters of a text, as ``\x1b``, and what UTF-8 cannot encode.
 
     Parameters
     ----------
     text : str
-        Lines; a carriage return at the very start stays, by which a bar of progress draws over itself.
+        Lines; a carriage return at the very start stays: a progress bar overwrites itself with it.
 
     Returns
     -------
@@ -27,12 +27,12 @@ def shown(text: str) -> str:
 
 
 class Terminal:
-    """A stream that shows what it is given; in all else the stream itself.
+    """A stream that writes text with :func:`shown`, and is otherwise the stream that it wraps.
 
     Parameters
     ----------
     stream : TextIO
-        Where it is shown.
+        The wrapped stream.
     """
 
     def __init__(self, stream: TextIO):
@@ -48,6 +48,6 @@ class Terminal:
 
 @contextlib.contextmanager
 def plain_output() -> Iterator[None]:
-    """What is printed meanwhile, warnings and errors too, does nothing to the terminal; also a decorator."""
+    """Print everything, warnings and errors too, without control characters; also a decorator."""
     with contextlib.redirect_stdout(Terminal(sys.stdout)), contextlib.redirect_stderr(Terminal(sys.stderr)):
         yield

@@ -95,7 +95,7 @@ def test_a_missing_file_is_an_audio_error(tmp_path, params):
     for path, said in (
         (tmp_path / "none.wav", "is not there: no such file. Correct the path"),
         (tmp_path / "no" / "where" / "none.wav", "is not there: no such file. Correct the path"),
-        (tmp_path, "is a folder, and not a file"),
+        (tmp_path, "is a folder, not a file"),
     ):
         for read in (decoding.duration, lambda path: decoding.load(path, params)):
             with pytest.raises(AudioError) as caught:
@@ -103,7 +103,7 @@ def test_a_missing_file_is_an_audio_error(tmp_path, params):
             assert caught.value.reason.startswith(said)
             assert "Replace" not in caught.value.reason
     (tmp_path / "link.wav").symlink_to(tmp_path / "none.wav")
-    with pytest.raises(AudioError, match="is a link to a file that is not there"):
+    with pytest.raises(AudioError, match="is a link to a file that does not exist"):
         decoding.duration(tmp_path / "link.wav")
 
 
@@ -113,7 +113,7 @@ def test_a_missing_file_is_an_audio_error(tmp_path, params):
         (b"\xef\xbb\xbf\n <!DOCTYPE HTML><html>404", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         (b"PK\3\4" + bytes(100), "a zip archive"),
-        (b"MThd\0\0\0\6", "notes and no sound"),
+        (b"MThd\0\0\0\6", "notes and no audio"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["wav", "mp3"])

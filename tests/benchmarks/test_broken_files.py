@@ -32,7 +32,7 @@ def test_a_pipe_is_not_waited_for_and_a_device_not_read(tmp_path, params, monkey
     monkeypatch.setattr(soundfile, "SoundFile", lambda *_: pytest.fail("opened"))
     for name in ("pipe.wav", "zero.wav"):
         for read in (decoding.duration, lambda path: decoding.load(path, params)):
-            with pytest.raises(AudioError, match="no plain file"):
+            with pytest.raises(AudioError, match="not a regular file"):
                 read(tmp_path / name)
 
 
@@ -60,7 +60,7 @@ def test_a_header_that_promises_days_is_not_believed(tmp_path):
     data[21] |= 15  # the number of samples: 36 bits
     data[22:26] = b"\xff" * 4
     path.write_bytes(data)
-    with pytest.raises(AudioError, match="promises 8589935 s"):
+    with pytest.raises(AudioError, match="its header says 8589935 s"):
         decoding.duration(path)
 
 
@@ -88,7 +88,7 @@ def test_a_name_that_no_table_holds_is_a_fault_and_the_others_are_extracted(tmp_
     except OSError:
         pytest.skip("this file system takes no such name")
     tracks = store.build(catalog.from_folder(tmp_path / "music", params), params, tmp_path).tracks
-    assert catalog.faults(tracks)["fault"].str.contains("no table holds").tolist() == [True]
+    assert catalog.faults(tracks)["fault"].str.contains("line break").tolist() == [True]
     assert len(catalog.usable(tracks)) == 2
 
 
@@ -110,7 +110,7 @@ def test_a_data_set_that_can_be_no_path_is_refused(dataset):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("path,genre\na.wav,rock,x\nb.wav,pop,x\n", "Expected 2 fields in line 2, saw 3"),
+        ("path,genre\na.wav,rock,x\nb.wav,pop,x\n", "line 2: expected 2 fields, found 3"),
         ("path,genre,genre\na.wav,rock,pop\n", "the column genre more than once"),
     ],
 )
@@ -162,5 +162,5 @@ def test_lists_archives_and_exports_of_anything_are_typed_errors(tmp_path):
     central = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), len(entry), 0)
     (tmp_path / "a.zip").write_bytes(entry + central + end)
-    with pytest.raises(DownloadError, match="nothing of it was kept"):
+    with pytest.raises(DownloadError, match="nothing was kept"):
         archives.unpack(tmp_path / "a.zip", tmp_path / "out", 2**20)

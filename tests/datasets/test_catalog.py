@@ -50,9 +50,7 @@ def test_what_is_not_audio_is_said(genre_folder, params, tmp_path):
     (tmp_path / "bass" / "notes.txt").write_text("hello")
     (tmp_path / "bass" / "a folder.wav").mkdir()
     (tmp_path / "bass" / "._bass.00000.wav").write_text("macOS")
-    with pytest.warns(
-        UserWarning, match=r"^1 left out under .*, not audio by their suffix: \.txt 1; .*bass/notes\.txt$"
-    ):
+    with pytest.warns(UserWarning, match=r"^1 left out under .*, without an audio suffix: \.txt 1; .*bass/notes\.txt$"):
         assert len(catalog.from_folder(tmp_path, params)) == 24
 
 
@@ -87,13 +85,13 @@ def test_a_csv_names_tracks_relative_to_itself(genre_folder, params, tmp_path):
     [
         (
             "song,genre\na.wav,x\n",
-            "needs the columns path and genre, in its first line, separated by commas. Received: song",
+            "must have the columns path and genre in its first line, separated by commas. Received: song",
         ),
         ("path,genre\na.wav,x\n ,y\n", "line 3: path is empty"),
         ("path,genre\na.wav,x|y\nb.wav,x|\n", "line 3: one of the genres 'x|' is empty"),
         ("path,genre\na.wav,x| |y\n", "line 2: one of the genres 'x| |y' is empty"),
         ("path,genre\na.wav,x\nb.wav,y\nc.wav,|\n", "line 4: one of the genres '|' is empty"),
-        ("path,genre\na.wav,x\na.wav,y\n", "line 3: the track 'a.wav' stands there twice, first in line 2"),
+        ("path,genre\na.wav,x\na.wav,y\n", "line 3: the track 'a.wav' is listed twice, first in line 2"),
         ("", "the file is empty"),
         ('path,genre\n"a.wav,x\n', "is not a UTF-8 CSV"),
     ],
@@ -106,7 +104,7 @@ def test_a_bad_csv_names_file_line_and_way_out(params, tmp_path, text, said):
 
 
 def test_a_missing_file_of_a_csv_stays_in_the_table(params, tmp_path):
-    with pytest.warns(UserWarning, match=rf"1 of 1 files are not there.*line 2: 'none.wav', .* {tmp_path}/none.wav"):
+    with pytest.warns(UserWarning, match=rf"1 of 1 files do not exist.*line 2: 'none.wav', .* {tmp_path}/none.wav"):
         tracks = catalog.from_csv(csv(tmp_path, "path,genre\nnone.wav,x\n"), params)
     assert tracks["fault"][0] == "is not there: no such file. Correct the path, or leave it out."
     assert np.isnan(tracks["duration_seconds"][0])
@@ -128,7 +126,7 @@ def test_load_takes_a_path_and_refuses_the_rest(genre_folder, params, tmp_path):
 def test_several_genres_are_read_in_any_order(params, tmp_path):
     genres = ["rock|blues", " blues | rock ", "blues|rock|blues", "rock", " rock", "hip hop|rock", "rock|rock"]
     rows = "".join(f"{place}.wav,{genre}\n" for place, genre in enumerate(genres))
-    with pytest.warns(UserWarning, match="not there"):
+    with pytest.warns(UserWarning, match="do not exist"):
         with_genres = catalog.from_csv(csv(tmp_path, "path,genre\n" + rows), params)
     expected = ["blues|rock", "blues|rock", "blues|rock", "rock", "rock", "hip hop|rock", "rock"]
     assert with_genres["genre"].tolist() == expected
@@ -145,7 +143,7 @@ def test_what_is_already_there_is_not_fetched(genre_folder, params, tmp_path, mo
     shutil.copytree(genre_folder, tmp_path / inner)
     monkeypatch.setenv("GENRE_DATA_HOME", str(tmp_path))
     monkeypatch.setattr(download, "fetch", lambda *_: pytest.fail("fetched"))
-    with pytest.warns(UserWarning, match="holds 24 tracks where gtzan-mini has 100"):
+    with pytest.warns(UserWarning, match="holds 24 tracks, and gtzan-mini has 100"):
         assert len(catalog.from_remote(download.REMOTES["gtzan-mini"], params)) == 24
 
 
@@ -191,7 +189,7 @@ def test_audio_in_no_genres_folder_stays_in_the_table_with_its_reason(genre_fold
     tracks, told = quiet_load(tmp_path, params)
     assert len(tracks) == 25
     assert catalog.faults(tracks).to_numpy().tolist() == [
-        ["mixdown.wav", "", "lies in no genre's folder. Move it into one, or leave it out."]
+        ["mixdown.wav", "", "is not in a genre's folder. Move it into one, or leave it out."]
     ]
     assert labels.genres_of(tracks) == ["bass", "noise", "treble"]
     assert set(labels.one_a_row(tracks)["genre"]) == {"bass", "noise", "treble"}
@@ -208,7 +206,7 @@ def test_folders_of_a_split_give_the_split_also_under_gtzans_names(genre_folder,
     tracks, told = quiet_load(tmp_path, params)
     assert tracks["published_split"].tolist() == tracks["track_id"].str.partition("/")[0].tolist()
     assert set(tracks["artist"]) == {"x"}
-    assert "is split already: test 6, train 18 tracks" in told
+    assert "is already split: test 6, train 18 tracks" in told
     mixed, told = quiet_load(tmp_path, params, genre_level=2)
     assert set(mixed["published_split"]) == {""}
     assert len(mixed) == 24
@@ -222,7 +220,7 @@ def test_too_few_and_unusable_genres_are_told_and_can_be_left_out(genre_folder, 
         (tmp_path / "noise" / f"noise.0000{number}.wav").unlink()
     shutil.copytree(genre_folder / "bass", tmp_path / "hum")
     tracks, told = quiet_load(tmp_path, params)
-    assert "The genre bass is left out, for none of its 8 tracks can be used. bass/bass.00000.wav, " in told
+    assert "The genre bass is left out: none of its 8 tracks can be used. bass/bass.00000.wav, " in told
     assert "Too few usable tracks: noise 2. A split needs 3 or more" in told
     assert '--set "exclude_genres=noise"' in told
     assert len(tracks) == 26
@@ -247,7 +245,7 @@ def test_what_leaves_no_two_genres_is_refused_with_the_commonest_reason(genre_fo
 
 def test_a_table_of_which_nothing_can_be_used_is_refused(params, tmp_path):
     path = csv(tmp_path, "path,genre\nC:\\x\\a.wav,x\nC:\\x\\b.wav,y\n")
-    with pytest.raises(CatalogError, match=r"0 of 2 tracks.*\n.*in line 2 to 3, is a path of Windows"):
+    with pytest.raises(CatalogError, match=r"0 of 2 tracks.*\n.*in line 2 to 3, is a Windows path"):
         catalog.load(dataclasses.replace(params, dataset=str(path)))
 
 

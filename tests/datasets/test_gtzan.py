@@ -36,7 +36,7 @@ def test_the_index_gives_artists_and_titles(lists):
 
 def test_a_broken_line_is_named(lists):
     (lists / "index.txt").write_text("blues.00000.wav, John Lee Hooker")
-    with pytest.raises(CatalogError, match=r"index\.txt, line 1: must read file ::: artist ::: title"):
+    with pytest.raises(CatalogError, match=r"index\.txt, line 1: expected file ::: artist ::: title"):
         gtzan.read_artists(lists / "index.txt")
 
 
@@ -88,13 +88,13 @@ def test_a_gtzan_folder_gets_what_is_published_about_it(genre_folder, params, tm
 
 def test_without_the_lists_a_warning_says_what_stays_unknown(genre_folder, params, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "fetch_list", missing)
-    with pytest.warns(UserWarning, match="artists and published split stay unknown.*Bring it by hand"):
+    with pytest.warns(UserWarning, match="artists and published split stay unknown.*Get it by hand"):
         tracks = catalog.from_folder(gtzan_folder(genre_folder, tmp_path), params)
     assert (tracks["artist"] == "").all()
 
 
 def missing(name, home):
-    raise DownloadError(f"Could not fetch {name}. Bring it by hand: put it into {home}")
+    raise DownloadError(f"Could not download {name}. Get it by hand: put it into {home}")
 
 
 def test_the_demo_set_is_not_taken_for_gtzan(genre_folder, params, tmp_path, monkeypatch):

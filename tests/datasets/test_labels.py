@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genre_utils.datasets import labels
+from genre_utils.datasets import labels, spelling
 from genre_utils.errors import CatalogError, ParamsError
 from genre_utils.evaluation import scoring, uncertainty
 
@@ -30,24 +30,24 @@ def test_chance_is_the_share_of_tracks_that_have_the_most_frequent_genre():
 
 @given(st.lists(st.sampled_from(["Blues", "blues", "BLUES ", "\u00c9lectro", "E\u0301lectro", "rock", "rock  n roll"])))
 def test_a_genre_is_one_whatever_its_spelling(names):
-    joined, notes = labels.unified(map(labels.in_order, names))
+    joined, notes = spelling.unified(map(spelling.in_order, names))
     assert len(joined) == len(names)
-    assert [labels.key(name) for name in joined] == [labels.key(name) for name in names]  # nothing changes its genre
-    assert len(set(joined)) == len({labels.key(name) for name in names})  # one genre, said once
+    assert [spelling.key(name) for name in joined] == [spelling.key(name) for name in names]
+    assert len(set(joined)) == len({spelling.key(name) for name in names})  # one genre, said once
     said = " ".join(notes)
-    assert all(name in said for name in map(labels.in_order, names) if name not in joined)
+    assert all(name in said for name in map(spelling.in_order, names) if name not in joined)
 
 
 def test_the_most_frequent_spelling_is_kept_also_within_several():
-    assert labels.unified(["Rock", "rock", "rock|Blues", "blues|Rock", "Blues"])[0] == [
+    assert spelling.unified(["Rock", "rock", "rock|Blues", "blues|Rock", "Blues"])[0] == [
         "rock", "rock", "Blues|rock", "Blues|rock", "Blues",
     ]  # fmt: skip
     nfc, nfd = (unicodedata.normalize(form, "Électro") for form in ("NFC", "NFD"))
-    assert labels.unified([labels.in_order(nfd), labels.in_order(nfc)]) == ([nfc, nfc], [])
+    assert spelling.unified([spelling.in_order(nfd), spelling.in_order(nfc)]) == ([nfc, nfc], [])
 
 
 def test_names_that_differ_in_signs_alone_are_told_and_not_joined():
-    joined, notes = labels.unified(["Hip-Hop", "hip hop", "rock"])
+    joined, notes = spelling.unified(["Hip-Hop", "hip hop", "rock"])
     assert joined == ["Hip-Hop", "hip hop", "rock"]
     assert len(notes) == 1
     assert "'Hip-Hop'" in notes[0]
@@ -112,4 +112,4 @@ def test_the_output_is_what_the_tracks_need():
     with pytest.raises(ParamsError, match=r"b has several genres \(blues\|rock; 1 tracks have\).*output=sigmoid"):
         labels.output_for(several, "softmax")
     assert labels.about_several(one[:1]) == ""
-    assert labels.about_several(several).startswith("1 of 2 tracks are of several genres")
+    assert labels.about_several(several).startswith("1 of 2 tracks have several genres")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genre_utils.datasets import labels, layout, tree
+from genre_utils.datasets import layout, spelling, tree
 from genre_utils.errors import CatalogError
 
 
@@ -44,7 +44,10 @@ def test_tracks_are_of_the_genre_that_they_lie_in_at_any_depth(tmp_path, form):
     assert genres(found) == {"blues": 8, "pop": 8, "techno": 8}
     assert found.strays == []
     deeper = form.partition("{g}")[2].count("/") > 1
-    assert any("blues 8, pop 8, techno 8. 24 of these 24 tracks lie deeper" in note for note in found.notes) == deeper
+    assert (
+        any("blues 8, pop 8, techno 8. 24 of these 24 tracks are in deeper folders" in note for note in found.notes)
+        == deeper
+    )
 
 
 def test_albums_of_a_part_of_the_tracks_do_not_take_them_away(tmp_path):
@@ -65,17 +68,17 @@ def test_a_split_on_disk_is_the_given_split(tmp_path, form, names):
     files = [form.format(side=n, g=g, i=i) for n in names for g in ("a", "b") for i in range(3)]
     found = layout.read(made(tmp_path, files))
     assert genres(found) == {"a": 3 * len(names), "b": 3 * len(names)}
-    assert Counter(side for *_, side in found.tracks) == {labels.side_of(name): 6 for name in names}
-    assert any("is split already" in note and "protocol=filtered" in note for note in found.notes)
+    assert Counter(side for *_, side in found.tracks) == {spelling.split_of(name): 6 for name in names}
+    assert any("is already split" in note and "protocol=filtered" in note for note in found.notes)
     with_level = layout.read(tmp_path, 1 + form.split("/").index("{g}"))
     assert genres(with_level) == genres(found)  # the same tracks, mixed
     assert {side for *_, side in with_level.tracks} == {""}
-    assert "are mixed, for genre_level=" in with_level.notes[-1]
+    assert "are not used as splits, because genre_level=" in with_level.notes[-1]
 
 
 def test_the_level_that_is_named_is_the_one_that_takes_these_folders_also_in_a_split(tmp_path):
     made(tmp_path, [f"{side}/{year}/{i}.wav" for side in ("train", "test") for year in (2019, 2020) for i in range(2)])
-    with pytest.raises(CatalogError, match="--set genre_level=2 takes these"):
+    with pytest.raises(CatalogError, match="--set genre_level=2 for these"):
         layout.read(tmp_path)
     assert genres(layout.read(tmp_path, 2)) == {"2019": 4, "2020": 4}
 
@@ -92,7 +95,7 @@ def test_what_a_side_holds_beside_its_genres_has_a_reason(tmp_path):
     [
         ([f"set{s}/{g}/{i}.wav" for s in (1, 2) for g in ("blues", "pop") for i in range(2)], "set1, set2 differ"),
         ([f"set{s}/{g}{s}/{i}.wav" for s in (1, 2) for g in ("x", "y") for i in range(2)], "set1, set2 differ"),
-        ([f"{s}/{g}/1.wav" for s in ("mine", "yours") for g in ("bass", "noise")], "stand in several of the folders"),
+        ([f"{s}/{g}/1.wav" for s in ("mine", "yours") for g in ("bass", "noise")], "occur in several of the folders"),
         ([f"{s}/{g}/1.wav" for s in ("gtzan", "extra") for g in (s, "blues", "rock")], "The same names (blues, rock)"),
         ([f"Data/genres/{g}/1.wav" for g in ("blues", "rock")] + ["others/1.wav"], "the names of genres: blues, rock"),
         ([f"{n:03}/{n}{i}.mp3" for n in range(3) for i in range(3)], "are numbers"),
@@ -100,7 +103,7 @@ def test_what_a_side_holds_beside_its_genres_has_a_reason(tmp_path):
         ([f"{s}/{g}/1.wav" for s in ("train", "test", "mine") for g in "ab"], "beside them mine"),
         (
             [f"{g}/{s}/1.wav" for g in "ab" for s in ("train", "test")] + ["a/2.wav"],
-            "a/2.wav is of a genre and on no side",
+            "a/2.wav has a genre but no split",
         ),
         ([f"M/Artist {a}/Album {b}/1.wav" for a in "ABC" for b in range(2)], "Artist A, Artist B, Artist C differ"),
     ],
@@ -108,7 +111,7 @@ def test_what_a_side_holds_beside_its_genres_has_a_reason(tmp_path):
 def test_what_is_not_certain_is_refused_with_every_way_out(tmp_path, names, said):
     with pytest.raises(CatalogError) as caught:
         layout.read(made(tmp_path, names))
-    for part in (said, "Name the one folder", "--set genre_level=", "CSV"):
+    for part in (said, "Name the folder", "--set genre_level=", "CSV"):
         assert part in str(caught.value)
     level = len(names[0].split("/")) - 1
     found = layout.read(tmp_path, level)  # what is said by hand is done
@@ -144,7 +147,7 @@ def test_what_is_left_out_is_told(tmp_path):
     made(tmp_path, [*names, "pop/.hidden.wav", "pop/._1.wav", "__MACOSX/pop/1.wav", "README.txt"])
     (tmp_path / "empty").mkdir()
     notes = "\n".join(layout.read(tmp_path).notes)
-    assert "2 folders beside the genres hold no audio and are none: empty, jazz" in notes
+    assert "2 folders beside the genres hold no audio and are ignored: empty, jazz" in notes
     assert "4 left out under" in notes
     assert ": .jpg 2, " in notes
     assert ".part 1" in notes
@@ -165,7 +168,7 @@ def test_links_are_followed_once_and_never_upwards(tmp_path):
     assert genres(found) == {"blues": 1, "pop": 1, "soul": 1, "techno": 1}
     (note,) = found.notes
     assert "3 left out" in note
-    assert "links to folders that are read already" in note
+    assert "links to folders that are already read" in note
     assert {path.name for path in tree.below(folder).again} == {"again", "round", "a copy"}
 
 
@@ -181,5 +184,5 @@ def test_where_no_genres_are_what_is_there_is_counted(tmp_path, names):
     with pytest.raises(CatalogError) as caught:
         layout.read(made(tmp_path, names))
     count = sum(name.endswith(".wav") for name in names)
-    assert f"Found: {count} files that are audio by their suffix" in str(caught.value)
+    assert f"Found: {count} files with an audio suffix" in str(caught.value)
     assert ("without a suffix 1" in str(caught.value)) == ("b/y" in names)

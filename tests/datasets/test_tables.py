@@ -39,10 +39,10 @@ def plain(**columns):
         ({"sep": "\t"}, "separated by tabs"),
         ({"sep": "|"}, r"separated by \|"),
         ({"sep": ", "}, ""),
-        ({"sep": "\t", "encoding": "utf-16"}, "in UTF-16; separated by tabs"),
+        ({"sep": "\t", "encoding": "utf-16"}, "encoding UTF-16; separated by tabs"),
         ({"sep": ";", "before": "sep=;\n"}, "separated by semicolons"),
         ({"sep": ":", "before": "sep=:\n"}, "separated by :"),
-        ({"before": "# mine\n\n"}, "without line 1, a comment"),
+        ({"before": "# mine\n\n"}, "line 1 is a comment"),
         ({"header": (" Path", "GENRE ")}, ""),
         ({"header": ("# path", "genre")}, ""),
         ({"header": ("File_Name", "label")}, "file_name is the path; label is the genre"),
@@ -65,7 +65,7 @@ def test_one_table_in_many_forms_is_one_table_and_the_form_is_told(music, form, 
 def test_a_text_that_is_not_utf_8_is_read_and_told(music):
     rows, (note,) = tables.read(written(music, ("path", "genre", "artist"), plain(artist="Björk"), encoding="latin-1"))
     assert rows[0]["artist"] == "Björk"
-    assert "in Windows-1252, for line 2 is not UTF-8" in note
+    assert "encoding Windows-1252, because line 2 is not UTF-8" in note
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_path_is_found_as_it_is_meant(music, monkeypatch, spelling):
     as_written = spelling in ("{abs}", "{rel}", "./{rel}", "blues/../{rel}")
     assert bool(notes) != as_written
     if notes:
-        assert "6 of 6 paths are not there as they are written" in notes[0]
+        assert "6 of 6 paths do not exist as written" in notes[0]
         assert "line 2" in notes[0]
 
 
@@ -106,9 +106,9 @@ def test_a_name_in_another_unicode_form_is_found(music):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("C:\\Users\\me\\x.wav", "in line 2, is a path of Windows, and this machine has no C:."),
-        ("file:///D:/x.wav", "in line 2, is a path of Windows, and this machine has no D:."),
-        ("https://example.org/x.wav", "in line 2, is an address on the network"),
+        ("C:\\Users\\me\\x.wav", "in line 2, is a Windows path, and this machine has no C:."),
+        ("file:///D:/x.wav", "in line 2, is a Windows path, and this machine has no D:."),
+        ("https://example.org/x.wav", "in line 2, is a web address"),
         ("blues", "in line 2, is a folder"),
     ],
 )
@@ -121,9 +121,9 @@ def test_a_file_that_is_not_there_is_told_with_line_and_place_and_where_it_would
     monkeypatch.chdir(music)
     (music / "tables").mkdir()
     rows, (note,) = tables.read(written(music / "tables", ("path", "genre"), plain()))
-    assert "6 of 6 files are not there. The first, line 2: 'blues/0.wav', looked for as" in note
+    assert "6 of 6 files do not exist. The first, line 2: 'blues/0.wav', looked for as" in note
     assert str(music / "tables" / "blues" / "0.wav") in note
-    assert f"It is there from {music}" in note
+    assert f"It exists below {music}" in note
     assert rows[0]["path"] == str(music / "tables" / "blues" / "0.wav")  # not read by another rule
 
 
@@ -133,7 +133,7 @@ def test_a_missing_genre_is_missing_and_no_genre(music, empty):
     assert rows[0]["genre"] == ""
     assert rows[0]["fault"] == "has no genre in line 2. Fill it in, or remove the line."
     assert rows[1]["fault"] == ""
-    assert "1 lines are without a genre" in note
+    assert "1 lines have no genre" in note
 
 
 @pytest.mark.parametrize(
@@ -193,15 +193,15 @@ def test_a_line_is_counted_as_an_editor_does(music):
     with pytest.raises(CatalogError, match=r"t\.csv, line 5: one of the genres 'x\|'"):
         tables.read(path)
     path = written(music, ("path", "genre"), [(FILES[0], "x"), (FILES[1], "x", "Hello", " World")], before="# mine\n")
-    with pytest.raises(CatalogError, match="Expected 2 fields in line 4, saw 4"):
+    with pytest.raises(CatalogError, match="line 4: expected 2 fields, found 4"):
         tables.read(path)
 
 
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        (("track_id", "genre"), "needs the columns path and genre"),
-        (("", "album", "track"), "needs the columns path and genre"),
+        (("track_id", "genre"), "must have the columns path and genre"),
+        (("", "album", "track"), "must have the columns path and genre"),
         (("path", "label", "class"), "which column is the genre: label, class?"),
         (("path", "genre", "Genre"), "the column genre more than once"),
     ],

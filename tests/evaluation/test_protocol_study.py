@@ -101,7 +101,7 @@ def test_a_protocol_that_does_not_fit_is_refused_with_its_reason(tracks):
     planned, refused = protocol_study.trials(alone, Params(folds=4), 1)
     assert {trial.protocol for trial in planned} == {"leaky", "paper"}
     assert "Received: blues 1" in refused["artist"]
-    assert "Use protocol=artist otherwise" in refused["filtered"]
+    assert "For other data, use protocol=artist" in refused["filtered"]
     with pytest.raises(SplitError, match="No protocol fits"):
         protocol_study.trials(tracks.assign(fault="odd"), Params(), 1)
 

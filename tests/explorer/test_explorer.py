@@ -198,7 +198,7 @@ def test_a_run_is_explored_from_the_shell(left, tmp_path, capsys):
 
 def test_what_is_no_run_is_an_error_that_names_it(left, tmp_path, capsys):
     assert __main__.main(["explore", str(tmp_path / "gone")]) == 1
-    assert f"{tmp_path / 'gone'} is no run folder" in capsys.readouterr().err
+    assert f"{tmp_path / 'gone'} is not a run folder" in capsys.readouterr().err
     assert __main__.main(["explore", str(left[0].folder), "--against", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "lacks duplicates.csv, params.yml" in error and "Run 01_eda, 02_feature_extraction, 03_training" in error

@@ -229,7 +229,7 @@ def test_a_version_shorter_than_a_segment_is_told_and_its_track_kept(params, tmp
     soundfile.write(tmp_path / "a" / "nan.wav", np.full(20_000, np.nan), 8_000, subtype="FLOAT")
     stretching = dataclasses.replace(params, stretch_share=0.3)
     with pytest.warns(
-        UserWarning, match=r"of 8 versions of tracks gave no segment.*: [ab]/\d.wav, stretch 1\.\d+: holds"
+        UserWarning, match=r"of 8 augmented versions gave no segment.*: [ab]/\d.wav, stretch 1\.\d+: holds"
     ):
         built = store.build(catalog.from_folder(tmp_path, params), stretching, tmp_path / "cache")
     rates = {
@@ -360,7 +360,7 @@ def test_rows_that_never_reached_the_disk_are_made_again(interrupted, tracks, ve
     partial = tmp_path / "features" / f"{versioned.folder.name}.partial"
     np.load(partial / "features.npy", mmap_mode="r+")[5:14] = 0  # of the tracks 1 to 3
     resumed = store.build(tracks, loud, tmp_path)
-    assert "57 of 96 blocks are there; 3 differ from what was written" in capsys.readouterr().out
+    assert "57 of 96 blocks are already extracted; 3 are damaged" in capsys.readouterr().out
     assert (resumed.folder / "features.npy").read_bytes() == (versioned.folder / "features.npy").read_bytes()
 
 
@@ -389,7 +389,7 @@ def test_a_damaged_store_is_told_and_only_what_differs_is_made_again(
     turn_a_bit(folder / name, place)
     extract_track, made = extraction.extract_track, []
     monkeypatch.setattr(extraction, "extract_track", lambda *words: made.append(words) or extract_track(*words))
-    with pytest.warns(UserWarning, match=rf"The store {folder} is damaged and made again where it is: .*"):
+    with pytest.warns(UserWarning, match=rf"The store {folder} is damaged; the damaged parts are extracted again: .*"):
         mended = store.build(tracks, params, tmp_path)
     assert len(made) == again
     for file in ("features.npy", "segments.parquet", "tracks.parquet"):
@@ -401,7 +401,7 @@ def test_a_store_cut_short_is_made_again(built, tracks, params, tmp_path):
     folder = tmp_path / "features" / built.folder.name
     shutil.copytree(built.folder, folder)
     os.truncate(folder / "features.npy", 100_000)
-    with pytest.warns(UserWarning, match=r"features\.npy is cut short"):
+    with pytest.warns(UserWarning, match=r"features\.npy is cut off"):
         store.build(tracks, params, tmp_path)
     assert (folder / "features.npy").read_bytes() == (built.folder / "features.npy").read_bytes()
 
@@ -443,7 +443,7 @@ def test_too_little_memory_names_the_track_and_is_no_fault_of_it(tracks, params,
 
     monkeypatch.setattr(augmentation, "render", greedy)
     block = extraction.plan(tracks[:1], dataclasses.replace(params, noise_snr_db=20.0))[versions]
-    with pytest.raises(WorkerError, match=r"bass\.00000\.wav: 4 segments need more memory .*9 TiB.*Lower max_segments"):
+    with pytest.raises(WorkerError, match=r"not enough memory for 4 segments .*9 TiB.*Lower max_segments"):
         extraction.extract_track(block, tmp_path / "features.npy", params)
 
 

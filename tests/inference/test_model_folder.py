@@ -108,7 +108,7 @@ def test_a_run_without_a_model_folder_or_with_a_newer_network_names_the_notebook
         keras_model.open_model(bare)
     with pytest.raises(RunError, match="does not say what it needs"):
         keras_model.open_model(bare / "other.keras")
-    with pytest.raises(RunError, match="is no run folder"):
+    with pytest.raises(RunError, match="is not a run folder"):
         keras_model.open_model(tmp_path / "nowhere")
 
 
@@ -252,7 +252,7 @@ def test_the_card_is_hugging_faces_and_says_what_was_measured(published, run):
     ]
     assert "somebody" not in text and "my\\|music" in body  # where the music lies is the author's own business
     for level in ("segment", "track"):
-        assert f"{100 * metrics[level]['accuracy']:.1f} % of {metrics[level]['n']} test {level}s right" in body
+        assert f"{100 * metrics[level]['accuracy']:.1f} % of {metrics[level]['n']} test {level}s correct" in body
     rows = [line.strip("| ").split(" | ") for line in body.splitlines() if line.startswith("|")]
     verdicts = {
         row[0]: (int(row[1]), int(row[2]))
@@ -322,7 +322,7 @@ assert status == 1 and "tensorflow" not in sys.modules and "keras" not in sys.mo
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
-    assert "is no run folder: it does not exist" in told.stderr
+    assert "is not a run folder: it does not exist" in told.stderr
 
 
 def test_texts_are_paths_and_an_empty_one_is_refused(folder, tmp_path):

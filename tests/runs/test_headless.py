@@ -196,7 +196,7 @@ def test_a_cell_that_says_nothing_is_stopped_and_one_that_is_slow_is_not(house, 
     house("02_silent", "import time", "time.sleep(60)")
     status, folder, printed = ran("--profile", "tiny", "--set", "silence_seconds=3")
     assert status == 1
-    assert "02_silent, cell 4: nothing was heard of it for 3 s" in printed.err
+    assert "02_silent, cell 4: it printed nothing for 3 s" in printed.err
     assert "KeyboardInterrupt" in (folder / "02_silent.html").read_text()  # and so says where
 
 
@@ -205,7 +205,7 @@ def test_a_kernel_that_does_not_heed_the_interruption_is_killed(house, ran, monk
     monkeypatch.setattr(execution, "GRACE_SECONDS", 1)
     status, _, printed = ran("--profile", "tiny", "--set", "silence_seconds=3")
     assert status == 1
-    assert "01_deaf, cell 5: nothing was heard of it for 3 s" in printed.err
+    assert "01_deaf, cell 5: it printed nothing for 3 s" in printed.err
 
 
 def test_a_kernel_that_dies_is_told(house, ran):
@@ -332,10 +332,10 @@ def test_a_split_on_disk_is_the_split_of_the_run_and_said(tmp_path, monkeypatch,
 
     monkeypatch.setattr(execution, "execute", execute)
     monkeypatch.setattr(headless, "WRITTEN", {})
-    with pytest.warns(UserWarning, match="is split already: test 6, train 18 tracks. This split is kept"):
+    with pytest.warns(UserWarning, match="is already split: test 6, train 18 tracks. This split is kept"):
         run = headless.run("demo", small, tmp_path / "out", numbers="1-3")
     assert given[2]["protocol"] == provenance.recorded(run)["values"]["protocol"] == "filtered"
-    assert "24 tracks (bass 8, noise 8, treble 8), 0 with a fault" in capsys.readouterr().out
+    assert "24 tracks (bass 8, noise 8, treble 8), 0 with an error" in capsys.readouterr().out
 
 
 def test_the_home_of_the_data_is_the_callers_also_for_the_kernels(tmp_path, monkeypatch, genre_folder):
@@ -452,15 +452,15 @@ def test_a_figure_without_an_interval_passes_the_check_and_says_why(finished, pr
     finished.write_metrics(finished.metrics() | {"track": uncertainty.accuracy(scoring.by_track(few))})
     headless.check(finished, "04_evaluation")
     page = report.write(finished, MADE).read_text()
-    assert "% of 3 test tracks right, no interval: 3 tracks are too few, 10 are needed (data set demo" in page
+    assert "% of 3 test tracks correct, no interval: 3 tracks are too few, 10 are needed (data set demo" in page
 
 
 def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     page = report.write(finished, MADE).read_text()
     metrics = finished.metrics()
-    assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments right, 95 % interval" in page
-    assert "data set demo, protocol paper: split by file, artists on both sides, 32 test tracks" in page
-    assert "says nothing about music" in page
+    assert f"{100 * metrics['segment']['accuracy']:.1f} % of 192 test segments correct, 95 % interval" in page
+    assert "data set demo, protocol paper: split by file, artists in several splits, 32 test tracks" in page
+    assert "says nothing about real music" in page
     assert "<td>image_width</td><td>128</td><td>256</td>" in page
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.wav (&lt;b&gt;): odd &amp; bad" in page
@@ -478,7 +478,7 @@ def test_every_figure_of_a_leaky_run_is_marked(finished):
     finished.write_metrics(metrics)
     assert "LEAKY SPLIT" in report.write(finished, MADE).read_text()
     for level in ("segment", "track"):
-        assert "LEAKY: segments of one file on both sides" in report.sentence(metrics, level)
+        assert "LEAKY: segments of one file in several splits" in report.sentence(metrics, level)
 
 
 @pytest.mark.parametrize("rows", [0, 2])
@@ -515,7 +515,7 @@ def test_fetch_prints_what_is_there(genre_folder, capsys, tmp_path, monkeypatch)
         soundfile.write(music / "bass" / f"a{number:02}.wav", np.ones(800) / 2, 8_000)
     assert __main__.main(["fetch", str(music), "--set", "segment_seconds=0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[4] == "36 tracks, 12 with a fault"
+    assert lines[4] == "36 tracks, 12 with an error"
     assert lines[5].startswith("  bass/a00.wav, bass/a01.wav, ")
     assert " and 2 more: holds 0.10 s" in lines[5]
     assert lines[6:] == [f"  All of them: {tmp_path / 'left_out.csv'}"]

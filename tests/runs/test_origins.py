@@ -76,13 +76,13 @@ def test_a_training_that_was_interrupted_is_refused(run, tracks, params):
 def test_what_was_exchanged_or_never_signed_is_refused(run, tracks, params, name):
     kept = (run.folder / name).read_bytes()
     (run.folder / name).write_bytes(kept + b" ")
-    with pytest.raises(RunError, match=f"{name}: it was changed or exchanged"):
+    with pytest.raises(RunError, match=f"{name}: it was changed or replaced"):
         origins.check(run, origins.of(tracks, params), *NAMES)
     (run.folder / name).write_bytes(kept)
     known = json.loads((run.folder / origins.RECORD).read_text())
     del known[name]
     (run.folder / origins.RECORD).write_text(json.dumps(known))
-    with pytest.raises(RunError, match=f"{name}: nothing says what it was made of"):
+    with pytest.raises(RunError, match=f"{name}: its origin is not recorded"):
         origins.check(run, origins.of(tracks, params), *NAMES)
 
 
@@ -91,7 +91,7 @@ def test_what_was_exchanged_or_never_signed_is_refused(run, tracks, params, name
     [
         (lambda run, tracks: origins.sign(run, origins.of(tracks[1:]), "tracks.parquet"), "data had the fingerprint"),
         (lambda run, tracks: run.write_params(Params(dataset="x")), "its parameters differ"),  # noqa: ARG005
-        (lambda run, tracks: run.assignment()[1:].to_csv(run.folder / "split.csv"), "changed or exchanged"),  # noqa: ARG005
+        (lambda run, tracks: run.assignment()[1:].to_csv(run.folder / "split.csv"), "changed or replaced"),  # noqa: ARG005
     ],
 )  # fmt: skip
 def test_the_explorer_shows_no_predictions_of_another_training(run, tracks, changed, said):

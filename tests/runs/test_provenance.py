@@ -52,6 +52,34 @@ def test_other_data_has_another_name(music, tmp_path):
     assert len(names) == 6
 
 
+def test_a_file_is_hashed_again_only_if_it_has_changed(music, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "CACHE", tmp_path / "cache")
+    digest, hashed = provenance.digest, []
+    monkeypatch.setattr(provenance, "digest", lambda path: hashed.append(path.name) or digest(path))
+
+    def name():
+        hashed.clear()
+        return provenance.fingerprint(music())
+
+    first = name()
+    assert name() == first and sorted(hashed) == ["a.wav", "b.wav"]  # files of this moment may change unnoticed
+    monkeypatch.setattr(provenance, "SETTLED_NS", -(10**12))  # as if they were older
+    assert name() == first and sorted(hashed) == ["a.wav", "b.wav"]
+    assert name() == first and hashed == []
+    kept = (tmp_path / "here" / "a.wav").stat()
+    (tmp_path / "here" / "a.wav").write_bytes(b"3210")  # of the same size
+    os.utime(tmp_path / "here" / "a.wav", ns=(kept.st_atime_ns, kept.st_mtime_ns))  # and as old
+    other = name()
+    assert other != first and hashed == ["a.wav"]
+    (cache,) = (tmp_path / "cache" / "digests").glob("*.json")
+    text = cache.read_text()
+    cache.write_text(text.replace(digest(tmp_path / "here" / "b.wav"), "f" * 64))  # damaged
+    assert name() == other and sorted(hashed) == ["a.wav", "b.wav"]
+    cache.unlink()
+    cache.mkdir()  # cannot be written
+    assert name() == other
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A project of its own, not yet under git; returns the function that calls git in it."""
@@ -162,14 +190,14 @@ def test_a_run_is_repeated_with_its_own_values_and_compared(quick, tmp_path, cap
     assert "The same metrics.json as" in capsys.readouterr().out
     assert json.loads((tmp_path / "two" / "metrics.json").read_text())["epochs"] == 2
     again = yaml.safe_load((tmp_path / "two" / "run.yml").read_text())
-    assert {name: again[name] for name in provenance.TOLD} == {name: said[name] for name in provenance.TOLD}
+    assert {name: again[name] for name in provenance.REQUIRED} == {name: said[name] for name in provenance.REQUIRED}
 
 
 def test_a_figure_that_differs_for_no_known_cause_fails(quick, tmp_path, capsys):
     quick("--profile", "tiny", "--out", tmp_path / "one")
     assert quick("--again", tmp_path / "one", figures=2.0) == 1
     printed = capsys.readouterr()
-    assert "figures: 1.0 in one, now 2.0" in printed.out and "The figures differ, although" in printed.err
+    assert "figures: 1.0 in one, now 2.0" in printed.out and "The results differ, although" in printed.err
     assert [path.name[-6:] for path in (tmp_path / "runs").iterdir() if not path.is_symlink()] == ["-again"]
     assert quick("--again", tmp_path / "runs" / "latest", device="gpu", figures=3.0) == 0
     printed = capsys.readouterr().out
@@ -181,7 +209,7 @@ def test_what_cannot_be_repeated_is_an_error_before_anything_starts(quick, tmp_p
     old.folder.mkdir()
     (old.folder / "metrics.json").write_text("{}")
     for text, said in (
-        (None, "holds no run.yml, which says what a run was told"),
+        (None, "holds no run.yml, the record of a headless run"),
         ("a: [", "is not valid YAML"),
         ("- 1", "must hold lines of the form name: value"),
         ("profile: ../x\nsettings: []\nvalues: 3", "must hold profile, settings, values"),

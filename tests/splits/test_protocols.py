@@ -214,13 +214,13 @@ def test_a_genre_that_a_given_split_does_not_train_is_refused():
 def test_a_published_split_that_does_not_fit_is_refused():
     tracks = catalog_of({"a": 9, "b": 9})
     few = tracks[tracks["published_split"] != "test"]
-    with pytest.raises(SplitError, match=r"train 6, validation 6, test 0 of 12.*Use protocol=artist"):
+    with pytest.raises(SplitError, match=r"train 6, validation 6, test 0 of 12.*use protocol=artist"):
         protocols.filtered(few, named("filtered"))
 
 
 def test_leaky_is_refused_unless_asked_for_by_name():
     tracks = catalog_of({"a": 20, "b": 20})
-    with pytest.raises(SplitError, match=r"Ask for it by name: protocol=leaky\. Received: protocol=paper"):
+    with pytest.raises(SplitError, match=r"Expected protocol=leaky, received protocol=paper"):
         protocols.leaky(tracks, Params())
     _, shared = protocols.assign(tracks, named("leaky"))
     assert shared.set_index(["between", "what"]).loc[("train – test", "file"), "share"] > 0.9
@@ -317,9 +317,9 @@ def test_tracks_of_several_genres_are_split_in_proportion(protocol, rng):
 def test_a_genre_that_is_too_rare_says_how_several_are_counted(rng):
     tracks = several(rng)
     tracks.loc[tracks.index[:2], "genre"] = "polka|rock"
-    with pytest.raises(SplitError, match=r"Received: polka 2\. .*A track of several genres counts for its rarest\."):
+    with pytest.raises(SplitError, match=r"Received: polka 2\. .*A track of several genres counts as its rarest one\."):
         protocols.paper(tracks, Params())
-    with pytest.raises(SplitError, match=r"Received: polka 2\. .*A track of several genres counts for its rarest\."):
+    with pytest.raises(SplitError, match=r"Received: polka 2\. .*A track of several genres counts as its rarest one\."):
         protocols.artist(tracks, named("artist"))
 
 
@@ -358,4 +358,4 @@ def test_a_genre_that_a_side_lacks_is_named():
     tracks = catalog_of({"a": 9, "b": 9})
     tracks.loc[(tracks["genre"] == "b") & (tracks["published_split"] == "test"), "published_split"] = ""
     assignment, _ = protocols.assign(tracks, named("filtered"))
-    assert protocols.missing(assignment, tracks) == ["No test track is of b: the figures say nothing of it."]
+    assert protocols.missing(assignment, tracks) == ["No test track has the genre b: the test results do not cover it."]

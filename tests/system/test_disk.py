@@ -93,4 +93,7 @@ def test_who_waits_for_another_process_says_so(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(disk.FileLock, "acquire", busy)
     with disk.lock(tmp_path / "folder" / "a.lock"):
-        assert f"waiting for another process, which holds {tmp_path / 'folder' / 'a.lock'}" in capsys.readouterr().out
+        assert (
+            f"waiting for another process, which holds the lock {tmp_path / 'folder' / 'a.lock'}"
+            in capsys.readouterr().out
+        )

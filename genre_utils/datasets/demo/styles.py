@@ -1,4 +1,4 @@
-"""The one table that all demo music comes from: its instruments, styles, scales, forms and names."""
+"""The table that all demo music is made from: instruments, styles, scales, forms and names."""
 
 from dataclasses import dataclass
 
@@ -79,7 +79,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Lead:
-    """Who has the tune, on which scale, and the chance of a note on each eighth."""
+    """The tune: its voice, its scale, and the chance of a note on each eighth."""
 
     voice: str
     scale: str
@@ -89,7 +89,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Harmony:
-    """Chords as if in C, one a bar."""
+    """Chords in C, one per bar."""
 
     verse: str
     chorus: str
@@ -97,7 +97,7 @@ class Harmony:
 
 @dataclass(frozen=True)
 class Style:
-    """A genre: one row of the table that all the music comes from."""
+    """A genre: one row of the table."""
 
     feel: Feel
     drums: Drums
@@ -225,7 +225,7 @@ SCALES = {
     "blues": (0, 3, 5, 6, 7, 10),
 }
 QUALITIES = {"": (0, 4, 7), "m": (0, 3, 7), "7": (0, 4, 7, 10), "m7": (0, 3, 7, 10), "maj7": (0, 4, 7, 11)}
-QUALITIES["5"] = (0, 7, 12)  # rock's power chord: no third, which distortion would turn to mud
+QUALITIES["5"] = (0, 7, 12)  # rock's power chord, without the third, which sounds muddy with distortion
 SECTIONS = {  # levels of drums, bass, comp and lead
     "i": (0.5, 0.8, 1.0, 0.0),
     "v": (0.8, 1.0, 0.8, 0.8),

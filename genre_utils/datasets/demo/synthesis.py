@@ -1,4 +1,4 @@
-"""Sound from numbers: an artist's notes, drum strokes and recording room for the demo data set."""
+"""Sound synthesis for the demo data sets: notes, drum strokes, and the room and noise of a recording."""
 
 import math
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from genre_utils.datasets.demo.styles import GENRES, KITS, QUALITIES, Voice
 
 SAMPLE_RATE_HZ = 22_050
 SAMPLES = 30 * SAMPLE_RATE_HZ
-RELEASE_SECONDS = 0.03  # shorter ends are heard, and seen in the spectrogram, as clicks
+RELEASE_SECONDS = 0.03  # shorter ends are audible as clicks, and visible in the spectrogram
 
 
 @dataclass(frozen=True)
 class Persona:
-    """What all tracks of an artist share: room, instruments, desk. Nothing here depends on the genre."""
+    """What all tracks of an artist share: tuning, room, mixing. Nothing of it depends on the genre."""
 
     tempo: float
     tune_cents: float
@@ -30,8 +30,8 @@ class Persona:
 
 
 def persona(genre: str, artist: int, seed: int) -> Persona:
-    """Who this artist is."""
-    rng = np.random.default_rng([seed, GENRES.index(genre), artist, 0, 1])  # 1: apart from the tracks' own
+    """Draw an artist's persona."""
+    rng = np.random.default_rng([seed, GENRES.index(genre), artist, 0, 1])  # 1: other numbers than for the tracks
     return Persona(
         tempo=rng.uniform(0.92, 1.08),
         tune_cents=rng.uniform(-30, 30),
@@ -47,7 +47,7 @@ def persona(genre: str, artist: int, seed: int) -> Persona:
 
 
 def tone(voice: Voice, midi: float, seconds: float, brightness: float) -> np.ndarray:
-    """One note of one voice.
+    """Synthesise one note of one voice.
 
     Parameters
     ----------
@@ -91,38 +91,21 @@ def tone(voice: Voice, midi: float, seconds: float, brightness: float) -> np.nda
 
 
 def strike(voice: Voice, notes: tuple[int, ...], seconds: float, who: Persona) -> np.ndarray:
-    """Notes struck together, in an artist's tuning and through the voice's amplifier.
-
-    Parameters
-    ----------
-    voice : Voice
-        The instrument.
-    notes : tuple of int
-        MIDI notes.
-    seconds : float
-        Until the release.
-    who : Persona
-        Gives tuning and brightness.
-
-    Returns
-    -------
-    np.ndarray [shape=(samples,)]
-        Starts and ends at 0.
-    """
+    """Synthesise MIDI notes played together for some seconds, in an artist's tuning, through the voice's amplifier."""
     strings = [tone(voice, note + who.tune_cents / 100, seconds, who.brightness) for note in notes]
     wave = np.sum(strings, axis=0)
     return 0.4 * (np.tanh(voice.drive * wave) / np.tanh(voice.drive) if voice.drive else wave)
 
 
 def chord_tones(name: str) -> tuple[int, ...]:
-    """Semitones above C of a chord: C7 is (0, 4, 7, 10)."""
+    """The tones of a chord in semitones above C: C7 is (0, 4, 7, 10)."""
     root = name[:2] if name[1:2] in ("b", "#") else name[:1]
     base = "C D EF G A B".index(root[0]) + root.count("#") - root.count("b")
     return tuple(base + step for step in QUALITIES[name[len(root) :]])
 
 
 def drum_kit(kit: str, tune: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """One stroke of each drum.
+    """Synthesise one stroke of each drum.
 
     Parameters
     ----------
@@ -154,16 +137,16 @@ def drum_kit(kit: str, tune: float, rng: np.random.Generator) -> dict[str, np.nd
 
 
 def master(mix: np.ndarray, who: Persona, rng: np.random.Generator) -> np.ndarray:
-    """What room, desk and tape make of a mix.
+    """Add the room, the frequency tilt, the level and the noise of a recording to a mix.
 
     Parameters
     ----------
     mix : np.ndarray [shape=(samples,)]
         All parts together.
     who : Persona
-        Whose room, desk and tape.
+        The artist: room, tilt, level and noise.
     rng : np.random.Generator
-        Of the room's echoes and the tape's noise.
+        Of the echoes and the noise.
 
     Returns
     -------

@@ -10,7 +10,7 @@ import scipy.fft
 import scipy.ndimage
 import soundfile
 
-from genre_utils.datasets.demo import composition, styles, synthesis
+from genre_utils.datasets.demo import arrangement, composition, styles, synthesis
 from genre_utils.errors import CatalogError, ParamsError
 
 SEGMENTS = 6
@@ -44,7 +44,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def unaided(monkeypatch):
     """Nobody borrows: each genre is what its row says."""
-    monkeypatch.setattr(composition, "BORROW", 0.0)
+    monkeypatch.setattr(arrangement, "BORROW", 0.0)
 
 
 def contents(folder):
@@ -155,7 +155,7 @@ def test_harmonics_stay_below_the_highest_mel_band():
 @pytest.mark.usefixtures("unaided")
 @pytest.mark.parametrize("genre", ["disco", "metal", "pop", "rock"])
 def test_drums_repeat_with_the_beat_of_the_table(genre):
-    beat_seconds = 60 / composition.arrange(genre, 0, 0, seed=0).feel.bpm
+    beat_seconds = 60 / arrangement.arrange(genre, 0, 0, seed=0).feel.bpm
     piece = composition.compose(genre, 0, 0, seed=0)
     on_the_beat = onset_autocorrelation(piece, 4 * beat_seconds)
     for off in (0.9, 1.1, 1.3):
@@ -166,12 +166,12 @@ def test_drums_repeat_with_the_beat_of_the_table(genre):
 def test_the_tempo_is_near_that_of_the_row():
     for genre, style in styles.STYLES.items():
         for artist, track in itertools.product(range(4), range(2)):
-            assert composition.arrange(genre, artist, track, seed=0).feel.bpm == pytest.approx(style.feel.bpm, rel=0.15)
+            assert arrangement.arrange(genre, artist, track, seed=0).feel.bpm == pytest.approx(style.feel.bpm, rel=0.15)
 
 
 @pytest.mark.usefixtures("unaided")
 def test_an_orchestra_has_no_drummer(pieces):
-    assert all(composition.arrange("classical", artist, 0, seed=0).drums is styles.NO_DRUMS for artist in range(8))
+    assert all(arrangement.arrange("classical", artist, 0, seed=0).drums is styles.NO_DRUMS for artist in range(8))
     ten = 20 * synthesis.SAMPLE_RATE_HZ  # the last ten seconds will do
     assert percussive_share(pieces["classical"][ten:]) < 0.5 * percussive_share(pieces["disco"][ten:])
 
@@ -191,7 +191,7 @@ def test_a_mixed_track_has_the_rhythm_of_one_genre_and_the_tune_of_the_other(gen
     both = {genre, styles.PARTNER[genre]}
     of_rhythm = set()
     for artist in range(4):
-        played = composition.arrange(genre, artist, 4 + artist, seed=0, mixed=True)
+        played = arrangement.arrange(genre, artist, 4 + artist, seed=0, mixed=True)
 
         def players(part, played=played):
             return {name for name in both if getattr(styles.STYLES[name], part) == getattr(played, part)}
@@ -237,7 +237,7 @@ def test_parts_are_borrowed_from_neighbours_only():
     for genre, style in styles.STYLES.items():
         lenders = [styles.STYLES[name] for name in style.neighbours]
         for artist in range(8):
-            played = composition.arrange(genre, artist, 0, seed=0)
+            played = arrangement.arrange(genre, artist, 0, seed=0)
             for part in ("drums", "bass", "comp", "lead", "harmony"):
                 own = getattr(played, part) == getattr(style, part)
                 assert own or getattr(played, part) in [getattr(lender, part) for lender in lenders]
@@ -377,7 +377,7 @@ def test_a_lost_file_renders_anew(tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_somebody_elses_folder_is_left_alone(tmp_path):
     (tmp_path / "holiday.wav").write_bytes(b"mine")
-    with pytest.raises(CatalogError, match="something other"):
+    with pytest.raises(CatalogError, match="other files"):
         composition.render(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.wav"]
 
