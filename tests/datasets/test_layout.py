@@ -186,3 +186,11 @@ def test_where_no_genres_are_what_is_there_is_counted(tmp_path, names):
     count = sum(name.endswith(".wav") for name in names)
     assert f"Found: {count} files with an audio suffix" in str(caught.value)
     assert ("without a suffix 1" in str(caught.value)) == ("b/y" in names)
+
+
+def test_a_folder_below_two_others_is_read_once(tmp_path):
+    made(tmp_path, ["a/1.wav", "b/2.wav"])
+    (tmp_path / "b" / "link").symlink_to(tmp_path / "a")
+    seen = set()
+    found = [tree.below(tmp_path / name, seen) for name in ("a", "b", "a")]
+    assert [[file.name for file in one.files] for one in found] == [["1.wav"], ["2.wav"], []]
