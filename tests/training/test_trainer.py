@@ -116,10 +116,8 @@ def test_a_damaged_state_is_told_and_the_one_before_it_is_used(tiny_params, undi
         content = bytearray((state / name).read_bytes())
         content[len(content) // 2] ^= 1
         (state / name).write_bytes(content)
-        instead = "after epoch-0002" if rest else "from its beginning"
-        with pytest.warns(
-            UserWarning, match=rf"{state.name}: {name} damaged or missing\. The training goes on {instead}"
-        ):
+        instead = "after epoch-0002" if rest else "from the beginning"
+        with pytest.warns(UserWarning, match=rf"{state.name}: {name} damaged or missing\. Training resumes {instead}"):
             found = trainer.State(third.parent, model, tiny_params)
         assert [row["loss"] for row in found.history] == history["loss"].tolist()[:rest]
     assert not list(third.parent.iterdir())
@@ -143,7 +141,7 @@ def test_a_full_disk_leaves_the_last_state_and_no_torn_one(tiny_params, tmp_path
 
 def test_a_clock_before_zip_began_is_told_before_the_training(built, assignment, tiny_params, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer.time, "localtime", lambda: time.gmtime(0))
-    with pytest.raises(DiskError, match=r"The clock of this machine says .* Set the clock"):
+    with pytest.raises(DiskError, match=r"The clock of this machine shows .* Set the clock"):
         trainer.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
 
 
@@ -263,7 +261,7 @@ def test_two_genres_need_an_answer_for_each(built, assignment, tiny_params, tmp_
     several = dataclasses.replace(
         built, tracks=built.tracks.assign(genre=built.tracks["genre"].replace("bass", "bass|noise"))
     )
-    with pytest.raises(ParamsError, match=r"bass/.* has several genres, and softmax gives one answer. Set output"):
+    with pytest.raises(ParamsError, match=r"bass/.* has several genres, but softmax predicts exactly one. Set output"):
         trainer.train(several, assignment, GENRES, tiny_params, tmp_path, tmp_path)
     both = dataclasses.replace(tiny_params, output="sigmoid", schedule="cosine", max_epochs=12, learning_rate=0.02)
     trainer.train(several, assignment, GENRES, both, tmp_path, tmp_path)
