@@ -24,10 +24,6 @@ def open_model(path: str | Path) -> Network:
         A model folder, a run folder (also ``runs/latest``), or the ``.keras`` file in either; or a folder that
         ``export.write`` has written, which runs with LiteRT.
 
-    Returns
-    -------
-    Network
-
     Raises
     ------
     RunError
@@ -81,10 +77,6 @@ def compiled(
         The features that it was trained on.
     calibration : Calibration, optional
         Calibrates the probabilities; without it, they stay as they are.
-
-    Returns
-    -------
-    Network
     """
     with quiet_stderr():
         import tensorflow as tf

@@ -33,10 +33,6 @@ def open_exported(folder: str | Path) -> prediction.Network:
         With ``export.json`` (genres, params, trust, stages), ``mel_filters.npy``, a file for each stage, and, if the
         training data are known, ``reference.npy``.
 
-    Returns
-    -------
-    prediction.Network
-
     Raises
     ------
     RunError

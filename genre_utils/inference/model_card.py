@@ -117,10 +117,6 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         As :func:`facts_of` returns it.
     genres : list of str
         The classes.
-
-    Returns
-    -------
-    str
     """
     metrics, kind = facts["metrics"], facts["kind"]
     licence = {"demo": {"license": "mit"}, "own": {"license": "unknown"}}.get(

@@ -99,10 +99,6 @@ def find(path: str | Path) -> Path:
     path : str or Path
         The folder itself, a run's folder (also ``runs/latest``), or ``model.keras`` in either.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     RunError
@@ -136,10 +132,6 @@ def read(folder: str | Path) -> Model:
     ----------
     folder : str or Path
         As :func:`write` has written it; it may come from an untrusted source.
-
-    Returns
-    -------
-    Model
 
     Raises
     ------

@@ -83,10 +83,6 @@ def sources(named: str | Path | Iterable[str | Path]) -> Sources:
         A file is taken whatever its suffix. From a folder, all files with an audio suffix are taken, at any depth, in
         sorted order; hidden files are left out. Links are followed, and no folder is read twice.
 
-    Returns
-    -------
-    Sources
-
     Raises
     ------
     CatalogError

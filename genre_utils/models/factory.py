@@ -62,10 +62,6 @@ def load(path: str | Path) -> keras.Model:
     path : str or Path
         A .keras file; one with code in it is refused (Keras' safe mode).
 
-    Returns
-    -------
-    keras.Model
-
     Raises
     ------
     RunError

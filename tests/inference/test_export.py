@@ -147,7 +147,7 @@ def test_an_export_of_a_demo_says_that_it_has_heard_no_recording(compact, files,
     assert __main__.main(["predict", str(files[0]), "--model", str(tmp_path / "demo"), "--json", "-"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 1 and len(err.splitlines()) == 2
-    assert "synthesised music only (data set demo)" in err
+    assert "only on synthesised music (data set demo)" in err
 
 
 def test_without_trust_nothing_is_strange(compact, files, tmp_path):

@@ -66,7 +66,8 @@ def to_be_killed(built, assignment, tiny_params, tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     assignment.to_csv(folder / "split.csv", index=False)
     words = [sys.executable, "-c", TRAIN, yaml.safe_dump(tiny_params.to_mapping()), str(built.folder), str(folder)]
-    process = subprocess.Popen(words, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(words, cwd=Path(__file__).parents[1], **silent)
     yield folder, process
     process.kill()
     process.wait()
