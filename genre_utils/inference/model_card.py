@@ -17,12 +17,23 @@ from genre_utils.runs import report
 from genre_utils.runs.folder import RunFolder
 from genre_utils.splits import protocols
 
-LICENCES = {
-    "demo": "The music is synthesised by genre_utils' own code, which is under the MIT licence.",
-    "gtzan": "GTZAN has no licence: its author says that no copyright permission exists. Nobody can grant rights to "
-    "its music, and it is not settled whether a network trained on it may be shared. Use it for research only.",
-    "own": "The use of this network depends on the rights to the music that it was trained on. This card does not know "
-    "them. Add them here before you share the folder.",
+GTZAN = "https://www.tensorflow.org/datasets/catalog/gtzan"
+# For each kind of data set: Hugging Face's metadata, and a text.
+LICENCES: dict[str, tuple[dict[str, str], str]] = {
+    "demo": (
+        {"license": "mit"},
+        "The music is synthesised by genre_utils' own code, which is under the MIT licence.",
+    ),
+    "gtzan": (
+        {"license": "other", "license_name": "no-licence", "license_link": GTZAN},
+        "GTZAN has no licence: its author says that no copyright permission exists. Nobody can grant rights to its "
+        "music, and it is not settled whether a network trained on it may be shared. Use it for research only.",
+    ),
+    "own": (
+        {"license": "unknown"},
+        "The use of this network depends on the rights to the music that it was trained on. This card does not know "
+        "them. Add them here before you share the folder.",
+    ),
 }
 
 
@@ -119,14 +130,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         The classes.
     """
     metrics, kind = facts["metrics"], facts["kind"]
-    licence = {"demo": {"license": "mit"}, "own": {"license": "unknown"}}.get(
-        kind,
-        {
-            "license": "other",
-            "license_name": "no-licence",
-            "license_link": "https://www.tensorflow.org/datasets/catalog/gtzan",
-        },
-    )
+    metadata, licence = LICENCES[kind]
     figures = [
         {"type": "accuracy", "value": round(metrics[level]["accuracy"], 4), "name": f"accuracy by {level}"}
         for level in ("segment", "track")
@@ -140,7 +144,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         },
         "metrics": figures,
     }
-    front = licence | {
+    front = metadata | {
         "library_name": "keras",
         "pipeline_tag": "audio-classification",
         "tags": ["music", "music-genre-classification", "mel-spectrogram"],
@@ -162,7 +166,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         genres=genres,
         sentences=[plain(report.sentence(metrics, level)) for level in ("segment", "track")],
         protocol=protocols.DESCRIPTIONS[metrics["protocol"]],
-        licence=LICENCES[kind],
+        licence=licence,
         notice=report.DEMO_NOTICE if kind == "demo" else "",
         sure_from=temperature_scaling.SURE_FROM,
         accepted=novelty.ACCEPTED,

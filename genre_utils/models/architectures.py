@@ -115,17 +115,8 @@ def compact_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> kera
 
     Parameters
     ----------
-    log_mel : KerasTensor [shape=(batch, mel, frame)]
-        Decibels, any number of frames.
-    params : Params
-        As :func:`compact_features`.
-    genres : int
-        Number of outputs.
-
-    Returns
-    -------
-    KerasTensor [shape=(batch, genres)]
-        Probabilities.
+    log_mel, params, genres : KerasTensor, Params, int
+        As in :func:`paper_cnn`, but with any number of frames; also returns probabilities.
 
     References
     ----------
@@ -142,17 +133,8 @@ def crnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.Keras
 
     Parameters
     ----------
-    log_mel : KerasTensor [shape=(batch, mel, frame)]
-        Decibels, any number of frames.
-    params : Params
-        As :func:`compact_features`.
-    genres : int
-        Number of outputs.
-
-    Returns
-    -------
-    KerasTensor [shape=(batch, genres)]
-        Probabilities.
+    log_mel, params, genres : KerasTensor, Params, int
+        As in :func:`paper_cnn`, but with any number of frames; also returns probabilities.
 
     References
     ----------
@@ -170,12 +152,8 @@ def attention(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.
 
     Parameters
     ----------
-    log_mel : KerasTensor [shape=(batch, mel, frame)]
-        Decibels, any number of frames.
-    params : Params
-        As :func:`compact_features`.
-    genres : int
-        Number of outputs.
+    log_mel, params, genres : KerasTensor, Params, int
+        As in :func:`paper_cnn`, but with any number of frames.
 
     Returns
     -------

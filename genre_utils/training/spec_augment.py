@@ -69,10 +69,6 @@ def crop(decibels: np.ndarray, following: np.ndarray, rng: np.random.Generator) 
     rng : np.random.Generator
         Draws the starts.
 
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
-
     References
     ----------
     Notebook: 06_beyond_the_paper.
@@ -96,10 +92,6 @@ def shift(decibels: np.ndarray, bands: int, rng: np.random.Generator) -> np.ndar
         The largest shift; missing bands repeat the band at the edge.
     rng : np.random.Generator
         Draws the shifts.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
 
     References
     ----------
@@ -125,10 +117,6 @@ def equalise(decibels: np.ndarray, deviation_db: float, rng: np.random.Generator
     rng : np.random.Generator
         Draws the curves.
 
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
-
     References
     ----------
     Nam, Kim and Park, FilterAugment (2022), with straight lines between the points. Notebook: 06_beyond_the_paper.
@@ -151,10 +139,6 @@ def mask(decibels: np.ndarray, bands: int, frames: int, rng: np.random.Generator
         The largest number of masked bands and frames; the numbers are uniform from 0.
     rng : np.random.Generator
         Draws widths and places.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
 
     References
     ----------

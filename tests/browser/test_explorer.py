@@ -423,7 +423,7 @@ def test_a_genre_of_low_probabilities_has_its_curve_and_what_is_undefined_is_a_d
     expect(reading).to_have_text(
         "With a threshold of 5.00 %, 0 tracks would be predicted as bass: precision –, recall 0.0 % of 8."
     )
-    page.get_by_role("button", name="all predicted as bass").click()
+    page.get_by_role("button", name="all predicted as bass", exact=True).click()
     assert page.locator(".gx-figures dd").all_inner_texts() == [
         "recall 0.0 % of 8 tracks; F1 0.00", "precision – of 0 tracks predicted as bass; F1 0.00"
     ]  # fmt: skip

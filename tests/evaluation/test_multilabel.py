@@ -165,7 +165,7 @@ def test_a_resample_counts_as_a_table_of_so_many_copies(tested, chosen, monkeypa
     for draw, counts in enumerate(weights.astype(int)):
         copies = tested.loc[tested.index.repeat(counts)]
         with monkeypatch.context() as patch:
-            patch.setattr(uncertainty, "between", lambda *_: {})
+            patch.setattr(uncertainty, "percentile_interval", lambda *_: {})
             slow = multilabel.scores(copies, chosen)
         assert [kept[place][draw] for place in range(4)] == pytest.approx([slow[name]["value"] for name in FIGURES])
 
