@@ -104,7 +104,7 @@ def sources(named: str | Path | Iterable[str | Path]) -> Sources:
                 (found.files if tree.is_audio(file) else found.not_audio).append(file)
         seen.update(folders.values())
     if not found.files and not found.unreadable:
-        others = f" The suffixes of the {len(found.not_audio)} files there are not audio." if found.not_audio else ""
+        others = f" Found only files with other suffixes ({len(found.not_audio)})." if found.not_audio else ""
         raise CatalogError(
             f"No audio file in {printable(', '.join(map(str, paths)))}.{others} Expected files that end in "
             f"{', '.join(sorted(decoding.SUFFIXES))}, at any depth and not hidden. To predict a file with another "

@@ -162,7 +162,7 @@ def test_what_is_there_is_not_overwritten(predict, folder, capsys, option):
 
 def test_nothing_to_hear_and_no_genre_to_name_are_errors(predict, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no music")
-    with pytest.raises(CatalogError, match="The suffixes of the 1 files there are not audio"):
+    with pytest.raises(CatalogError, match=r"Found only files with other suffixes \(1\)"):
         prediction.sources([tmp_path])
     assert predict(tmp_path) == predict(tmp_path, "--top", 0) == 1
     assert "--top must be 1 or more. Received: 0." in capsys.readouterr().err
