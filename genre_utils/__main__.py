@@ -1,4 +1,4 @@
-"""Train and explore music genre classifiers, and predict genres, from the command line."""
+"""Train, explore and use music genre classifiers from the command line."""
 
 import argparse
 import os
@@ -18,12 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        Without it, the command line's.
+        Default: the arguments of the command line.
 
     Returns
     -------
     int
-        The exit status: 0 only if everything was done.
+        The exit status: 0 if everything has worked.
     """
     try:
         chosen = parser().parse_args(arguments)
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+    """The parser of all commands and their options."""
     whole = argparse.ArgumentParser(prog="python -m genre_utils", description=__doc__)
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
@@ -51,47 +51,45 @@ def parser() -> argparse.ArgumentParser:
 
     one = command("run", run, "run the notebooks without a browser, into one run folder", "run --profile gtzan_mini")
     which = one.add_mutually_exclusive_group()
-    which.add_argument("--profile", default="demo", help="see below (default: demo)")
+    which.add_argument("--profile", default="demo", help="set of parameters, see below (default: demo)")
     which.add_argument("--continue", type=given, metavar="RUN", dest="before", help="continue a run that stopped")
-    which.add_argument("--again", type=given, metavar="RUN", help="repeat a run with the same values, and compare")
+    which.add_argument("--again", type=given, metavar="RUN", help="repeat a run with the same values, and compare both")
     one.add_argument("--notebooks", metavar="WHICH", help="1-4 (the paper; default), all, or a part such as 5-6")
-    one.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="overrides a value of the profile"
-    )
+    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a value of the profile")
     one.add_argument("--out", type=given, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     one.add_argument("--dask", metavar="ADDRESS", help="extract features on this Dask cluster, such as tcp://host:8786")
     described = "\n".join(f"  {path.stem}: {profile_summary(path)}" for path in sorted(PROFILES.glob("*.yml")))
     one.epilog = f"profiles:\n{described}\n\n{one.epilog}"
 
     one = command("predict", predict, "predict the genre of audio files and folders", "predict song.mp3 albums/")
-    one.add_argument("file", nargs="+", help="an audio file, or a folder of them at any depth")
-    one.add_argument(
-        "--model", type=given, default=LATEST, help="a run, model or exported folder (default: runs/latest)"
-    )
+    one.add_argument("file", nargs="+", help="an audio file, or a folder; its subfolders are included")
+    one.add_argument("--model", type=given, default=LATEST, help="run, model or exported folder (default: runs/latest)")
     one.add_argument("--top", type=int, default=3, metavar="N", help="genres to print for each file (default: 3)")
     form = one.add_mutually_exclusive_group()
-    form.add_argument("--json", metavar="OUT", help="write one line for each file; - is standard output")
-    form.add_argument("--csv", metavar="OUT", help="write one row for each file and segment; - is standard output")
+    form.add_argument("--json", metavar="OUT", help="write one line of JSON per file; - is standard output")
+    form.add_argument("--csv", metavar="OUT", help="write one row per file and per segment; - is standard output")
 
     one = command(
-        "explore", explore, "write the confusion matrix that you can listen to", "explore runs/latest --single-file"
+        "explore", explore, "write an interactive confusion matrix with sound", "explore runs/latest --single-file"
     )
     one.add_argument("run", type=given, help="a run folder, such as runs/latest")
-    one.add_argument("--against", type=given, metavar="RUN", help="a second run, tested on the same tracks")
-    one.add_argument("--single-file", action="store_true", help="put sound and pictures inside the page, to share it")
+    one.add_argument("--against", type=given, metavar="RUN", help="a second run with the same test tracks")
+    one.add_argument("--single-file", action="store_true", help="write one file with sound and pictures, to share it")
     one.add_argument("--out", type=given, metavar="DIR", help="where to write it (default: in the run folder)")
 
-    one = command("fetch", fetch, "download, make or read a data set, and print what is in it", "fetch ~/Music")
-    one.add_argument("dataset", help="demo, demo-mixed, gtzan-mini, gtzan, a folder with one folder a genre, or a CSV")
-    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter: genre_level=2")
+    one = command("fetch", fetch, "download, create or read a data set, and print its contents", "fetch ~/Music")
+    one.add_argument(
+        "dataset", help="demo, demo-mixed, gtzan-mini, gtzan, a folder with one subfolder per genre, or a CSV"
+    )
+    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, e.g. genre_level=2")
 
     one = command("export", export, "export a model for prediction without TensorFlow", "export runs/latest exported")
     one.add_argument("model", type=given, help="a run folder or a model folder")
-    one.add_argument("folder", type=given, help="the folder to write; it must not exist")
+    one.add_argument("folder", type=given, help="the folder to write; it must not exist yet")
     return whole
 
 
-# Each command imports what it needs: predict starts without TensorFlow and pandas, fetch without papermill.
+# Each command imports only what it needs: predict starts without TensorFlow and pandas, fetch without papermill.
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -99,9 +97,9 @@ def run(chosen: argparse.Namespace) -> int:
     from genre_utils.runs.folder import RunFolder
 
     if chosen.again and (chosen.set or chosen.notebooks):
-        raise ParamsError("--again repeats a run as it was: leave out --set and --notebooks.")
+        raise ParamsError("--again repeats a run with the same values and notebooks: leave out --set and --notebooks.")
     if chosen.before and (chosen.set or chosen.out):
-        raise ParamsError("--continue keeps a run's values and its folder: leave out --set and --out.")
+        raise ParamsError("--continue keeps the values and the folder of a run: leave out --set and --out.")
     if chosen.again:
         return headless.compare_again(RunFolder.existing(chosen.again), chosen.out, chosen.dask)
     if chosen.before:
@@ -112,7 +110,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def predict(chosen: argparse.Namespace) -> int:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # in products this thin a second thread takes 1.7 times the CPU
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for small matrices, two threads take 1.7 times the CPU time
     from genre_utils.inference import command
 
     form = "json" if chosen.json else "csv"
@@ -140,7 +138,7 @@ def export(chosen: argparse.Namespace) -> int:
     from genre_utils.inference import export
 
     export.write_from(chosen.model, chosen.folder)
-    print(f"python -m genre_utils predict FILE --model {chosen.folder}")
+    print(f"Use it with: python -m genre_utils predict FILE --model {chosen.folder}")
     return 0
 
 

@@ -1,1 +1,1 @@
-"""From predictions to honest figures: scores, intervals, calibration, and studies of protocols and training."""
+"""Evaluation: accuracy with intervals, calibration, novelty scores, and studies of protocols and training."""

@@ -1,4 +1,4 @@
-"""One thing changed at a time: the same split, the same tracks, and what each change is worth."""
+"""Ablation study: change one thing at a time on the same split, and measure the difference on the same tracks."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from genre_utils.features.store import Store
 from genre_utils.paths import CACHE, given
 
 
-def variants(
+def train_variants(
     changes: dict[str, dict[str, Any]],
     trial: protocol_study.Trial,
     store: Store,
@@ -25,25 +25,25 @@ def variants(
     Parameters
     ----------
     changes : dict of str to dict
-        Name of a variant to the parameters that differ. One that asks for versions of the sound
-        (``pitch_semitones``, ``stretch_share``, ``noise_snr_db``) is trained on those kinds in the store.
-    trial : experiment.Trial
+        For each variant, by name, the parameters that differ. A variant with augmented sound (``pitch_semitones``,
+        ``stretch_share``, ``noise_snr_db``) is trained on those versions in the store.
+    trial : protocol_study.Trial
         The split, and the parameters that all variants have in common.
     store : Store
-        The features, with every version of the sound that a variant asks for.
+        The features, with all augmented versions that a variant needs.
     genres : list of str
         The classes.
     folder : str or Path
-        Gets a folder a variant, with ``model.keras`` and ``history.csv``.
+        A folder is created here for each variant, with ``model.keras`` and ``history.csv``.
     cache : str or Path
-        Where a training's state is kept until it is done.
+        Folder for the state of trainings that are not finished.
 
     Returns
     -------
     predictions : dict of str to pd.DataFrame
         As ``scoring.predict`` returns them: validation and test segments.
     seconds : pd.Series [index=variant]
-        Of training, beside another one where ``protocol_study.in_parallel`` trains two at once.
+        Training time; ``protocol_study.in_parallel`` may have trained another network at the same time.
 
     References
     ----------
@@ -65,23 +65,23 @@ def variants(
 
 
 def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 0) -> pd.DataFrame:
-    """Accuracy of each variant on the test tracks, and its paired difference to the first one.
+    """Accuracy of each variant on the test tracks, and its paired difference to the first variant.
 
     Parameters
     ----------
     predictions : dict of str to pd.DataFrame
-        As :func:`variants` returns them.
+        As :func:`train_variants` returns them.
     seconds : pd.Series [index=variant]
-        What each took.
+        Training time of each.
     seed : int
-        Of the intervals.
+        Seed of the intervals.
 
     Returns
     -------
     pd.DataFrame [index=variant]
-        ``accuracy, low, high`` of tracks; ``difference, difference_low, difference_high`` to the first variant, NaN
-        for itself; ``no_interval`` and ``difference_no_interval``, why low and high are NaN elsewhere; ``n`` tracks,
-        ``resampled_by`` and ``seconds``.
+        ``accuracy, low, high`` of tracks; ``difference, difference_low, difference_high`` to the first variant, which
+        itself has NaN; ``no_interval`` and ``difference_no_interval``, the reason if low and high are NaN; ``n``
+        tracks, ``resampled_by`` and ``seconds``.
 
     References
     ----------
@@ -98,8 +98,8 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant").join(seconds)
 
 
-def proven(table: pd.DataFrame) -> str:
-    """Which variants differ from the first one by more than chance, in a sentence.
+def conclusion(table: pd.DataFrame) -> str:
+    """Which variants differ significantly from the first one, as text.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def proven(table: pd.DataFrame) -> str:
     Returns
     -------
     str
-        Those whose interval of the difference holds no 0, of how many that have an interval, and why others have none.
+        The variants whose interval of the difference excludes 0, out of all with an interval, and why others have none.
 
     References
     ----------
@@ -119,5 +119,7 @@ def proven(table: pd.DataFrame) -> str:
     low, high = others["difference_low"], others["difference_high"]
     names = ", ".join(others.index[(low > 0) | (high < 0)])
     missing = others.loc[low.isna(), "difference_no_interval"].value_counts()
-    parts = [f"interval without 0: {names or 'none'}, of {low.count()}; expect 1 in 20 by chance"] * bool(low.count())
-    return "\n".join([*parts, *(f"no interval for {count} of {len(others)}: {why}" for why, count in missing.items())])
+    lines = [f"no interval for {count} of {len(others)}: {reason}" for reason, count in missing.items()]
+    if low.count():
+        lines.insert(0, f"the interval excludes 0: {names or 'none'}, of {low.count()}; expect 1 in 20 by chance")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What makes a trained network's answers more honest: learned on validation and training, judged on the test."""
+"""Fit the calibration of a trained network on validation and training data, and evaluate it on the test split."""
 
 from typing import TYPE_CHECKING
 
@@ -17,28 +17,24 @@ from genre_utils.splits import leaks
 if TYPE_CHECKING:
     from genre_utils.features.store import Store
 
-TEMPERATURES = (0.1, 100.0)  # the last one makes all genres alike
-ROWS = 256  # of the store read at once
-MOST = 5_000  # segments that a file is compared with: 320 kB; of more, some drawn at random do (Sun et al., 2022)
+TEMPERATURES = (0.1, 100.0)  # at 100 all genres have nearly the same probability
+ROWS = 256  # rows of the store to read at once
+MOST = 5_000  # training segments to compare a file with: 320 kB; a random sample is enough (Sun et al., 2022)
 
 
 def fit(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, params: Params) -> Calibration:
-    """What a trained network's answers are read by: two temperatures, and what its training sounds like.
+    """Fit two temperatures on the validation split, and the reference of the novelty score on the training split.
 
     Parameters
     ----------
     predictions : pd.DataFrame
-        As ``scoring.predict`` returns it; the validation segments count.
+        As ``scoring.predict`` returns it; only the validation segments are used.
     store : Store
         The features.
     assignment : pd.DataFrame [columns=track_id, segment, split]
         As a function of ``splits`` returns it.
     params : Params
         ``output``.
-
-    Returns
-    -------
-    Calibration
 
     References
     ----------
@@ -55,29 +51,29 @@ def fit(predictions: pd.DataFrame, store: "Store", assignment: pd.DataFrame, par
 
 
 def statistics_of_rows(store: "Store", wanted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Segments (``track_id, segment``, any more columns) as they are recorded, and what describes their sound."""
+    """The store's rows of some segments (``track_id, segment``, other columns), and their summary statistics."""
     table = store.segments[store.segments["augmentation"] == ""].merge(wanted, on=["track_id", "segment"])
     rows = np.array_split(table["row"].to_numpy(), -(-len(table) // ROWS) or 1)
     return table, np.concatenate([summary_statistics(store.features[some]) for some in rows])
 
 
 def temperature(predictions: pd.DataFrame, output: str) -> float:
-    """The temperature that makes the truth most probable.
+    """The temperature with the smallest log loss, by maximum likelihood.
 
-    The truth is softened as Platt did it for his sigmoid, as if one track beside the n that there are told nothing:
-    twelve tracks that are all right would else make a network certain of everything.
+    The targets are smoothed as in Platt scaling, as if there were one more track without a label. Otherwise a dozen
+    tracks that are all correct would make the network completely certain.
 
     Parameters
     ----------
     predictions : pd.DataFrame
-        Rows of segments or of tracks that the network has not been trained on.
+        Rows of segments or of tracks that the network was not trained on.
     output : str
-        The network's: softmax or sigmoid.
+        Output of the network: softmax or sigmoid.
 
     Returns
     -------
     float
-        In ``TEMPERATURES``; 1 where it would make the rows' own genres less probable.
+        In ``TEMPERATURES``; 1 if the temperature would increase the log loss without smoothing.
 
     References
     ----------
@@ -85,32 +81,32 @@ def temperature(predictions: pd.DataFrame, output: str) -> float:
     machines (1999). Notebook: 04_evaluation.
     """
     own, truth = arrays(predictions, output)
-    doubt = 1 / (predictions["track_id"].nunique() + 2)
-    softened = (1 - doubt) * truth + doubt * (0.5 if output == "sigmoid" else 1 / truth.shape[1])
+    share = 1 / (predictions["track_id"].nunique() + 2)
+    smoothed = (1 - share) * truth + share * (0.5 if output == "sigmoid" else 1 / truth.shape[1])
 
-    def at(value: float, wanted: np.ndarray) -> float:
-        return mean_log_loss(own / value, wanted, output)
+    def loss(temperature: float, targets: np.ndarray) -> float:
+        return mean_log_loss(own / temperature, targets, output)
 
     bounds = np.log(TEMPERATURES)
-    found = minimize_scalar(lambda logarithm: at(np.exp(logarithm), softened), bounds=bounds, method="bounded")
+    found = minimize_scalar(lambda logarithm: loss(np.exp(logarithm), smoothed), bounds=bounds, method="bounded")
     best = float(np.exp(found.x))
-    return best if at(best, truth) < at(1.0, truth) else 1.0
+    return best if loss(best, truth) < loss(1.0, truth) else 1.0
 
 
 def log_loss(predictions: pd.DataFrame, output: str) -> float:
-    """How improbable the truth is.
+    """Log loss: the mean negative log-likelihood of the true genres.
 
     Parameters
     ----------
     predictions : pd.DataFrame
         Rows of segments or of tracks.
     output : str
-        The network's: softmax or sigmoid.
+        Output of the network: softmax or sigmoid.
 
     Returns
     -------
     float
-        Mean negative log-likelihood of the rows' genres in nats; of a sigmoid's, the sum over its yes and no.
+        In nats; for sigmoid, the sum over all genres.
 
     References
     ----------
@@ -120,14 +116,13 @@ def log_loss(predictions: pd.DataFrame, output: str) -> float:
 
 
 def arrays(predictions: pd.DataFrame, output: str) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and truth of rows of predictions, both (row, genre)."""
-    genres = scoring.genres_of(predictions)
-    probabilities = predictions[[f"p_{genre}" for genre in genres]].to_numpy()
-    return logits(probabilities, output), labels.targets(predictions["genre"], genres)
+    """Logits and targets of rows of predictions, both (row, genre)."""
+    targets = labels.targets(predictions["genre"], scoring.genres_of(predictions))
+    return logits(scoring.probabilities(predictions), output), targets
 
 
 def mean_log_loss(own: np.ndarray, truth: np.ndarray, output: str) -> float:
-    """:func:`surprise` of logits and truth, both (row, genre)."""
+    """:func:`log_loss` of logits and targets, both (row, genre)."""
     if output == "sigmoid":
         likelihood = truth * log_expit(own) + (1 - truth) * log_expit(-own)
     else:
@@ -136,16 +131,16 @@ def mean_log_loss(own: np.ndarray, truth: np.ndarray, output: str) -> float:
 
 
 def calibrated(predictions: pd.DataFrame, fitted: Calibration, output: str) -> pd.DataFrame:
-    """Rows of segments with the probabilities that a temperature makes of theirs.
+    """Segments with calibrated probabilities.
 
     Parameters
     ----------
     predictions : pd.DataFrame
         As ``scoring.predict`` returns it.
     fitted : Calibration
-        The temperature.
+        The temperature of segments.
     output : str
-        The network's: softmax or sigmoid.
+        Output of the network: softmax or sigmoid.
 
     Returns
     -------
@@ -156,22 +151,20 @@ def calibrated(predictions: pd.DataFrame, fitted: Calibration, output: str) -> p
     ----------
     Notebook: 04_evaluation.
     """
-    names = [f"p_{genre}" for genre in scoring.genres_of(predictions)]
-    values = fitted.calibrated(predictions[names].to_numpy(), output)
-    return predictions.assign(**dict(zip(names, values.T, strict=True)))
+    return scoring.with_probabilities(predictions, fitted.calibrated(scoring.probabilities(predictions), output))
 
 
 def by_track(predictions: pd.DataFrame, fitted: Calibration, output: str) -> pd.DataFrame:
-    """Rows of tracks with calibrated probabilities; a track is called as ``scoring.by_track`` calls it.
+    """Tracks with calibrated probabilities; the predicted genre is that of ``scoring.by_track``.
 
     Parameters
     ----------
     predictions : pd.DataFrame
         Rows of segments, not calibrated, as ``scoring.predict`` returns them.
     fitted : Calibration
-        The tracks' temperature.
+        The temperature of tracks.
     output : str
-        The network's: softmax or sigmoid.
+        Output of the network: softmax or sigmoid.
 
     Returns
     -------
@@ -179,13 +172,11 @@ def by_track(predictions: pd.DataFrame, fitted: Calibration, output: str) -> pd.
         As ``scoring.by_track``.
     """
     tracks = scoring.by_track(predictions)
-    names = [f"p_{genre}" for genre in scoring.genres_of(tracks)]
-    values = fitted.calibrated_tracks(tracks[names].to_numpy(), output)
-    return tracks.assign(**dict(zip(names, values.T, strict=True)))
+    return scoring.with_probabilities(tracks, fitted.calibrated_tracks(scoring.probabilities(tracks), output))
 
 
 def evaluated(predictions: pd.DataFrame, store: "Store", fitted: Calibration, params: Params) -> pd.DataFrame:
-    """Tracks as a stranger's files would be answered: calibrated, with a verdict.
+    """Tracks with calibrated probabilities, novelty score and verdict, as the command ``predict`` computes them.
 
     Parameters
     ----------
@@ -194,7 +185,7 @@ def evaluated(predictions: pd.DataFrame, store: "Store", fitted: Calibration, pa
     store : Store
         Their features.
     fitted : Calibration
-        As :func:`learned` returns it.
+        As :func:`fit` returns it.
     params : Params
         ``output``.
 
@@ -209,20 +200,19 @@ def evaluated(predictions: pd.DataFrame, store: "Store", fitted: Calibration, pa
     """
     tracks = by_track(predictions, fitted, params.output)
     table, figures = statistics_of_rows(store, predictions[["track_id", "segment"]])
-    strange = table.assign(novelty_score=fitted.novelty_score_of(figures)).groupby("track_id")["novelty_score"].mean()
-    tracks["novelty_score"] = tracks["track_id"].map(strange)
-    names = [f"p_{genre}" for genre in scoring.genres_of(tracks)]
-    rows = zip(tracks[names].to_numpy(), tracks["novelty_score"], strict=True)
+    means = table.assign(novelty_score=fitted.novelty_score_of(figures)).groupby("track_id")["novelty_score"].mean()
+    tracks["novelty_score"] = tracks["track_id"].map(means)
+    rows = zip(scoring.probabilities(tracks), tracks["novelty_score"], strict=True)
     return tracks.assign(verdict=[fitted.verdict(track, novelty_score) for track, novelty_score in rows])
 
 
-def verdicts(judged: pd.DataFrame) -> pd.DataFrame:
-    """How often each verdict is given, and what the network's genre is worth then.
+def verdicts(tracks: pd.DataFrame) -> pd.DataFrame:
+    """Number of tracks with each verdict, by whether the predicted genre is right.
 
     Parameters
     ----------
-    judged : pd.DataFrame
-        As :func:`judged` returns it.
+    tracks : pd.DataFrame
+        As :func:`evaluated` returns it.
 
     Returns
     -------
@@ -233,7 +223,7 @@ def verdicts(judged: pd.DataFrame) -> pd.DataFrame:
     ----------
     Notebook: 04_evaluation.
     """
-    right = uncertainty.is_right(judged).map({True: "right", False: "wrong"})
-    counts = pd.crosstab(judged["verdict"], right)
+    right = uncertainty.is_right(tracks).map({True: "right", False: "wrong"})
+    counts = pd.crosstab(tracks["verdict"], right)
     counts = counts.reindex(index=[SURE, NOT_SURE, UNLIKE], columns=["right", "wrong"], fill_value=0)
     return counts.rename({SURE: "sure"}).rename_axis(columns=None)

@@ -1,4 +1,4 @@
-"""Several predictions of the same rows, averaged, and what each of them adds."""
+"""Ensembles: average the predictions of several networks, and measure what each member adds."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,30 +9,27 @@ from genre_utils.errors import EvaluationError
 from genre_utils.evaluation import scoring, uncertainty
 
 DIFFERENCE = ("difference", "difference_low", "difference_high", "difference_no_interval")
-ROW = ("track_id", "segment", "seed", "split", "genre")  # what tells rows apart, and what members must agree on
+ROW = ("track_id", "segment", "seed", "split", "genre")  # columns that identify a row
 
 
-def mean(tables: Sequence[pd.DataFrame], weights: Sequence[float] | None = None) -> pd.DataFrame:
-    """The mean of the members' probabilities, row by row.
+def mean(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Average the probabilities of all members, row by row.
 
     Parameters
     ----------
     tables : sequence of pd.DataFrame
         Predictions of the same segments or tracks, as ``scoring.predict`` or ``scoring.by_track`` returns
-        them, in any order of rows. Members that are trainings of one table (``seed``) come without that column,
-        which would tell their rows apart.
-    weights : sequence of float, optional
-        One a member, 0 or more; without them all count the same.
+        them, with the rows in any order. Drop the column ``seed`` to average trainings of different seeds.
 
     Returns
     -------
     pd.DataFrame
-        The first table, with the mean probabilities and what they predict.
+        The first table, with the mean probabilities and the genre that they predict.
 
     Raises
     ------
     EvaluationError
-        If the rows or the genres are not the same, or the weights cannot be.
+        If the members have different rows or genres.
 
     References
     ----------
@@ -41,10 +38,6 @@ def mean(tables: Sequence[pd.DataFrame], weights: Sequence[float] | None = None)
     """
     if not tables:
         raise EvaluationError("An ensemble needs one member or more. Received: none.")
-    if weights is not None and (len(weights) != len(tables) or min(weights) < 0 or sum(weights) == 0):
-        raise EvaluationError(
-            f"An ensemble of {len(tables)} needs as many weights, 0 or more and not all 0. Received: {list(weights)}."
-        )
     first, genres = tables[0], scoring.genres_of(tables[0])
     columns = [f"p_{genre}" for genre in genres]
     rows = rows_of(first)
@@ -52,35 +45,36 @@ def mean(tables: Sequence[pd.DataFrame], weights: Sequence[float] | None = None)
     for number, table in enumerate(tables):
         if set(scoring.genres_of(table)) != set(genres):
             raise EvaluationError(
-                f"Members must know the same genres. Member 0: {', '.join(genres)}; "
+                f"All members must have the same genres. Member 0: {', '.join(genres)}; "
                 f"member {number}: {', '.join(scoring.genres_of(table))}."
             )
         others = rows_of(table)
         if others.names != rows.names:
             raise EvaluationError(
-                f"Members must predict the same rows. Those of member 0 are told apart by {', '.join(rows.names)}, "
-                f"those of member {number} by {', '.join(others.names)}. Use evaluation.by_track on all or on none."
+                f"All members must predict the same rows. Member 0 has the columns {', '.join(rows.names)}, member "
+                f"{number} has {', '.join(others.names)}. Use scoring.by_track for all members or for none."
             )
         differ = rows.symmetric_difference(others)
         if len(differ):
             raise EvaluationError(
-                f"Members must predict the same rows. Member 0 has {len(rows)}, member {number} {len(others)}; in "
-                f"only one of them ({', '.join(rows.names)}): {'; '.join(str(row) for row in differ[:3])}. Use one "
-                "split for all; drop the column seed to average trainings."
+                f"All members must predict the same rows. Member 0 has {len(rows)} rows, member {number} has "
+                f"{len(others)}. Found in only one of them ({', '.join(rows.names)}): "
+                f"{'; '.join(str(row) for row in differ[:3])}. Use the same split for all, and drop the column seed to "
+                "average trainings of different seeds."
             )
         members.append(table[columns].to_numpy()[others.get_indexer(rows)])
-    probabilities = np.average(members, axis=0, weights=weights)  # (row, genre)
+    probabilities = np.mean(members, axis=0)  # (row, genre)
     predicted = np.array(genres)[probabilities.argmax(axis=1)]
-    return first.assign(predicted=predicted, **dict(zip(columns, probabilities.T, strict=True)))
+    return scoring.with_probabilities(first, probabilities).assign(predicted=predicted)
 
 
 def rows_of(table: pd.DataFrame) -> pd.MultiIndex:
-    """What each row is of; an error where two are of the same."""
+    """The columns that identify each row; an error if a row occurs twice."""
     rows = pd.MultiIndex.from_frame(table[[name for name in ROW if name in table]])
     if not rows.is_unique:
         raise EvaluationError(
             f"A member must predict each row once. Received twice: {rows[rows.duplicated()][0]}. "
-            "Give each training as a table of its own."
+            "Pass each training as a separate table."
         )
     return rows
 
@@ -88,29 +82,29 @@ def rows_of(table: pd.DataFrame) -> pd.MultiIndex:
 def crops(
     predict: Callable[[np.ndarray], np.ndarray], decibels: np.ndarray, share: float = 0.8, count: int = 3
 ) -> np.ndarray:
-    """Test-time crops: the mean over what a network says of a segment and of shorter windows of it.
+    """Test-time crops: average the predictions for a segment and for shorter windows of it.
 
     Parameters
     ----------
     predict : callable
-        From log-mels ``(n, mel, frame)`` of any length to probabilities ``(n, genre)``: for a network that takes
-        any length, ``lambda x: network.predict(x, verbose=0)``.
+        From log-mels ``(n, mel, frame)`` of any length to probabilities ``(n, genre)``, such as
+        ``lambda x: network.predict(x, verbose=0)`` for a network that takes any length.
     decibels : np.ndarray [shape=(n, mel, frame)]
         Log-mels in dB.
     share : float
-        Length of a window, as a share of the segment's; in (0, 1].
+        Length of a window as a share of the segment, in (0, 1].
     count : int
-        How many windows; the first begins with the segment, the last ends with it.
+        Number of windows; the first starts with the segment, the last ends with it.
 
     Returns
     -------
     np.ndarray [shape=(n, genre)]
-        The mean over the windows and the whole. With ``share`` 1 it is the plain prediction.
+        Mean over the windows and the whole segment. With ``share`` 1 it is the plain prediction.
 
     Raises
     ------
     EvaluationError
-        If there is no such window.
+        If ``share`` or ``count`` is out of range.
 
     References
     ----------
@@ -129,28 +123,28 @@ def crops(
 
 
 def gain_per_second(rows: Sequence[tuple[str, pd.DataFrame, float]], seed: int = 0) -> pd.DataFrame:
-    """What each member adds to the mean of those before it, and at what price.
+    """What each member adds to the ensemble of those before it, and its cost in seconds.
 
     Parameters
     ----------
     rows : sequence of tuple
-        Member after member, in the order in which they are added: a name, its predictions of segments (the test
-        segments count) and the seconds it took.
+        For each member, in the order in which they are added: its name, its predictions of segments (only test
+        segments are used) and its training time in seconds.
     seed : int
-        Of the intervals.
+        Seed of the intervals.
 
     Returns
     -------
     pd.DataFrame
-        One row a member: ``member``; ``accuracy, low, high`` by track of the mean up to and with it; ``difference,
-        difference_low, difference_high``, paired, to the row before (NaN for the first); ``no_interval`` and
-        ``difference_no_interval``, why low and high are NaN elsewhere; ``seconds``; ``points_per_100_s``, the
-        difference in percentage points for 100 s. Intervals are 95 %.
+        One row per member: ``member``; ``accuracy, low, high`` by track of the ensemble up to this member;
+        ``difference, difference_low, difference_high``, paired, to the row before (NaN for the first);
+        ``no_interval`` and ``difference_no_interval``, the reason if low and high are NaN; ``seconds``;
+        ``points_per_100_s``, the difference in percentage points per 100 s. Intervals are 95 %.
 
     Raises
     ------
     EvaluationError
-        If the members are not of the same rows, or there is no test row.
+        If the members have different rows, or there is no test row.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""How far a file is from anything that a network was trained on: an out-of-distribution score, without TensorFlow."""
+"""The novelty score: how far the sound of a file is from all training data (out-of-distribution detection)."""
 
 import dataclasses
 from pathlib import Path
@@ -7,29 +7,29 @@ from typing import Self
 import numpy as np
 
 POINTS = "reference.npy"
-GROUPS = 8  # of neighbouring mel bands: finer ones describe the songs, not the sound (benchmarks/trust.py)
-LEAST_DB = 1.0  # added to each spread: where training is always silent, a decibel must not count a hundredfold
-ACCEPTED = 0.95  # of the training's tracks, each compared with the others
-AT_ONCE = 512  # segments compared: 20 MB
+GROUPS = 8  # of neighbouring mel bands: more groups describe single songs instead of the sound (benchmarks/accuracy/calibration.py)
+LEAST_DB = 1.0  # added to each standard deviation: otherwise a band that is always silent would dominate the distance
+ACCEPTED = 0.95  # share of the training tracks with a novelty score of at most 1
+AT_ONCE = 512  # segments to compare at once: 20 MB
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reference:
-    """What the segments of a training sound like, as points in a space of a few plain figures.
+    """The training segments as points in a space of a few summary statistics.
 
     Attributes
     ----------
-    mean, spread : np.ndarray [shape=(figure,)]
-        Of each figure over the training, in dB: they scale the space.
-    points : np.ndarray [shape=(segment, figure), dtype=float32]
-        The training's segments in it.
+    mean, spread : np.ndarray [shape=(statistic,)]
+        Mean and standard deviation (plus ``LEAST_DB``) of each statistic over the training segments, in dB.
+    points : np.ndarray [shape=(segment, statistic), dtype=float32]
+        The training segments, standardised.
     farthest : float
-        Distance from the nearest point up to which a track is like training.
+        The largest distance from the nearest point at which a track still counts as similar to training.
 
     References
     ----------
-    Sun et al., Out-of-distribution detection with deep nearest neighbors (2022), on the sound instead of a
-    network's features: it needs no second output, and tells more. benchmarks/trust.py has both.
+    Sun et al., Out-of-distribution detection with deep nearest neighbors (2022), here on statistics of the log-mel
+    instead of a network's features: it needs no second output, and detects more. benchmarks/accuracy/calibration.py compares both.
     """
 
     mean: np.ndarray
@@ -39,22 +39,22 @@ class Reference:
 
     @classmethod
     def fit(cls, figures: np.ndarray, track: np.ndarray, group: np.ndarray) -> Self | None:
-        """Place a training's segments, and find how far from the others its own tracks are.
+        """Standardise the training segments, and find the usual distance between training tracks.
 
-        No track is compared with itself nor with what shares its artist or song, so that the distance is that
-        of music never heard, and training tracks can decide on it: no network has learned them by heart here.
+        A track is not compared with itself or with tracks of the same group (artist or song), so that the distance
+        is that of new music. Training tracks can be used because no network is involved that has memorised them.
 
         Parameters
         ----------
-        figures : np.ndarray [shape=(segment, figure)]
-            As :func:`described` gives them.
+        figures : np.ndarray [shape=(segment, statistic)]
+            As :func:`summary_statistics` returns them.
         track, group : np.ndarray [shape=(segment,)]
-            The track of each segment, and the group of tracks that are not to be compared.
+            The track of each segment, and its group; tracks of one group are not compared.
 
         Returns
         -------
         Reference or None
-            None where all tracks are of one group, or all of them sound the same.
+            None if all tracks are in one group, or all of them sound the same.
         """
         mean, spread = figures.mean(axis=0), figures.std(axis=0) + LEAST_DB
         points = ((figures - mean) / spread).astype(np.float32)
@@ -67,16 +67,16 @@ class Reference:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """A stranger's .npy file; ValueError if it is none, whatever NumPy's reader says of a broken header."""
+    """Read a .npy file from an untrusted source; ValueError if it is broken, whatever NumPy's reader raises."""
     try:
-        # Mapped: a header that promises more than there is must be an error before memory is asked for.
+        # As a memory map: if the header promises too much, the error comes before any memory is allocated.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:
-        raise ValueError(f"{path.name} is no array: {error}") from error
+        raise ValueError(f"{path.name} is not a .npy array: {error}") from error
 
 
 def summary_statistics(decibels: np.ndarray) -> np.ndarray:
-    """A log-mel in a few plain figures: how loud groups of bands are beside the loudest moment, and how unsteady.
+    """Summarise a log-mel: the mean and the standard deviation over time of a few groups of mel bands.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def summary_statistics(decibels: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray [shape=(n, 2 * groups)]
-        Mean over time of each of ``GROUPS`` groups of mel bands, then standard deviations, in dB.
+        The means of up to ``GROUPS`` groups, then their standard deviations, in dB.
     """
     bands = np.array_split(np.arange(decibels.shape[1]), min(GROUPS, decibels.shape[1]))
     level = np.stack([decibels[:, group].mean(axis=1, dtype=float) for group in bands], axis=1)  # (n, group, frame)
@@ -94,27 +94,27 @@ def summary_statistics(decibels: np.ndarray) -> np.ndarray:
 
 
 def nearest(points: np.ndarray, others: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
-    """How far each point is from the nearest of others.
+    """Distance of each point to the nearest of the others.
 
     Parameters
     ----------
     points : np.ndarray [shape=(n, axis)]
-        From where.
+        The points.
     others : np.ndarray [shape=(m, axis)]
-        To where.
+        The points to compare with.
     group : np.ndarray [shape=(n,)], optional
-        Of each point, where the others are the same points: those of its own group do not count.
+        Only if ``others`` are the same points: the group of each point, which is not compared with itself.
 
     Returns
     -------
     np.ndarray [shape=(n,)]
-        Root mean square over the axes.
+        Root mean square difference over the axes.
     """
     points, others = np.asarray(points, float), np.ascontiguousarray(np.transpose(others), float)  # (axis, m)
     found = [np.empty(0)]
     for start in range(0, len(points), AT_ONCE):
         some = points[start : start + AT_ONCE]
-        products = np.einsum("pa,am->pm", some, others)  # not by BLAS, whose threads would wait for each other
+        products = np.einsum("pa,am->pm", some, others)  # without BLAS, whose threads would wait for each other
         squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=0) - 2 * products  # (point, m)
         if group is not None:
             squares[group[start : start + AT_ONCE, None] == group] = np.inf

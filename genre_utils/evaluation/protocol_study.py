@@ -1,4 +1,4 @@
-"""The same network under several split protocols, with the same number of training tracks."""
+"""Protocol study: train one network under several split protocols, with the same number of training tracks."""
 
 import dataclasses
 import tempfile
@@ -20,13 +20,13 @@ from genre_utils.splits import leaks, protocols
 from genre_utils.system import cluster
 from genre_utils.system.progress import progress
 
-ORDER = ("leaky", "paper", "artist", "filtered")  # as they are taught: from the worst to the best
-AT_ONCE = 2  # trainings without a GPU, each with its share of the cores: a small network makes little use of several
+ORDER = ("leaky", "paper", "artist", "filtered")  # from the worst to the best
+AT_ONCE = 2  # trainings in parallel without a GPU: a small network makes little use of several cores
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One training to be done: a protocol, and its split thinned to the common number of training tracks.
+    """A planned training: a protocol and its split.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Trial:
     assignment : pd.DataFrame [columns=track_id, segment, split]
         The split.
     shared : pd.DataFrame
-        Its leak report: ``leaks.between_splits`` of the thinned split.
+        Its leak report, as ``leaks.between_splits`` returns it.
     """
 
     params: Params
@@ -49,17 +49,17 @@ class Trial:
 
     @property
     def training_tracks(self) -> int:
-        """How many tracks have segments in train."""
+        """Number of tracks with segments in train."""
         return self.assignment.loc[self.assignment["split"] == "train", "track_id"].nunique()
 
 
 def trials(
     tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None
 ) -> tuple[list[Trial], dict[str, str]]:
-    """Plan every protocol ``repeats`` times, all with the same number of training tracks.
+    """Plan ``repeats`` trainings of each protocol, all with the same number of training tracks.
 
-    A repeat is another random split (leaky, paper), another fold (artist), or the same published split with
-    another seed of the network (filtered).
+    A repeat has another random split (leaky, paper), another fold (artist), or the same published split and another
+    seed of the network (filtered).
 
     Parameters
     ----------
@@ -68,21 +68,21 @@ def trials(
     params : Params
         Of the splits and the network.
     repeats : int
-        Trainings a protocol.
+        Trainings per protocol.
     pairs : pd.DataFrame, optional
         Near-duplicates, as ``fingerprinting.duplicates`` returns them.
 
     Returns
     -------
     planned : list of Trial
-        Protocol after protocol.
+        Sorted by protocol.
     refused : dict
-        For a protocol that this catalog does not allow, the reason.
+        The reason for each protocol that is not possible with this catalog.
 
     Raises
     ------
     SplitError
-        If the catalog allows none.
+        If no protocol is possible.
 
     References
     ----------
@@ -93,38 +93,39 @@ def trials(
         try:
             for repeat in range(repeats):
                 own = dataclasses.replace(params, protocol=protocol, seed=params.seed + repeat)
-                if protocol == "artist":  # folds of one division, so that every track is tested once
+                if protocol == "artist":  # the folds of one cross-validation, so that every track is tested once
                     fold = repeat % params.folds
                     own = dataclasses.replace(own, seed=params.seed + repeat // params.folds, fold=fold)
                 planned.append(Trial(own, *protocols.assign(tracks, own, pairs)))
         except SplitError as error:
             refused[protocol] = str(error)
     if not planned:
-        raise SplitError(f"No protocol fits this catalog. {' '.join(refused.values())}")
+        raise SplitError(f"No protocol is possible with this catalog. {' '.join(refused.values())}")
     count = min(trial.training_tracks for trial in planned)
     return [subsampled(trial, tracks, count, pairs) for trial in planned], refused
 
 
 def subsampled(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFrame | None = None) -> Trial:
-    """The same trial with fewer training tracks, if it has more, each genre in its share.
+    """Reduce a trial to a random sample of its training tracks, stratified by genre.
 
-    A training track that is not drawn leaves the trial with all its segments. Under leaky, where the same
-    tracks are trained and tested on, the test shrinks with them; elsewhere it stays whole.
+    A training track that is not drawn leaves the trial with all its segments. Under leaky, where training and test
+    have the same tracks, the test becomes smaller too; under all other protocols it stays complete.
 
     Parameters
     ----------
     trial : Trial
-        The whole of it.
+        The trial.
     tracks : pd.DataFrame
         The catalog.
     count : int
-        How many training tracks to keep.
+        Number of training tracks to keep.
     pairs : pd.DataFrame, optional
-        For the leak report.
+        Near-duplicates, for the leak report.
 
     Returns
     -------
     Trial
+        The same trial if it does not have more training tracks.
 
     References
     ----------
@@ -135,7 +136,7 @@ def subsampled(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFra
     training = trial.assignment.loc[trial.assignment["split"] == "train", "track_id"]
     order = tracks[tracks["track_id"].isin(training)].sample(frac=1, random_state=trial.params.seed)
     genre = order.groupby("genre")["genre"]
-    place = (genre.cumcount() + 0.5) / genre.transform("size")  # in (0, 1): who is first of each genre is drawn first
+    place = (genre.cumcount() + 0.5) / genre.transform("size")  # in (0, 1): the first tracks of each genre are kept
     out = order.loc[place.sort_values(kind="stable").index[count:], "track_id"]
     assignment = trial.assignment[~trial.assignment["track_id"].isin(out)].reset_index(drop=True)
     return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_splits(assignment, tracks, pairs))
@@ -147,19 +148,19 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path
     Parameters
     ----------
     planned : list of Trial
-        What to train.
+        The trials.
     store : Store
         The features.
     genres : list of str
         The classes.
     cache : str or Path
-        Where a training's state is kept until it is done.
+        Folder for the state of trainings that are not finished.
 
     Returns
     -------
     pd.DataFrame
-        As ``scoring.predict`` returns it, test segments alone, with ``protocol`` and ``seed``, which numbers
-        the trials of a protocol from 0.
+        As ``scoring.predict`` returns it, only test segments, with ``protocol`` and ``seed`` (the number of the trial
+        within its protocol, from 0).
 
     References
     ----------
@@ -175,10 +176,10 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path
 
 
 def in_parallel(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
-    """What trainings return, in their order, ``AT_ONCE`` of them at a time.
+    """Run trainings, ``AT_ONCE`` of them in parallel, and yield their results in order.
 
-    Each runs in a process of its own with its share of the cores; one after the other and in this process on a GPU or
-    in a cluster, which they could not share.
+    Each training runs in its own process with its share of the cores. On a GPU or in a cluster, which trainings
+    cannot share, they run one after the other in this process.
 
     Parameters
     ----------
@@ -190,12 +191,12 @@ def in_parallel(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
     Yields
     ------
     Any
-        What each returns.
+        The result of each job.
 
     Raises
     ------
     WorkerError
-        If the memory does not suffice.
+        If there is not enough memory.
     """
     from genre_utils.models import architectures  # TensorFlow
     from genre_utils.training import distribution, pipeline
@@ -206,30 +207,31 @@ def in_parallel(jobs: list[tuple], models: set[str]) -> Iterator[Any]:
     else:
         known = {name: architectures.MODELS[name] for name in models & architectures.MODELS.keys()}
         threads = joblib.cpu_count() // at_once
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)  # loky frees memory so
+        # loky restarts workers to free memory, and warns each time
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         results = joblib.Parallel(at_once, return_as="generator")(
             joblib.delayed(with_threads)(threads, known, *job[:2]) for job in jobs
         )
     try:
         yield from progress(results, len(jobs), "training")
     except BrokenExecutor as error:
-        raise WorkerError(f"A training was killed, as happens when memory runs out: {cluster.FEWER}.") from error
+        raise WorkerError(f"A training was killed, probably because memory ran out: {cluster.FEWER}.") from error
 
 
 def with_threads(threads: int, known: dict[str, Callable], function: Callable, given: tuple) -> Any:
-    """Call a function in a worker process, with so many threads and the networks that its parent knows."""
+    """Call a function in a worker process, with some threads and the networks that the parent process knows."""
     cluster.leave_with_parent()
     from genre_utils.models import architectures
     from genre_utils.training import pipeline
 
     architectures.MODELS.update(known)
-    if pipeline.tf.config.threading.get_intra_op_parallelism_threads() != threads:  # its first call alone may say so
+    if pipeline.tf.config.threading.get_intra_op_parallelism_threads() != threads:  # can be set only once per process
         pipeline.tf.config.threading.set_intra_op_parallelism_threads(threads)
     return function(*given)
 
 
 def evaluate(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE) -> pd.DataFrame:
-    """One trial of :func:`run`."""
+    """Train one trial, and predict its test segments."""
     with tempfile.TemporaryDirectory() as folder:
         predictions, _ = train(trial, store, genres, Path(folder), cache)
     return predictions[predictions["split"] == "test"].assign(protocol=trial.protocol)
@@ -238,7 +240,7 @@ def evaluate(trial: Trial, store: Store, genres: list[str], cache: Path = CACHE)
 def train(
     trial: Trial, store: Store, genres: list[str], folder: Path, cache: Path = CACHE
 ) -> tuple[pd.DataFrame, float]:
-    """Train one network into a folder; its predictions of validation and test, and how many seconds it took."""
+    """Train one network into a folder; return its predictions of validation and test, and the seconds of training."""
     from genre_utils.models import factory
     from genre_utils.training import trainer  # TensorFlow
 
@@ -249,7 +251,7 @@ def train(
 
 
 def strictest(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> Trial:
-    """The split with the fewest leaks that a catalog allows: filtered, else artist, else paper.
+    """The split with the fewest leaks that is possible with a catalog: filtered, else artist, else paper.
 
     Parameters
     ----------
@@ -268,7 +270,7 @@ def strictest(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None =
     Raises
     ------
     SplitError
-        If none of the three is possible.
+        If none of these three is possible.
 
     References
     ----------
@@ -281,11 +283,11 @@ def strictest(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None =
             return Trial(own, *protocols.assign(tracks, own, pairs))
         except SplitError as error:
             refused[protocol] = str(error)
-    raise SplitError(f"No honest protocol fits this catalog. {' '.join(refused.values())}")
+    raise SplitError(f"No protocol except leaky is possible with this catalog. {' '.join(refused.values())}")
 
 
 def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> pd.DataFrame:
-    """One row a protocol: accuracy with its interval, spread over repeats, and what leaks into the test.
+    """Results of each protocol: accuracy with its interval, spread over repeats, and leaks from training to test.
 
     Parameters
     ----------
@@ -294,15 +296,15 @@ def summary(predictions: pd.DataFrame, planned: list[Trial], seed: int = 0) -> p
     planned : list of Trial
         The same trials.
     seed : int
-        Of the intervals.
+        Seed of the intervals.
 
     Returns
     -------
     pd.DataFrame [index=protocol]
-        ``segment``, ``segment_low``, ``segment_high``, ``track``, … (shares right), and ``segment_no_interval``, …,
-        why an interval is missing; ``sd``, the standard deviation of the segments' accuracy over repeats;
-        ``resampled_by``, ``training_tracks``, ``test_tracks`` (different ones), ``test_segments`` (all repeats); and
-        for each kind of leak the share of test tracks that have it in common with train, mean of the repeats.
+        ``segment``, ``segment_low``, ``segment_high``, ``track``, … (accuracies), and ``segment_no_interval``, …, the
+        reason if an interval is missing; ``sd``, the standard deviation of the segments' accuracy over repeats;
+        ``resampled_by``, ``training_tracks``, ``test_tracks`` (different ones), ``test_segments`` (of all repeats);
+        and for each kind of leak the share of test tracks that have it in common with train, averaged over repeats.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""How far a network's probabilities can be trusted."""
+"""Reliability of probabilities: reliability curve, expected calibration error, average precision."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from sklearn.metrics import average_precision_score
 from genre_utils.datasets import labels
 from genre_utils.evaluation import scoring, uncertainty
 
-BINS = 10  # equally wide; more would leave most of them empty on a few hundred rows
+BINS = 10  # of equal width; with more, most would be empty for a few hundred rows
 EDGES = np.arange(BINS + 1) / BINS
 
 
 def reliability_curve(predictions: pd.DataFrame) -> pd.DataFrame:
-    """How often the network is right, by how sure it is.
+    """Accuracy by the probability of the predicted genre.
 
     Parameters
     ----------
@@ -24,13 +24,13 @@ def reliability_curve(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame [columns=low, high, n, confidence, accuracy]
-        A row a bin of the called genre's probability, ``low`` < probability <= ``high`` (0 is in the first one):
-        how many rows, their mean probability, and the share of them that is right; NaN in an empty bin.
+        One row per bin of the predicted genre's probability, ``low`` < probability <= ``high`` (0 is in the first
+        bin): number of rows, their mean probability, and their accuracy; NaN in an empty bin.
 
     References
     ----------
-    DeGroot and Fienberg, The Statistician 32 (1983). ``sklearn.calibration.calibration_curve`` of being right
-    has the same bins, less the empty ones. Notebook: 04_evaluation.
+    DeGroot and Fienberg, The Statistician 32 (1983). ``sklearn.calibration.calibration_curve`` has the same bins,
+    without the empty ones. Notebook: 04_evaluation.
     """
     n, sure, right = in_bins(predictions).to_numpy().sum(axis=0).reshape(BINS, 3).T  # each (bin,)
     with np.errstate(invalid="ignore"):
@@ -39,21 +39,21 @@ def reliability_curve(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def expected_calibration_error(predictions: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
-    """Mean gap between how sure the network is and how often it is right.
+    """Expected calibration error: the mean difference between probability and accuracy.
 
     Parameters
     ----------
     predictions : pd.DataFrame
         Rows of segments or of tracks.
     seed : int
-        Of the interval.
+        Seed of the interval.
 
     Returns
     -------
     dict
-        ``ece`` in [0, 1]: over the bins of :func:`calibration`, the mean of ``|accuracy - confidence|``, by
-        rows; ``low, high, n, resampled_by, clusters`` as ``uncertainty.accuracy``. Chance parts the two even in
-        a network that is perfectly calibrated: of few rows the error is too large, and so is its interval.
+        ``ece`` in [0, 1]: the mean of ``|accuracy - confidence|`` over the bins of :func:`reliability_curve`, weighted
+        by their rows; ``low, high, n, resampled_by, clusters`` as ``uncertainty.accuracy``. With few rows, the error
+        and its interval are too large, because the two differ by chance even for a perfectly calibrated network.
 
     Raises
     ------
@@ -68,13 +68,12 @@ def expected_calibration_error(predictions: pd.DataFrame, seed: int = 0) -> dict
     columns = in_bins(predictions)
     drawn, facts = uncertainty.resampled(columns, predictions, seed)
     ece = float(mean_gap(columns.to_numpy().sum(axis=0)))
-    return {"ece": ece} | uncertainty.between(mean_gap(drawn), facts) | facts
+    return {"ece": ece} | uncertainty.percentile_interval(mean_gap(drawn), facts) | facts
 
 
 def in_bins(predictions: pd.DataFrame) -> pd.DataFrame:
-    """For each row 1, its probability and whether it is right, in the three columns of its bin."""
-    probabilities = predictions[[f"p_{genre}" for genre in scoring.genres_of(predictions)]]
-    sure = probabilities.to_numpy(float).max(axis=1)  # float32, the network's, would be summed to seven digits
+    """Three columns per bin: for the rows in it 1, their probability, and whether they are right; else 0."""
+    sure = scoring.probabilities(predictions).max(axis=1)
     right = uncertainty.is_right(predictions).to_numpy()
     place = np.searchsorted(EDGES[1:-1], sure)  # 0 is in the first bin, 1 in the last
     inside = place[:, None] == np.arange(BINS)  # (row, bin)
@@ -83,13 +82,13 @@ def in_bins(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_gap(sums: np.ndarray) -> np.ndarray:
-    """The calibration error of sums of the columns of :func:`in_bins`, in the last axis."""
+    """The calibration error from sums of the columns of :func:`in_bins`, along the last axis."""
     n, sure, right = np.moveaxis(sums.reshape(*sums.shape[:-1], BINS, 3), -1, 0)  # each (…, bin)
     return np.abs(right - sure).sum(axis=-1) / n.sum(axis=-1)
 
 
 def average_precision(predictions: pd.DataFrame) -> pd.Series:
-    """Area under one genre's precision against its recall: 1 is perfect, the genre's share of rows is chance.
+    """Average precision of each genre, the area under its precision-recall curve: 1 is perfect.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def average_precision(predictions: pd.DataFrame) -> pd.Series:
     Returns
     -------
     pd.Series [index=genre]
-        In [0, 1]; NaN for a genre without rows.
+        In [0, 1]; guessing gives the genre's share of all rows. NaN for a genre without rows.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""One tidy table of predictions, and everything that is computed from it."""
+"""The table of predictions, and accuracy, confusion matrix and precision, recall and F1 from it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from genre_utils.params import Params
 if TYPE_CHECKING:
     from genre_utils.features.store import Store
 
-AVERAGE = "average"  # the last line of a Table I
+AVERAGE = "average"  # the last row of Table I
 
 # Paper, III.A, Table I: precision, recall, F1, support (segments). Accuracy of segments: 71.35 %.
 PAPER_ACCURACY = 0.7135
@@ -37,7 +37,7 @@ PAPER_PAIRS = (("blues", "rock"), ("country", "pop"), ("hiphop", "reggae"))  # I
 
 
 def predict(model: Any, store: "Store", assignment: pd.DataFrame, genres: list[str], params: Params) -> pd.DataFrame:
-    """Probabilities of every validation and test segment.
+    """Predict every validation and test segment.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ def predict(model: Any, store: "Store", assignment: pd.DataFrame, genres: list[s
     Returns
     -------
     pd.DataFrame
-        ``track_id, segment, start_seconds, split, genre, predicted, p_<genre>…, artist, path``, one row a
-        segment; ``artist`` is "" where unknown.
+        ``track_id, segment, start_seconds, split, genre, predicted, p_<genre>…, artist, path``, one row per
+        segment; ``artist`` is "" if unknown.
 
     References
     ----------
     Paper, III. Notebook: 04_evaluation.
     """
-    from genre_utils.training import pipeline  # TensorFlow: what reads a saved table starts without it
+    from genre_utils.training import pipeline  # here, so that reading saved predictions does not import TensorFlow
 
     tables = []
     for split in ("validation", "test"):
@@ -81,8 +81,19 @@ def genres_of(predictions: pd.DataFrame) -> list[str]:
     return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
 
 
+def probabilities(predictions: pd.DataFrame) -> np.ndarray:
+    """The columns ``p_<genre>`` as float64 (row, genre): sums of the network's float32 would lose digits."""
+    return predictions[[f"p_{genre}" for genre in genres_of(predictions)]].to_numpy(float)
+
+
+def with_probabilities(predictions: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
+    """A copy with other probabilities (row, genre) in the columns ``p_<genre>``."""
+    names = [f"p_{genre}" for genre in genres_of(predictions)]
+    return predictions.assign(**dict(zip(names, values.T, strict=True)))
+
+
 def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a track: the mean of its segments' probabilities decides.
+    """One row per track, predicted from the mean of its segments' probabilities.
 
     Parameters
     ----------
@@ -92,20 +103,20 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The same columns without ``segment`` and ``start_seconds``. Several trainings (``seed``) stay apart.
+        The same columns without ``segment`` and ``start_seconds``; one row per track and ``seed``, if there is one.
 
     References
     ----------
     Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
     """
     genres = genres_of(predictions)
-    probabilities = [f"p_{genre}" for genre in genres]
+    columns = [f"p_{genre}" for genre in genres]
     keys = [name for name in ("track_id", "seed") if name in predictions]
     same = dict.fromkeys([name for name in ("split", "genre", "artist", "path") if name in predictions], "first")
-    table = predictions.groupby(keys, as_index=False).agg(same | dict.fromkeys(probabilities, "mean"))
-    table["predicted"] = np.array(genres)[table[probabilities].to_numpy().argmax(axis=1)]
+    table = predictions.groupby(keys, as_index=False).agg(same | dict.fromkeys(columns, "mean"))
+    table["predicted"] = np.array(genres)[table[columns].to_numpy().argmax(axis=1)]
     front = ["track_id", "seed", "split", "genre", "predicted"]
-    return table[[name for name in (*front, *probabilities, "artist", "path") if name in table]]
+    return table[[name for name in (*front, *columns, "artist", "path") if name in table]]
 
 
 def table_one(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -119,8 +130,8 @@ def table_one(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame [index=genre, columns=precision, recall, f1, support]
-        A line a genre, then ``average``, weighted by support. A genre never predicted has precision 0, and one
-        without rows (support 0) has all figures 0: nothing is known of it.
+        One row per genre, then ``average``, weighted by support. A genre that was never predicted has precision 0;
+        a genre without rows (support 0) has 0 in all columns, because nothing is known about it.
 
     References
     ----------
@@ -158,7 +169,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Every pair of genres by how much of both is taken for the other.
+    """All pairs of genres, sorted by how often one is predicted as the other.
 
     Parameters
     ----------
@@ -168,8 +179,8 @@ def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame [columns=pair, confused, of, share, in_paper]
-        Most confused first: rows of either genre taken for the other, rows of both genres, their quotient,
-        and whether the paper names the pair.
+        Most confused first: the number of rows of one genre predicted as the other, the number of rows of both
+        genres, the quotient, and whether the paper names the pair.
 
     References
     ----------
@@ -193,7 +204,7 @@ def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_similarity(counts: pd.DataFrame) -> pd.DataFrame:
-    """A confusion matrix with genres that are taken for each other side by side.
+    """Sort a confusion matrix so that genres that are often confused are neighbours.
 
     Parameters
     ----------
@@ -203,7 +214,7 @@ def by_similarity(counts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The same counts, rows and columns in the leaf order of an average-linkage clustering.
+        The same counts, with rows and columns in the leaf order of an average-linkage clustering.
 
     References
     ----------
@@ -220,23 +231,23 @@ def by_similarity(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> dict[str, Any]:
-    """What ``metrics.json`` holds.
+    """The contents of ``metrics.json``.
 
     Parameters
     ----------
     predictions : pd.DataFrame
-        As :func:`predict` returns it; the test segments count.
+        As :func:`predict` returns it; only the test segments are used.
     facts : dict
         ``dataset, protocol, model, parameters, seed, epochs, seconds, versions, device, commit, data_fingerprint``.
     seed : int
-        Of the intervals.
+        Seed of the intervals.
 
     Returns
     -------
     dict
-        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre. Where the test
-        lacks genres, ``untested`` names them, and in ``table`` their figures are None; ``several_genres`` is the
-        number of test tracks of several, if there are any.
+        The facts, then ``segment`` and ``track`` (``uncertainty.accuracy``) and ``table`` by genre. If genres are
+        missing in the test, ``untested`` names them, and their values in ``table`` are None; ``several_genres`` is
+        the number of test tracks with several genres, if there are any.
 
     References
     ----------
@@ -246,7 +257,7 @@ def metrics(predictions: pd.DataFrame, facts: dict[str, Any], seed: int = 0) -> 
     table = table_one(test).drop(index=AVERAGE)
     several = int(labels.of_several(by_track(test)["genre"]).sum())
     untested = sorted({*table.index} - {*labels.genres_of(test)})
-    unknown = table.index[table["support"] == 0]  # also where all tracks of a genre stand for another of theirs
+    unknown = table.index[table["support"] == 0]  # includes a genre whose tracks all count for another of their genres
     table = table.astype(object)
     table.loc[unknown, ["precision", "recall", "f1"]] = None
     notes = {"untested": untested, "several_genres": several}

@@ -1,4 +1,4 @@
-"""Calibrated probabilities and a verdict for a file, from what a network answers: no TensorFlow."""
+"""Apply a calibration without TensorFlow: temperature-scaled probabilities, novelty score and verdict of a file."""
 
 import dataclasses
 import math
@@ -10,25 +10,25 @@ from scipy.special import expit, softmax
 
 from genre_utils.evaluation.novelty import GROUPS, POINTS, Reference, nearest, read_array, summary_statistics
 
-SURE, NOT_SURE, UNLIKE = "", "not sure", "unlike anything in training"  # verdicts of a file
-# Chow's rule where a wrong genre costs twice as much as none: below, it is rather wrong than right.
+SURE, NOT_SURE, UNLIKE = "", "not sure", "unlike anything in training"  # verdicts for a file
+# Chow's rule, if a wrong genre costs twice as much as none: below, the genre is more likely wrong than right.
 SURE_FROM = 0.5
-LEAST = float(np.finfo(np.float32).tiny)  # of the probabilities that a network tells from 0
-LEAST_BELOW_ONE = float(np.finfo(np.float32).epsneg) / 2  # from here on it answers 1
+LEAST = float(np.finfo(np.float32).tiny)  # the smallest normal float32
+LEAST_BELOW_ONE = float(np.finfo(np.float32).epsneg) / 2  # float32 rounds 1 minus this to 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibration:
-    """What is known of a network besides its weights.
+    """Temperatures and novelty reference of a trained network.
 
     Attributes
     ----------
     temperature : float
-        Divides the logits of a segment; above 1 where the network promises too much.
+        Divides the logits of a segment; above 1 if the network is overconfident.
     track_temperature : float
-        The same for a whole file, of the mean over its segments: a mean of several promises less than each.
+        The same for the mean probabilities of a whole file, which are less extreme than those of segments.
     reference : Reference or None
-        What its training sounds like, if known.
+        Summary statistics of the training segments, if known.
 
     References
     ----------
@@ -41,42 +41,42 @@ class Calibration:
     reference: Reference | None = None
 
     def calibrated(self, probabilities: np.ndarray, output: str) -> np.ndarray:
-        """Probabilities of segments, by the temperature.
+        """Calibrate the probabilities of segments.
 
         Parameters
         ----------
         probabilities : np.ndarray [shape=(segment, genre)]
-            As the network gives them.
+            As the network outputs them.
         output : str
-            The network's: softmax or sigmoid.
+            Output of the network: softmax or sigmoid.
 
         Returns
         -------
         np.ndarray [shape=(segment, genre), dtype=float64]
-            In the same order in each row.
+            The order of the genres in each row stays the same.
         """
         return temperature_scaled(probabilities, self.temperature, output)
 
     def calibrated_tracks(self, means: np.ndarray, output: str) -> np.ndarray:
-        """Probabilities of whole files, by the tracks' temperature.
+        """Calibrate the probabilities of whole files.
 
         Parameters
         ----------
         means : np.ndarray [shape=(track, genre)]
-            Of the network's own probabilities. The mean of calibrated ones may be greatest elsewhere: a track would
-            be called otherwise than where its accuracy was measured.
+            Means of the probabilities that the network outputs. Means of calibrated ones could predict another
+            genre than the one whose accuracy was measured.
         output : str
-            The network's: softmax or sigmoid.
+            Output of the network: softmax or sigmoid.
 
         Returns
         -------
         np.ndarray [shape=(track, genre), dtype=float64]
-            In the same order in each row.
+            The order of the genres in each row stays the same.
         """
         return temperature_scaled(means, self.track_temperature, output)
 
     def novelty_score(self, decibels: np.ndarray) -> np.ndarray:
-        """How far each segment is from the nearest one of the training.
+        """Distance of each segment to the nearest training segment.
 
         Parameters
         ----------
@@ -86,38 +86,38 @@ class Calibration:
         Returns
         -------
         np.ndarray [shape=(n,)]
-            0 for a segment of the training; a file whose mean is above 1 is unlike it. NaN without a reference.
+            0 for a training segment; a file with a mean above 1 is unlike the training data. NaN without a reference.
         """
         return self.novelty_score_of(summary_statistics(decibels))
 
     def novelty_score_of(self, figures: np.ndarray) -> np.ndarray:
-        """The same from what :func:`described` gives of the segments."""
+        """The same from the ``summary_statistics`` of the segments."""
         if self.reference is None:
             return np.full(len(figures), np.nan)
         placed = (figures - self.reference.mean) / self.reference.spread
         return nearest(placed, self.reference.points) / self.reference.farthest
 
     def verdict(self, track: np.ndarray, novelty_score: float) -> str:
-        """What is to be said of a file.
+        """The verdict for a file.
 
         Parameters
         ----------
         track : np.ndarray [shape=(genre,)]
-            Its calibrated probabilities.
+            Calibrated probabilities of the file.
         novelty_score : float
-            The mean of its segments.
+            Mean over its segments.
 
         Returns
         -------
         str
-            ``UNLIKE``, else ``NOT_SURE`` where no genre has a probability of ``SURE_FROM``, else ``SURE``.
+            ``UNLIKE`` above a novelty score of 1, ``NOT_SURE`` below a probability of ``SURE_FROM``, else ``SURE``.
         """
         if novelty_score > 1:
             return UNLIKE
         return SURE if track.max() >= SURE_FROM else NOT_SURE
 
     def write(self, folder: Path) -> dict[str, Any]:
-        """Write the reference's points into a folder; the rest is returned, for its JSON file."""
+        """Write the reference points into a folder, and return everything else for a JSON file."""
         temperatures = {"temperature": self.temperature, "track_temperature": self.track_temperature}
         if self.reference is None:
             return temperatures
@@ -127,25 +127,21 @@ class Calibration:
 
     @classmethod
     def read(cls, folder: Path, facts: Any, mels: int) -> Self:
-        """What :meth:`write` has written, everything checked: a folder may be anybody's.
+        """Read what :meth:`write` has written, and check everything: the folder may be untrusted.
 
         Parameters
         ----------
         folder : Path
-            With the points, if there is a reference.
+            Contains the points, if there is a reference.
         facts : Any
-            What :meth:`write` returned, out of a JSON file.
+            What :meth:`write` returned, read from a JSON file.
         mels : int
             Bands of a log-mel.
-
-        Returns
-        -------
-        Trust
 
         Raises
         ------
         ValueError, OSError, KeyError, TypeError
-            If something is missing or impossible.
+            If a value is missing or not valid.
         """
         temperature, of_track, reference = float(facts["temperature"]), float(facts["track_temperature"]), None
         positive = [temperature, of_track]
@@ -154,9 +150,9 @@ class Calibration:
             mean, spread = (np.array(facts[name], float) for name in ("mean_db", "spread_db"))
             figures = (2 * min(GROUPS, mels),)
             if points.dtype != np.float32 or points.ndim != 2 or not len(points) or not np.isfinite(points).all():
-                raise ValueError(f"{POINTS} must hold finite float32 by (segment, figure), not {points.dtype}")
+                raise ValueError(f"{POINTS}: expected finite float32 values (segment, statistic), found {points.dtype}")
             if not mean.shape == spread.shape == points.shape[1:] == figures or not np.isfinite(mean).all():
-                raise ValueError(f"{POINTS}, mean_db and spread_db must have {figures[0]} finite figures")
+                raise ValueError(f"{POINTS}, mean_db and spread_db: expected {figures[0]} finite statistics each")
             reference = Reference(mean, spread, points, float(facts["farthest"]))
             positive += [reference.farthest, *spread]
         if not all(math.isfinite(value) and value > 0 for value in positive):
@@ -165,22 +161,23 @@ class Calibration:
 
 
 def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
-    """The logits of probabilities.
+    """Convert probabilities to logits.
 
-    A network answers in float32: what that rounds to 0 counts as 1.2e-38 (less is 0 or coarse, as the library likes),
-    and a sigmoid's 1 as 1 - 3e-8. A higher floor would be seen: no network could be sure at a temperature above 1.
+    Networks compute in float32. A probability that is rounded to 0 counts as 1.2e-38 (libraries treat smaller
+    numbers differently), and a sigmoid's 1 as 1 - 3e-8. Larger limits would have a visible effect: no network could
+    be sure at a temperature above 1.
 
     Parameters
     ----------
     probabilities : np.ndarray [shape=(n, genre)]
-        As the network gives them, or means of such.
+        As the network outputs them, or means of them.
     output : str
-        softmax, or sigmoid, where each genre stands against its own no.
+        Output of the network: softmax or sigmoid.
 
     Returns
     -------
     np.ndarray [shape=(n, genre), dtype=float64]
-        Of a softmax up to a constant in each row.
+        For softmax, up to a constant in each row.
     """
     p = np.asarray(probabilities, float)  # (n, genre)
     yes = np.log(np.maximum(p, LEAST))
@@ -188,7 +185,7 @@ def logits(probabilities: np.ndarray, output: str) -> np.ndarray:
 
 
 def temperature_scaled(probabilities: np.ndarray, temperature: float, output: str) -> np.ndarray:
-    """Probabilities as they are with their logits divided by a temperature.
+    """Temperature scaling: divide the logits of probabilities by a temperature.
 
     Parameters
     ----------
@@ -197,12 +194,12 @@ def temperature_scaled(probabilities: np.ndarray, temperature: float, output: st
     temperature : float
         Above 0.
     output : str
-        softmax or sigmoid.
+        Output of the network: softmax or sigmoid.
 
     Returns
     -------
     np.ndarray [shape=(n, genre), dtype=float64]
-        In the same order in each row: float32 would make some alike that were not.
+        The order of the genres in each row stays the same; in float32 some would become equal.
     """
     own = logits(probabilities, output)
     return expit(own / temperature) if output == "sigmoid" else softmax(own / temperature, axis=1)

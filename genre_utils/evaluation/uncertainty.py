@@ -1,4 +1,4 @@
-"""How sure an accuracy is: intervals, spread over seeds, two models on the same tracks."""
+"""Uncertainty of an accuracy: 95 % intervals, spread over seeds, and paired comparison of two models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,29 +10,29 @@ from scipy.stats import binomtest
 from genre_utils.datasets import labels
 from genre_utils.errors import EvaluationError
 
-RESAMPLES = 2_000  # of whole clusters; more only smooths the interval's ends
-FEWEST = 10  # clusters that bear an interval: of 3, three intervals in ten miss the truth; of 10, one in eleven
+RESAMPLES = 2_000  # more would only make the ends of the interval a little more stable
+FEWEST = 10  # clusters for an interval: with 3, three intervals in ten miss the truth; with 10, one in eleven
 
 
 def accuracy(predictions: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
-    """Share of right rows, with a 95 % interval from resampling whole artists or tracks.
+    """Accuracy with a 95 % interval by cluster bootstrap: whole artists or tracks are resampled.
 
-    Segments of a track stand or fall together, and so do an artist's tracks: an interval that resampled
-    segments would be too narrow.
+    The segments of a track are mostly right or wrong together, and so are the tracks of an artist. An interval from
+    resampled segments would be too narrow.
 
     Parameters
     ----------
     predictions : pd.DataFrame
         Rows of segments or of tracks, with ``track_id``, ``genre``, ``predicted`` and, if known, ``artist``.
     seed : int
-        Of the resampling.
+        Seed of the resampling.
 
     Returns
     -------
     dict
-        ``accuracy``, ``low``, ``high`` in [0, 1]; ``n``, the number of rows; ``resampled_by`` (artist where one
-        is known, else track) and ``clusters``, how many there are. Where these do not bear an interval, ``low`` and
-        ``high`` are None, and ``no_interval`` says why: see :func:`between`.
+        ``accuracy``, ``low``, ``high`` in [0, 1]; ``n``, the number of rows; ``resampled_by`` (artist if any artist
+        is known, else track) and ``clusters``, their number. If there is no interval, ``low`` and ``high`` are None,
+        and ``no_interval`` is the reason: see :func:`percentile_interval`.
 
     Raises
     ------
@@ -49,17 +49,17 @@ def accuracy(predictions: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
-    """Accuracy of the second model less that of the first, on the same rows.
+    """Accuracy of the second model minus that of the first, on the same rows, with a 95 % interval.
 
-    Both models err on the same hard tracks; resampling the *pairs* takes that out, which two separate
-    intervals cannot.
+    Hard tracks are hard for both models. Resampling *pairs* removes this common part, which two separate intervals
+    cannot do.
 
     Parameters
     ----------
     first, second : pd.DataFrame
         Rows of segments or of tracks, the same in both, in any order.
     seed : int
-        Of the resampling.
+        Seed of the resampling.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> dict
     Raises
     ------
     EvaluationError
-        If the rows are not the same.
+        If the two models have different rows.
 
     References
     ----------
@@ -87,26 +87,27 @@ def mcnemar(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
     Parameters
     ----------
     first, second : pd.DataFrame
-        One row a track, as ``scoring.by_track`` returns it. Segments are refused: those of a track are
-        not independent, and the test would find differences that are not there.
+        One row per track, as ``scoring.by_track`` returns it. Segments are refused: the segments of a track are not
+        independent, and the test would find differences that do not exist.
 
     Returns
     -------
     dict
-        ``only_first`` and ``only_second``, how many tracks one model alone has right, and ``p_value``,
-        two-sided: how often a fair coin would part so unevenly. It is exact for any number of tracks.
+        ``only_first`` and ``only_second``, the number of tracks that only one model predicts correctly, and
+        ``p_value``, two-sided: the probability of such an uneven result, or a more uneven one, if both models are
+        equally good. It is exact for any number of tracks.
 
     Raises
     ------
     EvaluationError
-        If the tracks are not the same, or a track has several rows.
+        If the models have different tracks, or a track has several rows.
 
     References
     ----------
     Q. McNemar, Psychometrika 12 (1947); exact form by ``scipy.stats.binomtest``. Notebook: 05_honest_splits.
     """
     if not first["track_id"].is_unique:
-        raise EvaluationError("McNemar's test needs one row a track. Received segments: use evaluation.by_track first.")
+        raise EvaluationError("McNemar's test needs one row per track. Received segments: use scoring.by_track first.")
     table = paired(first, second)
     only_first = int((table["right_first"] & ~table["right_second"]).sum())
     only_second = int((table["right_second"] & ~table["right_first"]).sum())
@@ -115,40 +116,36 @@ def mcnemar(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
 
 
 def significance(test: Mapping[str, Any]) -> str:
-    """The p-value of a test of two models as text; of five tracks or fewer, that it could not be below 0.05.
+    """The p-value of McNemar's test as text, with a remark if there are too few tracks for a p-value below 0.05.
 
     Parameters
     ----------
     test : mapping
         As :func:`mcnemar` returns it.
 
-    Returns
-    -------
-    str
-
     References
     ----------
     Notebook: 05_honest_splits.
     """
     differ = test["only_first"] + test["only_second"]
-    least = min(1.0, 2 * 0.5**differ)  # all on one side
+    least = min(1.0, 2 * 0.5**differ)  # if only one model is right on all these tracks
     few = f" ({counted(differ, 'track')} cannot give less than {least:.3f})" if least >= 0.05 else ""
     return f"p = {test['p_value']:.3f}{few}"
 
 
 def over_seeds(accuracies: list[float]) -> dict[str, float | int | None]:
-    """Mean and spread of the same experiment under several seeds.
+    """Mean and spread of the accuracy over several seeds of the same experiment.
 
     Parameters
     ----------
     accuracies : list of float
-        One a seed.
+        One per seed.
 
     Returns
     -------
     dict
-        ``mean``; ``sd``, the sample standard deviation (None for one seed); ``low`` and ``high``, the least and
-        the greatest; ``seeds``, how many. The spread is that of training, not of the choice of tracks.
+        ``mean``; ``sd``, the sample standard deviation (None for one seed); ``low`` and ``high``, the smallest and
+        the largest; ``seeds``, their number. The spread is that of training, not that of the choice of tracks.
 
     References
     ----------
@@ -165,19 +162,19 @@ def over_seeds(accuracies: list[float]) -> dict[str, float | int | None]:
 
 
 def is_right(predictions: pd.DataFrame) -> pd.Series:
-    """Whether the called genre is the row's, or of several the likeliest of the track's; see ``labels.one_truth``."""
+    """Whether the predicted genre is the true one, for several genres the most probable of them (``one_truth``)."""
     return labels.one_truth(predictions)["genre"] == predictions["predicted"]
 
 
 def interval(values: pd.Series, table: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """95 % interval of the mean of values, by resampling whole clusters of a table's rows."""
+    """95 % interval of the mean of some values, by cluster bootstrap over a table's rows."""
     columns = pd.DataFrame({"sum": values, "rows": 1.0}, index=table.index)
     drawn, facts = resampled(columns, table, seed)
-    return between(drawn[:, 0] / drawn[:, 1], facts) | facts
+    return percentile_interval(drawn[:, 0] / drawn[:, 1], facts) | facts
 
 
 def resampled(columns: pd.DataFrame, table: pd.DataFrame, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Sums of columns over resampled artists, or tracks where the artist is unknown.
+    """Sums of columns over resampled artists, or over resampled tracks if the artist is unknown.
 
     Parameters
     ----------
@@ -186,7 +183,7 @@ def resampled(columns: pd.DataFrame, table: pd.DataFrame, seed: int) -> tuple[np
     table : pd.DataFrame
         Rows of segments or of tracks, with ``track_id`` and, if known, ``artist``.
     seed : int
-        Of the resampling.
+        Seed of the resampling.
 
     Returns
     -------
@@ -199,7 +196,7 @@ def resampled(columns: pd.DataFrame, table: pd.DataFrame, seed: int) -> tuple[np
         If there is no row.
     """
     if len(table) == 0:
-        raise EvaluationError("There is no row to evaluate: an accuracy of nothing is not 0. Choose another split.")
+        raise EvaluationError("There is no row to evaluate, so there is no accuracy. Choose another split.")
     artist = table["artist"] if "artist" in table else pd.Series("", index=table.index)
     sums = columns.groupby(artist.where(artist != "", table["track_id"])).sum().to_numpy()  # (cluster, column)
     count = len(sums)
@@ -208,30 +205,31 @@ def resampled(columns: pd.DataFrame, table: pd.DataFrame, seed: int) -> tuple[np
     return drawn, {"n": len(table), "resampled_by": by, "clusters": count}
 
 
-def between(drawn: np.ndarray, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The percentile interval of a figure's resampled values, 95 %, or why they give none.
+def percentile_interval(drawn: np.ndarray, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """95 % percentile interval of bootstrap values, or the reason why there is none.
 
-    Of few clusters the percentile bootstrap is too narrow: at an accuracy of 70 %, with tracks of six segments, three
-    in ten intervals of 3 tracks miss the truth instead of one in twenty, one in eleven of 10 tracks, one in seventeen
-    of 30. (At 90 % it is one in five of 10 tracks, one in ten of 30.) Clusters that all come out alike, as where
-    everything is right, give an interval without width, which looks certain and is the opposite.
+    With few clusters, percentile intervals are too narrow. At an accuracy of 70 %, with tracks of six segments, the
+    share of intervals that miss the truth is three in ten for 3 tracks (it should be one in twenty), one in eleven for
+    10 tracks, one in seventeen for 30. (At 90 % it is one in five for 10 tracks, one in ten for 30.) If all clusters
+    have the same value, for instance if everything is right, the interval has no width: it would look certain, but
+    the opposite is true.
 
     Parameters
     ----------
     drawn : np.ndarray [shape=(RESAMPLES,)]
-        The figure of each resample.
+        The value of each resample.
     facts : mapping
         ``resampled_by`` and ``clusters``, as :func:`resampled` returns them.
 
     Returns
     -------
     dict
-        ``low`` and ``high``; where there is no interval both are None, and ``no_interval`` says why.
+        ``low`` and ``high``; if there is no interval both are None, and ``no_interval`` is the reason.
 
     References
     ----------
     A. C. Cameron and D. L. Miller, A practitioner's guide to cluster-robust inference, J. Human Resources 50 (2015),
-    VI: few clusters may be fewer than 20 or than 50, and what is computed from them looks too sure.
+    VI: few clusters may mean fewer than 20 or fewer than 50, and intervals from them are too narrow.
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
     count, by = facts["clusters"], facts["resampled_by"]
@@ -246,22 +244,22 @@ def between(drawn: np.ndarray, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def words(value: Mapping[str, Any], signed: bool = False, brief: bool = False) -> str:
-    """The interval of a figure as text, or that it has none, and why.
+    """An interval as text, or the reason why there is none.
 
     Parameters
     ----------
     value : mapping
         As :func:`accuracy` or :func:`difference` returns it.
     signed : bool
-        With + and -, for a difference.
+        Write + and -, for a difference.
     brief : bool
-        In brackets, for a table.
+        Only the numbers in brackets, for a table.
 
     Returns
     -------
     str
-        ``95 % interval 60.0 to 78.8 % over 24 artists``; brief, ``[60.0, 78.8]``; without an interval, ``no interval:
-        3 tracks are too few, 10 are needed``.
+        ``95 % interval 60.0 to 78.8 % over 24 artists``; if brief, ``[60.0, 78.8]``; without an interval, ``no
+        interval: 3 tracks are too few, 10 are needed``.
 
     References
     ----------
@@ -288,13 +286,13 @@ def counted(count: int, noun: str) -> str:
 
 
 def paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """The rows of both models side by side."""
+    """Join the rows of two models."""
     keys = [name for name in ("track_id", "segment", "seed") if name in first]
     tables = [table.assign(right=is_right(table)) for table in (first, second)]
     joined = tables[0].merge(tables[1][[*keys, "right"]], on=keys, suffixes=("_first", "_second"), validate="1:1")
     if not len(first) == len(second) == len(joined):
         raise EvaluationError(
             f"The two models must be tested on the same rows. Received {len(first)} and {len(second)} rows, "
-            f"{len(joined)} of them in both."
+            f"{len(joined)} of them in both. Use the same split for both."
         )
     return joined

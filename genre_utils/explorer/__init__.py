@@ -1,1 +1,1 @@
-"""The confusion matrix that you can listen to: its data, a self-contained page and a notebook widget."""
+"""The explorer, an interactive confusion matrix with sound: its data, an HTML page and a notebook widget."""

@@ -1,44 +1,42 @@
-"""What the explorer shows, as one data object: pure functions from predictions and catalog."""
+"""The data of the explorer, computed from predictions and catalog of one run or two."""
 
 import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from genre_utils.datasets import labels
 from genre_utils.datasets.catalog import DEMOS
 from genre_utils.errors import EvaluationError
 from genre_utils.evaluation import scoring, uncertainty
-from genre_utils.explorer import faults, levels
-from genre_utils.features import spectrogram
-from genre_utils.figures.eda import FREQUENCY_TICKS_HZ
+from genre_utils.explorer import levels, track_notes
+from genre_utils.figures.style import mel_ticks
 from genre_utils.inference import model_folder
 from genre_utils.params import Params
 from genre_utils.runs import origins, report
 from genre_utils.runs.folder import RunFolder
 
-AUDIO_NOTICE = "This page carries audio of your data set. Share it only if its licence lets you."
+AUDIO_NOTICE = "This page contains audio from your data set. Share it only if the licence of the music allows it."
 KEYS = ["track_id", "segment"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Exploration:
-    """One run's test, or two runs' test on the same segments, ready to be looked at.
+    """The test results of one run, or of two runs on the same segments, ready for the explorer.
 
     Attributes
     ----------
     rows : pd.DataFrame
         The predictions of the test segments (of the first run, if there are two), as ``scoring.predict``
-        returns them; what the page calls segment ``i`` is row ``i``.
+        returns them; segment ``i`` of the page is row ``i``.
     paths : list of str
-        The audio file of each track, in the page's order.
+        The audio file of each track, in the order of the page.
     params : Params
-        Of the (first) run.
+        Parameters of the (first) run.
     facts : dict
-        All that the page shows besides sound and pictures; plain JSON.
+        Everything that the page shows except sound and pictures; plain JSON.
 
     References
     ----------
@@ -52,53 +50,49 @@ class Exploration:
 
 
 def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
-    """What a run folder holds, and if wanted a second one's beside it.
+    """Read the results of a run folder, and of a second one to compare it with.
 
     Parameters
     ----------
     run : RunFolder
         With the files of the notebooks 01 to 04.
     against : RunFolder, optional
-        Another run, tested on some of the same segments.
-
-    Returns
-    -------
-    Exploration
+        Another run that was tested on some of the same segments.
 
     Raises
     ------
     RunError
-        If a file is missing or of other data or another training than the rest, or the model folder broken or older
-        than the network; the message names the notebook that writes it. A run without a model folder is shown, as not
-        calibrated.
+        If a file is missing or comes from other data or another training, or the model folder is broken or older than
+        the network; the message names the notebook that writes it. A run without a model folder is shown without
+        calibration.
     EvaluationError
-        If the two runs have no tested segment in common, or different genres or labels.
+        If the two runs have no test segment in common, or different genres or labels.
 
     References
     ----------
     Notebook: 04_evaluation.
     """
-    for one in filter(None, (run, against)):
+    folders = [one for one in (run, against) if one is not None]
+    for one in folders:
         one.needs("duplicates.csv", "params.yml", "tracks.parquet", "split.csv", "predictions.parquet", "metrics.json")
         origins.check_finished(one)
-    about = faults.of_tracks(run.tracks(), run.assignment(), run.duplicates())
-    folders = [one for one in (run, against) if one is not None]
+    notes = track_notes.of_tracks(run.tracks(), run.assignment(), run.duplicates())
     runs = [(one.predictions(), one.metrics()) for one in folders]
     names = [one.folder.resolve().name for one in folders]
     if against is not None and against.params.segment_seconds != run.params.segment_seconds:
         raise EvaluationError(
-            f"The runs {names[0]} and {names[1]} cut tracks differently ({run.params.segment_seconds} and "
-            f"{against.params.segment_seconds} s a segment): their segments cannot be compared."
+            f"The runs {names[0]} and {names[1]} have segments of different length ({run.params.segment_seconds} and "
+            f"{against.params.segment_seconds} s), which cannot be compared. Use the same segment_seconds for both."
         )
-    return build(runs, names, run.tracks(), about, run.params, [temperatures(one) for one in folders])
+    return build(runs, names, run.tracks(), notes, run.params, [temperatures(one) for one in folders])
 
 
 def temperatures(run: RunFolder) -> levels.Temperatures:
-    """What a run's model folder calibrates by; nothing if it has none."""
+    """The temperatures in a run's model folder; unknown if there is no model folder."""
     if not (run.folder / model_folder.FOLDER).is_dir():
         return levels.Temperatures()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other versions: they decide what a network answers, not what it answered
+        warnings.simplefilter("ignore")  # about other versions, which do not change predictions that were made already
         calibration = model_folder.read(model_folder.find(run.folder)).calibration
     return levels.Temperatures(calibration.temperature, calibration.track_temperature, run.params.output)
 
@@ -107,35 +101,31 @@ def build(
     runs: list[tuple[pd.DataFrame, dict[str, Any]]],
     names: list[str],
     tracks: pd.DataFrame,
-    about: pd.DataFrame,
+    notes: pd.DataFrame,
     params: Params,
     calibrations: Sequence[levels.Temperatures] = (levels.Temperatures(),) * 2,
 ) -> Exploration:
-    """The data object from tables.
+    """Build the data of the explorer from tables.
 
     Parameters
     ----------
     runs : list of (pd.DataFrame, dict)
         One or two: predictions as ``scoring.predict`` returns them, and metrics as ``metrics.json`` has them.
     names : list of str
-        Of the runs.
+        Names of the runs.
     tracks : pd.DataFrame
         The catalog.
-    about : pd.DataFrame [columns=track_id, kind, text]
-        As ``faults.of_tracks`` returns it.
+    notes : pd.DataFrame [columns=track_id, kind, text]
+        As ``track_notes.of_tracks`` returns it.
     params : Params
-        Of the first run.
+        Parameters of the first run.
     calibrations : sequence of levels.Temperatures
-        One a run; where nothing is known, its probabilities stay as the network gave them.
-
-    Returns
-    -------
-    Exploration
+        One per run; without a temperature, the probabilities stay as they are.
 
     Raises
     ------
     EvaluationError
-        If two runs have no tested segment in common, or different genres or labels.
+        If two runs have no test segment in common, or different genres or labels.
     """
     tested = [table[table["split"] == "test"].sort_values(KEYS, ignore_index=True) for table, _ in runs]
     genres = scoring.genres_of(tested[0])
@@ -147,7 +137,7 @@ def build(
     by_track = [scoring.by_track(table) for table in tested]
     ids = by_track[0]["track_id"]
     catalog = tracks.set_index("track_id").loc[ids].assign(genre=by_track[0]["genre"].to_numpy())
-    badges = about.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
+    badges = notes.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
     place = {genre: index for index, genre in enumerate(genres)}
     similar = scoring.by_similarity(scoring.confusion(rows)).index
     facts = {
@@ -181,32 +171,35 @@ def build(
 
 
 def in_common(tested: list[pd.DataFrame], names: list[str]) -> list[pd.DataFrame]:
-    """The segments that both runs tested, in one order."""
+    """The segments that both runs tested, in the same order."""
     first, second = tested
     if scoring.genres_of(first) != scoring.genres_of(second):
-        raise EvaluationError(f"The runs {names[0]} and {names[1]} have different genres: they cannot be compared.")
+        raise EvaluationError(
+            f"The runs {names[0]} and {names[1]} have different genres ({', '.join(scoring.genres_of(first))}; "
+            f"{', '.join(scoring.genres_of(second))}) and cannot be compared. Explore each run separately."
+        )
     if labels.of_several(first["genre"]).any():
         raise EvaluationError(
-            f"The runs {names[0]} and {names[1]} have tracks of several genres, each of which stands for the one that "
-            "a network finds likeliest: they cannot be set side by side. Explore them one by one."
+            f"The runs {names[0]} and {names[1]} have tracks of several genres, which count for the most probable of "
+            "their genres. It can differ between two networks, so they cannot be compared. Explore each run separately."
         )
     same = first[[*KEYS, "genre"]].merge(second[[*KEYS, "genre"]], on=KEYS, suffixes=("_a", "_b"))
     if same.empty:
         raise EvaluationError(
-            f"The runs {names[0]} and {names[1]} tested no segment in common. Train them on one data set with the "
-            "same protocol, fold and seed."
+            f"The runs {names[0]} and {names[1]} have no test segment in common. Train them on the same data set with "
+            "the same protocol, fold and seed."
         )
     differ = same[same["genre_a"] != same["genre_b"]]
     if len(differ):
         raise EvaluationError(
             f"{differ['track_id'].iloc[0]} is {differ['genre_a'].iloc[0]} in the run {names[0]} and "
-            f"{differ['genre_b'].iloc[0]} in the run {names[1]}: with other labels they cannot be compared."
+            f"{differ['genre_b'].iloc[0]} in the run {names[1]}. Runs with different labels cannot be compared."
         )
     return [same[KEYS].merge(table, on=KEYS).sort_values(KEYS, ignore_index=True) for table in tested]
 
 
 def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], kept: int) -> list[str]:
-    """What must be read before the figures."""
+    """The notices at the top of the page."""
     datasets = {one["dataset"] for one in metrics}
     texts = [report.DEMO_NOTICE if datasets & set(DEMOS) else AUDIO_NOTICE]
     if "leaky" in {one["protocol"] for one in metrics}:
@@ -214,13 +207,13 @@ def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], k
     if len(metrics) == 2:
         others = [f"{size - kept} of {name}" for name, size in zip(names, sizes, strict=True) if size > kept]
         left_out = f"; left out: {' and '.join(others)}" if others else ""
-        texts.append(f"Two runs on the {kept} test segments that both tested{left_out}.")
-        texts.append(f"What is said of a track and training is of the training of {names[0]}.")
+        texts.append(f"Two runs, compared on the {kept} test segments that both have{left_out}.")
+        texts.append(f"Notes such as 'artist in training' refer to the training of {names[0]}.")
     return texts
 
 
 def paired(segments: list[pd.DataFrame], tracks: list[pd.DataFrame], seed: int) -> dict[str, Any]:
-    """The second run's accuracy less the first's, at both levels, and McNemar's test of the tracks."""
+    """Accuracy of the second run minus that of the first, by segment and by track, and McNemar's test of the tracks."""
     return {
         "segment": uncertainty.difference(segments[0], segments[1], seed),
         "track": uncertainty.difference(tracks[0], tracks[1], seed),
@@ -229,8 +222,6 @@ def paired(segments: list[pd.DataFrame], tracks: list[pd.DataFrame], seed: int) 
 
 
 def scale(params: Params) -> dict[str, Any]:
-    """Axes of the spectrogram pictures: where some frequencies lie (0 bottom, 1 top), and the range in dB."""
-    centres_hz = spectrogram.mel_edges_hz(params)[1:-1]
-    ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
-    heights = [(float(np.abs(centres_hz - hz).argmin()) + 0.5) / params.n_mels for hz in ticks]
-    return {"hz": [list(pair) for pair in zip(ticks, heights, strict=True)], "top_db": params.top_db}
+    """Axes of the spectrogram pictures: the heights of some frequencies (0 bottom, 1 top), and the range in dB."""
+    heights = [[hz, (band + 0.5) / params.n_mels] for hz, band in mel_ticks(params).items()]
+    return {"hz": heights, "top_db": params.top_db}

@@ -1,4 +1,4 @@
-"""A track's sound and picture, small enough to be carried along."""
+"""Sound and spectrogram picture of each track, small enough to be part of a page."""
 
 import io
 import os
@@ -13,31 +13,31 @@ from PIL import Image
 from genre_utils.audio import decoding
 from genre_utils.errors import AudioError
 from genre_utils.features import spectrogram
-from genre_utils.figures.eda import LEVEL_MAP
+from genre_utils.figures.style import LEVEL_MAP
 from genre_utils.params import Params
 from genre_utils.system.progress import progress
 
 COMPRESSION = 1.0  # 32 kb/s at 22,050 Hz: 150 tracks of 30 s stay under 30 MB, even as base64
-PICTURE_WIDTH = 800  # pixels at most; more frames are averaged
+PICTURE_WIDTH = 800  # pixels at most; frames are averaged to fit
 WEBP_QUALITY = 55
 
 
 def of_track(path: str, params: Params) -> tuple[bytes, bytes]:
-    """One decoding of a file: its segments to hear and to see.
+    """Decode a file once, and encode its segments as sound and picture.
 
     Parameters
     ----------
     path : str
         The audio file.
     params : Params
-        The features, and how many segments.
+        The features, and the number of segments.
 
     Returns
     -------
     tuple of bytes, bytes
-        Ogg Vorbis, mono, at the parameters' rate, from the start of the first segment to the end of the last; and a
-        WebP picture of the log-mels side by side, as the network gets them: each in dB below its own maximum, lowest
-        band at the bottom.
+        Ogg Vorbis, mono, at the sample rate of ``params``, from the first segment to the last; and a WebP picture of
+        the log-mels side by side, as the network gets them: each in dB below its own maximum, with the lowest band at
+        the bottom.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def of_track(path: str, params: Params) -> tuple[bytes, bytes]:
 
 
 def vorbis(samples: np.ndarray, params: Params) -> bytes:
-    """Mono samples as Ogg Vorbis: Opus would be a quarter smaller, and takes libsndfile almost four times as long."""
+    """Encode mono samples as Ogg Vorbis: Opus is a quarter smaller, but takes libsndfile almost four times as long."""
     file = io.BytesIO()
     rate = params.sample_rate_hz
     soundfile.write(file, samples, rate, format="OGG", subtype="VORBIS", compression_level=COMPRESSION)
@@ -61,7 +61,7 @@ def vorbis(samples: np.ndarray, params: Params) -> bytes:
 
 
 def picture(decibels: np.ndarray, params: Params) -> bytes:
-    """Log-mels (segment, mel, frame) side by side as a WebP picture in the figures' colours."""
+    """Draw log-mels (segment, mel, frame) side by side as a WebP picture, in the colours of the figures."""
     whole = np.concatenate(list(decibels), axis=1)[::-1]  # (mel, frame), highest band first
     width = min(PICTURE_WIDTH, whole.shape[1])
     edges = np.linspace(0, whole.shape[1], width, endpoint=False).astype(int)
@@ -73,7 +73,7 @@ def picture(decibels: np.ndarray, params: Params) -> bytes:
 
 
 def of_tracks(paths: list[str], params: Params) -> Iterator[tuple[bytes, bytes] | str]:
-    """Sound and picture of every track, in order, by parallel threads.
+    """Encode sound and picture of all tracks in parallel threads, in order.
 
     Parameters
     ----------
@@ -85,15 +85,15 @@ def of_tracks(paths: list[str], params: Params) -> Iterator[tuple[bytes, bytes] 
     Yields
     ------
     tuple of bytes, bytes, or str
-        As :func:`of_track` returns it; for a file that cannot be used (moved since the run, say) the reason.
+        As :func:`of_track` returns it; or the reason if a file cannot be used, for instance because it was moved.
     """
-    # threads, as decoding, transform and encoding release the interpreter's lock
+    # threads are enough: decoding, transform and encoding release the interpreter's lock
     workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(paths)), prefer="threads", return_as="generator")
     yield from progress(workers(joblib.delayed(or_reason)(path, params) for path in paths), len(paths), "explorer")
 
 
 def or_reason(path: str, params: Params) -> tuple[bytes, bytes] | str:
-    """As :func:`of_track`, or why not: what a worker does."""
+    """As :func:`of_track`, or the reason if the file cannot be used."""
     try:
         return of_track(path, params)
     except AudioError as error:

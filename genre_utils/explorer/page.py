@@ -1,4 +1,4 @@
-"""The explorer as a page of its own: no kernel, no server, no network."""
+"""Write the explorer as an HTML page that needs no kernel, no server and no network."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ import matplotlib
 from genre_utils.errors import RunError
 from genre_utils.explorer import media
 from genre_utils.explorer.data import Exploration, of_run
-from genre_utils.figures.eda import LEVEL_MAP
+from genre_utils.figures.style import LEVEL_MAP
 from genre_utils.paths import given
 from genre_utils.runs.folder import RunFolder
 from genre_utils.system import disk
@@ -23,45 +23,45 @@ from genre_utils.system.progress import HEADLESS
 
 FRONT = Path(__file__).parent / "front"
 MEDIA = "media"  # the folder beside the page
-UNFINISHED = ".writing-"  # how the names of folders begin that a killed writing may leave
-MARK = '<meta name="generator" content="genre_utils explorer">'  # tells an older page from anybody's
+UNFINISHED = ".writing-"  # prefix of temporary folders, which may remain if the process is killed
+MARK = '<meta name="generator" content="genre_utils explorer">'  # marks a page that may be replaced
 SCRIPTS = ("view.js", "charts.js", "clips.js", "matrix.js", "explorer.js")  # one module: each uses those before it
 
 
 def script(host: str) -> str:
-    """The front end: one JavaScript module, shared by page and widget, and the few lines that the host needs."""
+    """The front end: one JavaScript module for page and widget, then the lines of the host, page.js or widget.js."""
     return "\n".join((FRONT / name).read_text(encoding="utf-8") for name in (*SCRIPTS, host))
 
 
 def style() -> str:
-    """Its style sheet."""
+    """The style sheet of the front end."""
     colours = matplotlib.colormaps[LEVEL_MAP].resampled(9)
     stops = ", ".join(matplotlib.colors.to_hex(colours(step)) for step in range(9))
     return (FRONT / "explorer.css").read_text(encoding="utf-8").replace("LEVEL_MAP_STOPS", stops)
 
 
 def write(exploration: Exploration, folder: str | Path, single_file: bool = False) -> Path:
-    """Write the page, with sound and pictures beside it or inside.
+    """Write the page, with sound and pictures in a folder beside it or inside it.
 
     Parameters
     ----------
     exploration : Exploration
-        What to show.
+        The data of the explorer.
     folder : str or Path
-        Of the page; an older page in it is replaced, anything else is not touched.
+        Folder of the page; an older page is replaced, a folder with anything else is refused.
     single_file : bool
-        Put sound and pictures into the page itself, so that one file can be handed on.
+        Put sound and pictures into the page itself, so that it can be shared as one file.
 
     Returns
     -------
     Path
-        Of ``index.html``. Its size, sound and pictures included, is printed, and so is every track whose audio
-        cannot be used; such a track is shown without.
+        Path of ``index.html``. Its size with sound and pictures is printed, and also every track whose audio cannot
+        be used; such a track is shown without sound.
 
     Raises
     ------
     RunError
-        If something that is not an explorer is in the way.
+        If the folder contains anything else than an explorer.
     DiskError
         If the disk is full or read-only.
 
@@ -86,12 +86,12 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
             elif single_file:
                 carried.append(embedded(*found))
             else:
-                names = (f"{number:05d}.ogg", f"{number:05d}.webp")  # numbers: a track's name is anybody's
+                names = (f"{number:05d}.ogg", f"{number:05d}.webp")  # numbers, because a track's name is untrusted
                 for name, content in zip(names, found, strict=True):
                     (fresh / name).write_bytes(content)
                 carried.append({"audio": f"{MEDIA}/{names[0]}", "picture": f"{MEDIA}/{names[1]}"})
         (Path(temporary) / page.name).write_text(html(exploration.facts, carried, report), encoding="utf-8")
-        (Path(temporary) / page.name).replace(page)  # first: it marks the folder as ours
+        (Path(temporary) / page.name).replace(page)  # first, because it marks the folder as an explorer
         shutil.rmtree(folder / MEDIA, ignore_errors=True)
         if not single_file:
             fresh.rename(folder / MEDIA)
@@ -101,14 +101,14 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
 
 
 def write_of_runs(run: Path, against: Path | None = None, single_file: bool = False, out: Path | None = None) -> Path:
-    """The page of one run, or of two that were tested on the same tracks; by default it lies in the first one."""
+    """Write the page of one run, or of two with the same test tracks; by default into the folder of the first run."""
     folders = [RunFolder.existing(path) for path in (run, against) if path is not None]
     name = "explorer" if against is None else f"explorer-against-{folders[1].folder.name}"
     return write(of_run(*folders), out or folders[0].folder / name, single_file)
 
 
 def make_room(folder: Path) -> None:
-    """Make a folder, or see to it that there is nothing but an older page and the rests of a killed writing."""
+    """Create a folder, or check that it is empty or an older explorer; remove temporary folders that remained in it."""
     if folder.is_dir():
         page, things = folder / "index.html", list(folder.iterdir())
         for path in [path for path in things if path.name.startswith(UNFINISHED)]:
@@ -120,13 +120,13 @@ def make_room(folder: Path) -> None:
     elif not folder.exists():
         folder.mkdir(parents=True)
         return
-    raise RunError(f"{folder} is in the way: it is no folder of an explorer, nor empty. Name another with --out.")
+    raise RunError(f"{folder} exists, but is neither empty nor an explorer. Choose another folder with --out.")
 
 
 def report_beside(folder: Path) -> str:
-    """Address of the report of the run in whose folder an explorer lies; "" if there is none, nor will be."""
+    """Relative URL of the run's report, if the explorer is in a run folder; "" if there is no report."""
     run = folder.resolve().parent
-    # A headless run writes its report after the notebooks; lessons that are stepped through leave none.
+    # A headless run writes its report after the notebooks; without one, there is no report.
     there = (run / "index.html").is_file() or os.environ.get(HEADLESS)
     return "../index.html" if (run / "metrics.json").is_file() and there else ""
 
@@ -140,21 +140,21 @@ def embedded(sound: bytes, picture: bytes) -> dict[str, str]:
 
 
 def html(facts: dict[str, Any], carried: list[dict[str, str]], report: str = "") -> str:
-    """The page's text.
+    """The HTML of the page.
 
     Parameters
     ----------
     facts : dict
-        Of an ``Exploration``.
+        As in ``Exploration``.
     carried : list of dict
-        For each track ``audio`` and ``picture`` (addresses), or ``fault``.
+        For each track ``audio`` and ``picture`` (URLs), or ``fault``.
     report : str
-        Address of the run's report, if there is one.
+        URL of the run's report, if there is one.
 
     Returns
     -------
     str
-        HTML. Names reach it as JSON only, and the browser is told to run no script but this project's.
+        HTML. Names are only in its JSON, and its security policy allows no script but this project's.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FRONT), autoescape=True, undefined=jinja2.StrictUndefined
@@ -174,10 +174,10 @@ def html(facts: dict[str, Any], carried: list[dict[str, str]], report: str = "")
 
 
 def as_json(value: Any) -> str:
-    """JSON that cannot end the script element which holds it."""
+    """JSON that cannot close the script element around it."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def digest(text: str) -> str:
-    """A content security policy's name for a script or style sheet."""
+    """The hash by which a content security policy allows a script or style sheet."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

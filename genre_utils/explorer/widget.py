@@ -1,4 +1,4 @@
-"""The explorer in a notebook: the page's front end, fed by the kernel."""
+"""The explorer as a notebook widget: the same front end, with data from the kernel."""
 
 import functools
 import os
@@ -17,14 +17,14 @@ from genre_utils.system.progress import HEADLESS
 
 
 class Explorer:
-    """The confusion matrix to click on; without a browser, its picture.
+    """The interactive confusion matrix; in a headless run, its picture.
 
     Parameters
     ----------
     exploration : Exploration
-        What to show.
+        The data of the explorer.
     figure : Path
-        The static confusion matrix, shown where nobody can click: in a headless run.
+        The static confusion matrix for a headless run.
 
     References
     ----------
@@ -38,22 +38,22 @@ class Explorer:
 
     @functools.cached_property
     def widget(self) -> "FrontEnd":
-        """The browser's side."""
+        """The front end in the browser."""
         made = FrontEnd(self.exploration)
         made.observe(lambda change: self.choose(change["new"]), "numbers")
         return made
 
     def choose(self, numbers: list[int]) -> None:
-        """Take what the browser has selected; a number that is no row is left out."""
+        """Set the selection to the rows from the browser; numbers that are not valid are ignored."""
         self._numbers = [number for number in numbers if 0 <= number < len(self.exploration.rows)]
 
     @property
     def selected(self) -> pd.DataFrame:
-        """The rows of the predictions table that are selected; by track, all test segments of its tracks."""
+        """The selected rows of the predictions table; for tracks, all their test segments."""
         return self.exploration.rows.iloc[self._numbers]
 
     def select(self, true: str, predicted: str) -> pd.DataFrame:
-        """Select a cell of segments, as a click does.
+        """Select a cell of the segments' matrix, like a click.
 
         Parameters
         ----------
@@ -63,17 +63,17 @@ class Explorer:
         Returns
         -------
         pd.DataFrame
-            ``selected``.
+            As ``selected``.
 
         Raises
         ------
         EvaluationError
-            If one is not a genre of the run.
+            If a genre is not in the run.
         """
         genres = self.exploration.facts["genres"]
         for genre in (true, predicted):
             if genre not in genres:
-                raise EvaluationError(f"{genre!r} is no genre of this run. Known: {', '.join(genres)}.")
+                raise EvaluationError(f"{genre!r} is not a genre of this run. Expected one of: {', '.join(genres)}.")
         rows = self.exploration.rows
         self._numbers = rows.index[(rows["genre"] == true) & (rows["predicted"] == predicted)].tolist()
         if not os.environ.get(HEADLESS):
@@ -85,15 +85,14 @@ class Explorer:
 
 
 class FrontEnd(anywidget.AnyWidget):
-    """What the browser sees: code, view and selection; everything else is sent when it is asked for.
+    """The widget in the browser: code, view and selection; everything else is sent on request.
 
-    A notebook saved with its widgets' state holds this object's traits. Data, sound and pictures are no
-    traits, so that it stays small whatever the run's size.
+    Only traits are saved with a notebook. Data, sound and pictures are not traits, so that the notebook stays small.
 
     Parameters
     ----------
     exploration : Exploration
-        What to show.
+        The data of the explorer.
     """
 
     _esm = page.script("widget.js")
@@ -107,13 +106,13 @@ class FrontEnd(anywidget.AnyWidget):
         self.on_msg(self.answer)
 
     def answer(self, _widget: Any, asked: Any, _buffers: list[bytes]) -> None:
-        """Send what the browser asks for.
+        """Answer a request from the browser.
 
         Parameters
         ----------
         asked : dict
-            ``{"id": …, "what": "facts"}``, or ``{"id": …, "what": "media", "track": number}``; the answer has its id.
-            What asks for anything else, or is no track of this run, gets no file but a fault.
+            ``{"id": …, "what": "facts"}``, or ``{"id": …, "what": "media", "track": number}``; the answer has the same
+            id. Any other request, or a number that is not a track of this run, gets an error and no file.
         """
         asked = asked if isinstance(asked, dict) else {}
         what, number, paths = asked.get("what"), asked.get("track"), self.exploration.paths
@@ -122,7 +121,7 @@ class FrontEnd(anywidget.AnyWidget):
             self.send(answer | {"facts": self.exploration.facts})
             return
         if what != "media" or type(number) is not int or not 0 <= number < len(paths):
-            self.send(answer | {"fault": "was asked for in a way that this explorer does not know"})
+            self.send(answer | {"fault": "was requested in a way that this explorer does not support"})
             return
         try:
             found = media.of_track(paths[number], self.exploration.params)

@@ -1,1 +1,1 @@
-"""The figures of the notebooks, each shown and saved by one function."""
+"""Figures of the notebooks: one function draws, saves and returns each."""

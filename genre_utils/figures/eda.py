@@ -1,4 +1,4 @@
-"""The figures of the notebooks: each is drawn, saved and returned by one function."""
+"""Figures of notebooks 1 and 2: the data set, and the steps from sound to the network's input."""
 
 from pathlib import Path
 
@@ -10,47 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from genre_utils.features import spectrogram
+from genre_utils.figures.style import LEVEL_MAP, draw_log_mel, finished, mel_axis, panels
 from genre_utils.params import Params
-from genre_utils.paths import given
-
-LEVEL_MAP = "magma"  # perceptually even, readable in grey and by colour-blind eyes
-COUNT_MAP = "cividis"
-FREQUENCY_TICKS_HZ = (300, 1_000, 3_000, 8_000)
-
-sns.set_theme(context="notebook", style="ticks", palette="colorblind")
-plt.rcParams |= {"figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True, "text.parse_math": False}
-
-
-def finished(figure: Figure, save: str | Path) -> Figure:
-    """Save a figure and close it, so that a notebook shows it once."""
-    save = given(save)
-    save.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(save)
-    figure.set_layout_engine("none")  # it is settled: the notebook, which draws once more, need not find it again
-    plt.close(figure)
-    return figure
-
-
-def mel_axis(axes: plt.Axes, params: Params) -> None:
-    """Label mel bands with the frequencies they stand for."""
-    centres_hz = spectrogram.mel_edges_hz(params)[1:-1]
-    ticks = [hz for hz in FREQUENCY_TICKS_HZ if params.fmin_hz <= hz <= params.fmax_hz]
-    axes.set_yticks([int(np.abs(centres_hz - hz).argmin()) for hz in ticks], [f"{hz:,}" for hz in ticks])
-
-
-def draw_log_mel(axes: plt.Axes, decibels: np.ndarray, params: Params) -> plt.cm.ScalarMappable:
-    """One log-mel with seconds below and Hz at its side."""
-    seconds = decibels.shape[1] * params.hop_length / params.sample_rate_hz
-    image = axes.imshow(
-        decibels, aspect="auto", origin="lower", cmap=LEVEL_MAP, vmin=-params.top_db, vmax=0, interpolation="nearest",
-        extent=(0, seconds, -0.5, len(decibels) - 0.5),
-    )  # fmt: skip
-    mel_axis(axes, params)
-    return image
 
 
 def overview(tracks: pd.DataFrame, save: Path) -> Figure:
-    """Tracks by genre, usable and not, and their lengths.
+    """Number of tracks by genre, usable and left out, and the length of each track.
 
     Parameters
     ----------
@@ -58,10 +23,6 @@ def overview(tracks: pd.DataFrame, save: Path) -> Figure:
         A catalog.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -84,20 +45,16 @@ def overview(tracks: pd.DataFrame, save: Path) -> Figure:
 
 
 def waveforms(samples: dict[str, np.ndarray], params: Params, save: Path) -> Figure:
-    """One waveform a genre, all on the same scale.
+    """One waveform per genre, all on the same scale.
 
     Parameters
     ----------
     samples : dict of str to np.ndarray [shape=(samples,)]
-        One track a genre.
+        One track per genre.
     params : Params
         ``sample_rate_hz``.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -105,14 +62,14 @@ def waveforms(samples: dict[str, np.ndarray], params: Params, save: Path) -> Fig
     """
     figure, grid = panels(len(samples), height=1.5)
     for axes, (genre, track) in zip(grid, samples.items(), strict=False):
-        step = max(1, len(track) // 1_000)  # a picture is 1,000 columns wide: each shows its extremes
+        step = max(1, len(track) // 1_000)  # 1,000 columns, each with the smallest and largest sample
         pieces = track[: len(track) // step * step].reshape(-1, step)
         seconds = np.arange(len(pieces)) * step / params.sample_rate_hz
         axes.fill_between(seconds, pieces.min(axis=1), pieces.max(axis=1), linewidth=0)
         axes.set(title=genre, ylim=(-1, 1), xlim=(0, seconds[-1]))
     figure.supxlabel("time (s)")
     figure.supylabel("amplitude")
-    figure.suptitle("Waveform of one track a genre")
+    figure.suptitle("Waveform of one track per genre")
     return finished(figure, save)
 
 
@@ -122,17 +79,13 @@ def log_mels(decibels: dict[str, np.ndarray], params: Params, title: str, save: 
     Parameters
     ----------
     decibels : dict of str to np.ndarray [shape=(mel, frame)]
-        Name and log-mel.
+        For each panel its name and log-mel.
     params : Params
         The features.
     title : str
-        Of the whole figure.
+        Title of the whole figure.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -150,7 +103,7 @@ def log_mels(decibels: dict[str, np.ndarray], params: Params, title: str, save: 
 
 
 def average_spectra(levels: pd.DataFrame, params: Params, save: Path) -> Figure:
-    """Average level by genre and frequency.
+    """Average spectrum of each genre.
 
     Parameters
     ----------
@@ -160,10 +113,6 @@ def average_spectra(levels: pd.DataFrame, params: Params, save: Path) -> Figure:
         The bands.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -179,22 +128,18 @@ def average_spectra(levels: pd.DataFrame, params: Params, save: Path) -> Figure:
 
 
 def by_genre(table: pd.DataFrame, value: str, title: str, label: str, save: Path) -> Figure:
-    """The spread of one value within each genre.
+    """Box plot of one value by genre, with all single values.
 
     Parameters
     ----------
     table : pd.DataFrame [columns=genre, value]
-        One row a track or a segment.
+        One row per track or segment.
     value : str
         The column.
     title, label : str
-        Of the figure and of the value's axis, with its unit.
+        Title of the figure, and label of the value's axis with its unit.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -211,7 +156,7 @@ def by_genre(table: pd.DataFrame, value: str, title: str, label: str, save: Path
 
 
 def segment_cuts(samples: np.ndarray, params: Params, save: Path) -> Figure:
-    """A track's waveform with the borders of its segments.
+    """Waveform of a track with its segments.
 
     Parameters
     ----------
@@ -221,10 +166,6 @@ def segment_cuts(samples: np.ndarray, params: Params, save: Path) -> Figure:
         ``segment_seconds``.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -243,7 +184,7 @@ def segment_cuts(samples: np.ndarray, params: Params, save: Path) -> Figure:
 
 
 def spectrogram_steps(segment: np.ndarray, params: Params, save: Path) -> Figure:
-    """From power by frequency, through the mel filters, to the log-mel.
+    """The steps to a log-mel: short-time Fourier transform, mel filters, log-mel.
 
     Parameters
     ----------
@@ -253,10 +194,6 @@ def spectrogram_steps(segment: np.ndarray, params: Params, save: Path) -> Figure
         The features.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -272,30 +209,26 @@ def spectrogram_steps(segment: np.ndarray, params: Params, save: Path) -> Figure
     filters = spectrogram.mel_filters(params)
     for band in range(0, len(filters), 8):
         middle.plot(bins_hz, filters[band])
-    middle.set(title="every eighth mel filter", xlabel="frequency (Hz)", ylabel="weight", xlim=(0, params.fmax_hz))
+    middle.set(title="Every eighth mel filter", xlabel="frequency (Hz)", ylabel="weight", xlim=(0, params.fmax_hz))
     image = draw_log_mel(right, spectrogram.log_mel(segment[None], params)[0], params)
-    right.set(title="log-mel", xlabel="time (s)", ylabel="frequency (Hz), mel-spaced")
+    right.set(title="Log-mel", xlabel="time (s)", ylabel="frequency (Hz), mel scale")
     figure.colorbar(image, label="dB below maximum")
     return finished(figure, save)
 
 
 def network_input(decibels: np.ndarray, image: np.ndarray, params: Params, save: Path) -> Figure:
-    """A log-mel beside the standardised image that the network's first convolution sees.
+    """A log-mel, and the standardised image that reaches the network's first convolution.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(mel, frame)]
-        As the store keeps it.
+        As in the store.
     image : np.ndarray [shape=(image_height, image_width)]
-        As the network's own first layers make it.
+        As ``factory.image_of`` returns it.
     params : Params
         The features.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -303,21 +236,9 @@ def network_input(decibels: np.ndarray, image: np.ndarray, params: Params, save:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
     bar = draw_log_mel(left, decibels, params)
-    left.set(title=f"log-mel, {decibels.shape[0]}×{decibels.shape[1]}", xlabel="time (s)", ylabel="frequency (Hz)")
+    left.set(title=f"Log-mel, {decibels.shape[0]}×{decibels.shape[1]}", xlabel="time (s)", ylabel="frequency (Hz)")
     figure.colorbar(bar, ax=left, label="dB below maximum")
     bar = right.imshow(image, aspect="auto", origin="lower", cmap=LEVEL_MAP)
-    right.set(title=f"network's image, {image.shape[0]}×{image.shape[1]}", xlabel="pixel", ylabel="pixel")
+    right.set(title=f"Network input, {image.shape[0]}×{image.shape[1]}", xlabel="pixel", ylabel="pixel")
     figure.colorbar(bar, ax=right, label="standard deviations from the mean")
     return finished(figure, save)
-
-
-def panels(count: int, height: float) -> tuple[Figure, np.ndarray]:
-    """Small multiples, at most five in a row; unused panels are removed."""
-    columns = 3 if count == 6 else min(count, 5)
-    rows = -(-count // columns)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(13, 0.8 + height * rows), sharex=True, sharey=True, squeeze=False
-    )
-    for axes in grid.flat[count:]:
-        axes.remove()
-    return figure, grid.flatten()[:count]

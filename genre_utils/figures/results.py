@@ -1,4 +1,4 @@
-"""The figures of training and evaluation."""
+"""Figures of training and evaluation, of notebooks 3 and 4."""
 
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,21 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, Perce
 
 from genre_utils.errors import AudioError
 from genre_utils.evaluation import scoring, uncertainty
-from genre_utils.figures.eda import COUNT_MAP, finished
+from genre_utils.figures.style import COUNT_MAP, finished
 from genre_utils.params import Params
 
 
 def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
-    """Loss, accuracy and learning rate, epoch by epoch.
+    """Training curves: loss, accuracy and learning rate by epoch.
 
     Parameters
     ----------
     history : pd.DataFrame
         As ``trainer.train`` returns it.
     title : str
-        Says the protocol.
+        With the protocol.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -45,7 +41,7 @@ def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
     best = history.loc[history["val_accuracy"].idxmax()]
     middle.plot(best["epoch"], best["val_accuracy"], "*", markersize=18, color="black", label="kept for evaluation")
     left.set(title="Cross-entropy", ylabel="loss", xlabel="epoch")
-    middle.set(title="Segments right", ylabel="accuracy", xlabel="epoch", ylim=(0, 1))
+    middle.set(title="Accuracy of segments", ylabel="accuracy", xlabel="epoch", ylim=(0, 1))
     middle.yaxis.set_major_formatter(PercentFormatter(1))
     right.plot(history["epoch"], history["learning_rate"], "o-", drawstyle="steps-mid")
     right.set(title="Learning rate", ylabel="learning rate", xlabel="epoch")
@@ -60,20 +56,16 @@ def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
 
 
 def confusion_matrix(counts: pd.DataFrame, title: str, save: Path) -> Figure:
-    """Counts and row percent of true against predicted genre.
+    """Confusion matrix with counts and row percentages.
 
     Parameters
     ----------
     counts : pd.DataFrame [index=true genre, columns=predicted genre]
-        In the order in which they shall stand.
+        Counts, in the order in which the genres are shown.
     title : str
-        Says data set, protocol, level and number of rows.
+        With data set, protocol, level and number of rows.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -107,13 +99,9 @@ def beside_the_paper(table: pd.DataFrame, title: str, save: Path) -> Figure:
     table : pd.DataFrame [index=genre, columns=precision, recall, f1, support]
         As ``scoring.table_one`` returns it.
     title : str
-        Says data set, protocol, level and number of rows.
+        With data set, protocol, level and number of rows.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -132,7 +120,7 @@ def beside_the_paper(table: pd.DataFrame, title: str, save: Path) -> Figure:
 
 
 def accuracies(metrics: dict[str, Any], chance: float, title: str, save: Path) -> Figure:
-    """Accuracy by segment and by track with their intervals, the paper's figure and chance.
+    """Accuracy by segment and by track with their intervals, the paper's accuracy, and chance.
 
     Parameters
     ----------
@@ -141,13 +129,9 @@ def accuracies(metrics: dict[str, Any], chance: float, title: str, save: Path) -
     chance : float
         Accuracy of guessing, in [0, 1].
     title : str
-        Says data set and protocol.
+        With data set and protocol.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -175,35 +159,29 @@ def accuracies(metrics: dict[str, Any], chance: float, title: str, save: Path) -
     return finished(figure, save)
 
 
-def confused_pairs(pairs: pd.DataFrame, title: str, save: Path, most: int = 10) -> Figure:
-    """The pairs of genres that are most taken for each other; the paper's three are marked.
+def confused_pairs(pairs: pd.DataFrame, title: str, save: Path) -> Figure:
+    """The ten most confused pairs of genres and the paper's three, which are marked.
 
     Parameters
     ----------
     pairs : pd.DataFrame
         As ``scoring.confused_pairs`` returns it.
     title : str
-        Says data set, protocol and level.
+        With data set, protocol and level.
     save : Path
         A .png file.
-    most : int
-        How many pairs beside the paper's three.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
     Paper, III.B.3. Notebook: 04_evaluation.
     """
-    shown = pairs[(pairs.index < most) | pairs["in_paper"]].assign(
+    shown = pairs[(pairs.index < 10) | pairs["in_paper"]].assign(
         named=lambda table: np.where(table["in_paper"], "named by the paper", "not named by the paper")
     )
     figure, axes = plt.subplots(figsize=(8, 4.5))
     order = {"named by the paper": sns.color_palette()[3], "not named by the paper": sns.color_palette()[0]}
     sns.barplot(shown, x="share", y="pair", hue="named", palette=order, ax=axes, dodge=False, legend=False)
-    axes.set(title=title, xlabel="share of both genres taken for the other", ylabel="")
+    axes.set(title=title, xlabel="share of both genres predicted as the other", ylabel="")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     patches = [Patch(color=color, label=name) for name, color in order.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=2, fontsize="small")
@@ -212,20 +190,16 @@ def confused_pairs(pairs: pd.DataFrame, title: str, save: Path, most: int = 10) 
 
 
 def reliability(curves: dict[str, pd.DataFrame], title: str, save: Path) -> Figure:
-    """How often the network is right, by how sure it is.
+    """Reliability diagram: accuracy by the probability of the predicted genre.
 
     Parameters
     ----------
     curves : dict of str to pd.DataFrame [columns=low, high, n, confidence, accuracy]
-        By whose probabilities they are, as ``reliability.reliability_curve`` returns them; they stand side by side.
+        Title of a panel, and a curve as ``reliability.reliability_curve`` returns it; the panels are side by side.
     title : str
-        Says data set, protocol, level and number of rows.
+        With data set, protocol, level and number of rows.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -240,50 +214,46 @@ def reliability(curves: dict[str, pd.DataFrame], title: str, save: Path) -> Figu
     for (above, below), (name, curve) in zip(axes.T, curves.items(), strict=True):
         filled = curve[curve["n"] > 0]
         sure, right = filled["confidence"], filled["accuracy"]
-        above.plot([0, 1], [0, 1], linestyle="--", color="black", label="probability = share right")
-        above.vlines(sure, right, sure, color=orange, linewidth=3, label="gap (below the line: too sure)")
-        above.plot(sure, right, "o", markersize=9, color=blue, label="share right in a bin")
+        above.plot([0, 1], [0, 1], linestyle="--", color="black", label="accuracy = probability")
+        above.vlines(sure, right, sure, color=orange, linewidth=3, label="gap (below the line: overconfident)")
+        above.plot(sure, right, "o", markersize=9, color=blue, label="accuracy in a bin")
         above.set(title=name, xlim=(-0.02, 1.02), ylim=(-0.03, 1.05))
         bars = below.bar(curve["low"], curve["n"], 1 / len(curve), align="edge", color="lightgrey", edgecolor="grey")
         below.bar_label(bars, [f"{n:,}" if n else "" for n in curve["n"]], padding=2, fontsize="small")
-        below.set(yticks=[], xlabel="probability of the called genre (a point: its bin's mean)")
+        below.set(yticks=[], xlabel="probability of the predicted genre (points: mean of the bin)")
         below.margins(y=0.25)
         below.xaxis.set_major_locator(MultipleLocator(0.2))
         for axis in (above.xaxis, above.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
-    axes[0, 0].set_ylabel("share right")
+    axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("rows in a bin")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     sns.despine(figure)
     return finished(figure, save)
 
 
-def timeline(heard: pd.DataFrame, params: Params, save: Path) -> Figure:
-    """What a network hears in a file as it goes on.
+def timeline(table: pd.DataFrame, params: Params, save: Path) -> Figure:
+    """Predicted probabilities of one file over time.
 
     Parameters
     ----------
-    heard : pd.DataFrame
-        Of one file, as ``files.predict`` returns it.
+    table : pd.DataFrame
+        The prediction of one file, as ``files.predict`` returns it.
     params : Params
         The length of a segment.
     save : Path
         A .png file.
 
-    Returns
-    -------
-    Figure
-
     Raises
     ------
     AudioError
-        If the file could not be heard.
+        If the file has no prediction because of an error.
 
     References
     ----------
     Notebook: 04_evaluation.
     """
-    track, segments = heard.iloc[0], heard[heard["level"] == "segment"]
+    track, segments = table.iloc[0], table[table["level"] == "segment"]
     if track["fault"]:
         raise AudioError(track["path"], track["fault"])
     sure = track.filter(like="p_").astype(float).sort_values(ascending=False)
@@ -299,6 +269,6 @@ def timeline(heard: pd.DataFrame, params: Params, save: Path) -> Figure:
     name = Path(track["path"]).name.encode(errors="replace").decode()
     verdict = f" ({track['verdict']})" if track["verdict"] else ""
     axes.set_title(f"{name}\n{genres[0]}, calibrated probability {sure.iloc[0]:.0%}{verdict}", parse_math=False)
-    axes.set(xlabel="time (s)", ylabel="genre (in the whole file)")
+    axes.set(xlabel="time (s)", ylabel="genre (probability in the whole file)")
     figure.colorbar(image, label="calibrated probability in a segment", format=PercentFormatter(1))
     return finished(figure, save)

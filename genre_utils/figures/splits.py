@@ -1,4 +1,4 @@
-"""The figures of splits: who is on which side, what leaks, and what it does to the accuracy."""
+"""Figures of splits: tracks by split, leaks between splits, and the accuracy of each protocol."""
 
 from pathlib import Path
 
@@ -12,26 +12,22 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from genre_utils.evaluation import protocol_study
-from genre_utils.figures.eda import finished
+from genre_utils.figures.style import error_bars, finished
 from genre_utils.params import SPLITS
 from genre_utils.splits import leaks
 
 
 def split_counts(counts: pd.DataFrame, title: str, save: Path) -> Figure:
-    """Tracks by genre and side of the split.
+    """Number of tracks by genre and split.
 
     Parameters
     ----------
     counts : pd.DataFrame [index=genre, columns=split]
         Counts of tracks.
     title : str
-        Says the protocol.
+        With the protocol.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -41,7 +37,7 @@ def split_counts(counts: pd.DataFrame, title: str, save: Path) -> Figure:
     counts.plot.barh(stacked=True, ax=axes, width=0.8, color=sns.color_palette("colorblind", 3))
     for bars in axes.containers:
         axes.bar_label(bars, label_type="center", color="white")  # type: ignore[arg-type]
-    axes.set(title=f"Tracks on each side of the split\n{title}", xlabel="tracks", ylabel="")
+    axes.set(title=f"Tracks in each split\n{title}", xlabel="tracks", ylabel="")
     axes.invert_yaxis()
     axes.legend(title="", loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(figure)
@@ -49,22 +45,18 @@ def split_counts(counts: pd.DataFrame, title: str, save: Path) -> Figure:
 
 
 def by_protocol(planned: list[protocol_study.Trial], tracks: pd.DataFrame, title: str, save: Path) -> Figure:
-    """Where each segment of some tracks is under each protocol: a row a track, tracks of an artist together.
+    """The split of each segment of some tracks under each protocol: one row per track, sorted by artist.
 
     Parameters
     ----------
     planned : list of Trial
-        One a protocol.
+        One per protocol.
     tracks : pd.DataFrame
-        Up to about twenty tracks of the catalog, in the order in which they shall stand.
+        Up to about twenty tracks of the catalog, in the order in which they are shown.
     title : str
-        Says what the tracks are.
+        With a description of the tracks.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -93,7 +85,7 @@ def by_protocol(planned: list[protocol_study.Trial], tracks: pd.DataFrame, title
 
 
 def protocols(table: pd.DataFrame, chance: float, title: str, save: Path) -> Figure:
-    """The accuracy of each protocol with its interval, beside what its test shares with training.
+    """Accuracy of each protocol with its interval, and the share of test tracks with a leak from training.
 
     Parameters
     ----------
@@ -102,13 +94,9 @@ def protocols(table: pd.DataFrame, chance: float, title: str, save: Path) -> Fig
     chance : float
         Accuracy of guessing, in [0, 1].
     title : str
-        Says data set, network and number of training tracks.
+        With data set, network and number of training tracks.
     save : Path
         A .png file.
-
-    Returns
-    -------
-    Figure
 
     References
     ----------
@@ -119,14 +107,14 @@ def protocols(table: pd.DataFrame, chance: float, title: str, save: Path) -> Fig
     )
     places = np.arange(len(table)) + 0.5
     for level, marker, shift in (("segment", "o", -0.12), ("track", "D", 0.12)):
-        value = table[level]
-        bars = [value - table[f"{level}_low"], table[f"{level}_high"] - value]
+        bars = error_bars(table, level, f"{level}_low", f"{level}_high")
         left.errorbar(
-            value, places + shift, xerr=bars, fmt=marker, capsize=5, markersize=8, linewidth=2.5, label=f"by {level}"
-        )
+            table[level], places + shift, xerr=bars, fmt=marker, capsize=5, markersize=8, linewidth=2.5,
+            label=f"by {level}",
+        )  # fmt: skip
     left.axvline(chance, color="grey", linestyle=":", label=f"chance: {chance:.0%}")
     left.set(
-        title="Right in the test",
+        title="Accuracy on the test split",
         xlabel=f"accuracy, 95 % interval over {table['resampled_by'].iloc[0]}s",
         xlim=(0, 1.02),
     )
@@ -135,21 +123,13 @@ def protocols(table: pd.DataFrame, chance: float, title: str, save: Path) -> Fig
     left.grid(axis="x", alpha=0.3)
     shares = table[[kind for kind in leaks.KINDS if table[kind].notna().any()]].astype(float)
     sns.heatmap(
-        shares,
-        annot=True,
-        fmt=".0%",
-        cmap="OrRd",
-        vmin=0,
-        vmax=1,
-        cbar=False,
-        ax=right,
-        linewidths=1,
+        shares, annot=True, fmt=".0%", cmap="OrRd", vmin=0, vmax=1, cbar=False, ax=right, linewidths=1,
         annot_kws={"size": 13},
-    )
-    right.set(title="Test tracks that share it with training", xlabel="", ylabel="")
+    )  # fmt: skip
+    right.set(title="Share of test tracks with a leak from training", xlabel="", ylabel="")
     right.tick_params(length=0)
     names = [
-        f"{'LEAKY: no estimate' if name == 'leaky' else name}\n{row.test_tracks} test tracks"
+        f"{'LEAKY: no valid estimate' if name == 'leaky' else name}\n{row.test_tracks} test tracks"
         for name, row in table.iterrows()
     ]
     left.set_yticks(places, names)

@@ -1,1 +1,1 @@
-"""Genres of anybody's audio files, with a trained or an exported model."""
+"""Inference: predict the genre of audio files with a trained or an exported model."""

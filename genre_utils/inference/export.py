@@ -1,4 +1,4 @@
-"""Export a network into a folder that gives predictions without TensorFlow: see ``litert_model``."""
+"""Export a Keras network to a folder from which ``litert_model`` predicts without TensorFlow."""
 
 import json
 import shutil
@@ -19,16 +19,16 @@ with quiet_stderr():
     import keras
     import tensorflow as tf
 
-LARGE_BYTES = 32 * 2**20  # weights of a dense layer that become a file of their own; see litert_model.product
-TOLERANCE = 1e-4  # between a probability of Keras and one of the export
+LARGE_BYTES = 32 * 2**20  # a dense layer with more than this becomes a separate file; see litert_model.product
+TOLERANCE = 1e-4  # largest difference between a probability of Keras and one of the export
 
 
 def write(
     model: keras.Model, genres: list[str], params: Params, folder: str | Path, calibration: Calibration | None = None
 ) -> None:
-    """Write all that is needed to answer for an audio file: network, genres, parameters, mel filters and calibration.
+    """Write everything that predictions need: network, genres, parameters, mel filters and calibration.
 
-    The written network is run against the given one before the folder gets its name.
+    The exported network is compared with the given one before the folder gets its final name.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ def write(
     folder : str or Path
         Must not exist yet.
     calibration : Calibration, optional
-        How its probabilities are to be read; without it, as they are.
+        Calibrates the probabilities; without it, they stay as they are.
 
     Raises
     ------
     RunError
-        If the folder is there already, or LiteRT lacks a layer of the network or computes something else.
+        If the folder exists already, or LiteRT does not have a layer of the network or computes other values.
     """
     folder = given(folder)
     if folder.exists():
-        raise RunError(f"{folder} is there already. Name another folder, or remove it.")
+        raise RunError(f"{folder} exists already. Choose another folder, or remove it.")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -70,12 +70,13 @@ def write(
     rng, half_db = np.random.default_rng(0), params.top_db / 2
     bands = rng.uniform(-half_db, 0, (4, params.n_mels, 1))
     decibels = (bands + rng.uniform(-half_db, 0, (4, 1, params.frames_per_segment))).astype(np.float32)
-    wanted = keras.ops.convert_to_numpy(model(decibels, training=False))
-    difference = np.abs(litert_model.open_exported(partial).run(decibels) - wanted).max()
+    expected = keras.ops.convert_to_numpy(model(decibels, training=False))
+    difference = np.abs(litert_model.open_exported(partial).run(decibels) - expected).max()
     if not difference <= TOLERANCE:
         raise RunError(
-            f"The export of {model.name} differs from it by {difference:.1e}; at most {TOLERANCE:.0e} is allowed. "
-            f"It is left in {partial}. Use the network with keras_model.open_model, which needs TensorFlow."
+            f"The exported network does not predict the same as {model.name}: a probability differs by "
+            f"{difference:.1e}, and at most {TOLERANCE:.0e} is allowed. The export stays in {partial}. Use the network "
+            "with keras_model.open_model, which needs TensorFlow."
         )
     partial.rename(folder)
 
@@ -93,14 +94,14 @@ def write_from(path: str | Path, folder: str | Path) -> None:
     Raises
     ------
     RunError
-        If there is no whole model, or it cannot be exported.
+        If the model is not complete, or cannot be exported.
     """
     known = model_folder.read(model_folder.find(path))
     write(factory.load(known.network), known.genres, known.params, folder, known.calibration)
 
 
 def parts(model: keras.Model) -> list[keras.Model | np.ndarray]:
-    """What a network is written as: itself, or what comes before its large matrix, the matrix, and what comes after.
+    """Split a network at its large matrix into three parts: before it, the matrix, and after it.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def parts(model: keras.Model) -> list[keras.Model | np.ndarray]:
     Returns
     -------
     list of keras.Model or np.ndarray [shape=(input, output)]
-        One part or three.
+        Three parts, or the whole network as one part if it has no large matrix.
     """
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense) and layer.use_bias]
     large = [layer for layer in dense if 4 * layer.kernel.shape[0] * layer.kernel.shape[1] > LARGE_BYTES]
@@ -125,7 +126,7 @@ def parts(model: keras.Model) -> list[keras.Model | np.ndarray]:
 
 def convert(model: keras.Model, file: Path) -> None:
     """Write a network as .tflite, for one segment at a time, of any length if the network takes any."""
-    only_its_own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}  # others would need TensorFlow to run
+    only_its_own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}  # other operations would need TensorFlow
     signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)]
     try:
         with quiet_stderr():
@@ -133,6 +134,6 @@ def convert(model: keras.Model, file: Path) -> None:
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise RunError(
-            f"LiteRT cannot hold the network {model.name}: {reason}. "
-            "Use it with predict.open_model, which needs TensorFlow."
+            f"The network {model.name} cannot be converted to LiteRT: {reason}. "
+            "Use it with keras_model.open_model, which needs TensorFlow."
         ) from error

@@ -1,6 +1,7 @@
-"""Predict the genre of audio files and folders from Python: a tidy table of tracks and segments."""
+"""Predict audio files from Python as a pandas table, and write predictions as rows or JSON."""
 
 import itertools
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,46 +9,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genre_utils.errors import warn
-from genre_utils.inference import litert_model, prediction
+from genre_utils.inference import prediction
 from genre_utils.paths import given
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEXTS = ("path", "level", "predicted", "verdict", "fault")  # columns of a table; the others are numbers
+DIGITS = 6  # of a probability
 
 
 def rows(answer: prediction.Prediction, network: prediction.Network) -> Iterator[dict[str, Any]]:
-    """An answer as rows of a tidy table: the track, then its segments.
+    """A prediction as rows of a tidy table: the track, then its segments.
 
     Parameters
     ----------
     answer : prediction.Prediction
-        Of one file.
+        The prediction of one file.
     network : prediction.Network
-        Whose it is.
+        The network that made it.
 
     Yields
     ------
     dict
         ``path, level, segment, start_seconds, predicted, verdict, novelty_score, p_<genre>…, fault``. ``level`` is
-        track or segment, and ``p_<genre>`` calibrated at both; of what a level does not have, and what is not known,
-        a number is None and a text "".
+        track or segment; ``p_<genre>`` is calibrated at both levels. A value that is not known, or that a level does
+        not have, is None for a number and "" for a text.
     """
     blank = {name: "" if name in TEXTS else None for name in columns(network)} | {"path": answer.path}
     if answer.fault:
         yield blank | {"level": "track", "fault": answer.fault}
         return
-    novelty_score = None if np.isnan(answer.novelty_score) else round(answer.novelty_score, litert_model.DIGITS)
-    heard = {"level": "track", "verdict": answer.verdict, "novelty_score": novelty_score}
-    yield blank | heard | predicted(answer.track, network)
+    track = {"level": "track", "verdict": answer.verdict, "novelty_score": novelty_score(answer)}
+    yield blank | track | predicted(answer.track, network)
     for number, probabilities in enumerate(answer.probabilities):
         place = {"level": "segment", "segment": number, "start_seconds": number * network.params.segment_seconds}
         yield blank | place | predicted(probabilities, network)
 
 
 def columns(network: prediction.Network) -> list[str]:
-    """Names of what :func:`rows` gives."""
+    """Names of the columns of :func:`rows`."""
     front = ["path", "level", "segment", "start_seconds", "predicted", "verdict", "novelty_score"]
     return [*front, *(f"p_{genre}" for genre in network.genres), "fault"]
 
@@ -56,12 +57,49 @@ def predicted(probabilities: np.ndarray, network: prediction.Network) -> dict[st
     """The most probable genre and all probabilities, (genre,), as columns."""
     named = zip(network.genres, probabilities, strict=True)
     return {"predicted": network.genres[int(probabilities.argmax())]} | {
-        f"p_{genre}": round(float(p), litert_model.DIGITS) for genre, p in named
+        f"p_{genre}": round(float(p), DIGITS) for genre, p in named
     }
 
 
+def novelty_score(answer: prediction.Prediction) -> float | None:
+    """The novelty score, rounded; None if it is not known."""
+    return None if np.isnan(answer.novelty_score) else round(answer.novelty_score, DIGITS)
+
+
+def as_json(answer: prediction.Prediction, network: prediction.Network) -> str:
+    """A prediction as one line of JSON.
+
+    Parameters
+    ----------
+    answer : prediction.Prediction
+        The prediction of one file.
+    network : prediction.Network
+        The network that made it.
+
+    Returns
+    -------
+    str
+        ``path``, and either ``fault`` or ``genre`` (the most probable), ``verdict`` (see ``Calibration``),
+        ``novelty_score`` (null if it is not known), ``probabilities`` by genre, and ``timeline``: for each segment its
+        ``start_seconds`` and its probabilities in the order of the genres. All probabilities are calibrated.
+    """
+    if answer.fault:
+        return json.dumps({"path": answer.path, "fault": answer.fault})
+    track, *segments = ([round(float(p), DIGITS) for p in row] for row in (answer.track, *answer.probabilities))
+    seconds = network.params.segment_seconds
+    facts = {
+        "path": answer.path,
+        "genre": network.genres[int(answer.track.argmax())],
+        "verdict": answer.verdict,
+        "novelty_score": novelty_score(answer),
+        "probabilities": dict(zip(network.genres, track, strict=True)),
+        "timeline": [{"start_seconds": n * seconds, "probabilities": p} for n, p in enumerate(segments)],
+    }
+    return json.dumps(facts)
+
+
 def predict(named: str | Path | Iterable[str | Path], network: prediction.Network) -> "pd.DataFrame":
-    """Hear files and folders from Python: the table that ``--csv`` writes.
+    """Predict files and folders: the table that the option ``--csv`` writes.
 
     Parameters
     ----------
@@ -78,41 +116,41 @@ def predict(named: str | Path | Iterable[str | Path], network: prediction.Networ
     Raises
     ------
     CatalogError
-        If there is nothing to be heard.
+        If there is no audio file.
 
     Warns
     -----
     UserWarning
-        If a folder holds files that are not audio by their suffix.
+        If a folder has files without the suffix of an audio file.
 
     References
     ----------
     Notebook: 04_evaluation.
     """
-    import pandas as pd  # which the command does without
+    import pandas as pd  # here, because the command works without pandas
 
     found = prediction.sources(named)
-    if found.others:
+    if found.not_audio:
         warn(prediction.left_out(found))
-    heard = itertools.chain(prediction.predict(found.files, network), found.unlisted)
-    table = pd.DataFrame([row for answer in heard for row in rows(answer, network)], columns=columns(network))
+    answers = itertools.chain(prediction.predict(found.files, network), found.unreadable)
+    table = pd.DataFrame([row for answer in answers for row in rows(answer, network)], columns=columns(network))
     return table.astype(dict.fromkeys(table.columns.difference(TEXTS), float))
 
 
 def uploaded(upload: Any, folder: str | Path) -> Path | None:
-    """The file that a reader has chosen in a notebook.
+    """Save the file that was chosen in a notebook's upload button.
 
     Parameters
     ----------
     upload : ipywidgets.FileUpload
-        Where it was chosen.
+        The button.
     folder : str or Path
-        Gets it, by its name.
+        The file is saved here, under its own name.
 
     Returns
     -------
     Path or None
-        None if none was chosen, as in a headless run.
+        The saved file; None if no file was chosen, as in a headless run.
 
     References
     ----------

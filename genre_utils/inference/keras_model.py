@@ -1,4 +1,4 @@
-"""A saved network on anybody's audio files, by TensorFlow."""
+"""Open a saved Keras network for predictions with TensorFlow."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,27 +16,24 @@ if TYPE_CHECKING:
 
 
 def open_model(path: str | Path) -> Network:
-    """A network with all that it needs, ready for :func:`genre_utils.inference.prediction.predict`.
+    """Open a model, ready for :func:`genre_utils.inference.prediction.predict`.
 
     Parameters
     ----------
     path : str or Path
-        A model folder, a run folder (also ``runs/latest``), or the ``.keras`` file in either; also what
-        ``export.write`` has written, which LiteRT runs.
-
-    Returns
-    -------
-    Network
+        A model folder, a run folder (also ``runs/latest``), or the ``.keras`` file in either; or a folder that
+        ``export.write`` has written, which runs with LiteRT.
 
     Raises
     ------
     RunError
-        If something is missing (the message names the notebook that writes it), broken, or does not fit the rest.
+        If a file is missing (the message names the notebook that writes it) or broken, or the files do not belong
+        together.
 
     Warns
     -----
     UserWarning
-        If it was made with other versions, or parameters have changed that do not decide an answer.
+        If the model was made with other versions, or ``params.yml`` was changed in a way that has no effect.
 
     References
     ----------
@@ -47,21 +44,20 @@ def open_model(path: str | Path) -> Network:
         return litert_model.open_exported(path)
     folder = model_folder.find(path)
     known = model_folder.read(folder)
-    from genre_utils.models import (
-        factory,  # TensorFlow takes seconds to come, and a model that is not there is told at once
-    )
+    from genre_utils.models import factory  # after the checks above: TensorFlow takes seconds to import
 
     try:
         model = factory.load(known.network)
-        entering, leaving = model.input_shape[1:], model.output_shape[1:]
-    except Exception as error:  # whatever a layer of an unknown network raises
+        found = model.input_shape[1:], model.output_shape[1:]
+    except Exception as error:  # a layer of an unknown network may raise anything
         reason = str(error).partition("\n")[0]
         raise RunError(f"{known.network} cannot be loaded: {reason} {known.differs}".rstrip()) from error
-    wanted = (known.params.n_mels, known.params.frames_per_segment)
-    if entering not in (wanted, (wanted[0], None)) or leaving != (len(known.genres),):
+    expected = (known.params.n_mels, known.params.frames_per_segment), (len(known.genres),)
+    if found not in (expected, ((known.params.n_mels, None), expected[1])):
         raise RunError(
-            f"{known.network} takes a log-mel of {entering} and gives {leaving}; by {folder} it must take {wanted} and "
-            f"give {(len(known.genres),)}. They do not belong together: copy the folder again. {known.differs}".rstrip()
+            f"{known.network} and the other files of {folder} do not belong together: expected the input "
+            f"shape {expected[0]} and the output shape {expected[1]}, found {found[0]} and {found[1]}. Copy the folder "
+            f"again. {known.differs}".rstrip()
         )
     return compiled(model, known.genres, known.params, known.calibration)
 
@@ -69,7 +65,7 @@ def open_model(path: str | Path) -> Network:
 def compiled(
     model: "keras.Model", genres: list[str], params: Params, calibration: Calibration | None = None
 ) -> Network:
-    """A network traced once, whatever the number of segments: ``model.predict`` takes seven times as long for a clip.
+    """Trace a Keras network once for any number of segments: seven times as fast as ``model.predict`` for a clip.
 
     Parameters
     ----------
@@ -80,16 +76,12 @@ def compiled(
     params : Params
         The features that it was trained on.
     calibration : Calibration, optional
-        How its probabilities are to be read; without it, as they are.
-
-    Returns
-    -------
-    Network
+        Calibrates the probabilities; without it, they stay as they are.
     """
     with quiet_stderr():
         import tensorflow as tf
 
-    # training=False is said: keras.layers.Resizing takes training for true, and hands that on to batch norm.
+    # Without training=False, keras.layers.Resizing assumes training, and passes that on to batch normalisation.
     traced = tf.function(
         lambda decibels: model(decibels, training=False),
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)],

@@ -1,8 +1,7 @@
-"""An exported network on audio files, without TensorFlow, Keras, librosa or pandas."""
+"""Open an exported network for predictions with LiteRT, without TensorFlow, Keras, librosa or pandas."""
 
 import functools
 import json
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,29 +19,24 @@ from genre_utils.paths import given
 from genre_utils.system.quiet import quiet_stderr
 
 FACTS, FILTERS = "export.json", "mel_filters.npy"
-ROWS = 2_048  # of a matrix in memory at once: 4 MB of the paper network's 134
-DIGITS = 6  # of a printed probability
+ROWS = 2_048  # of a matrix in memory at once: 4 MB of the 134 MB of the paper's network
 
 Stage = Callable[[np.ndarray], np.ndarray]
 
 
 def open_exported(folder: str | Path) -> prediction.Network:
-    """A folder that ``export.write`` has written.
+    """Open a folder that ``export.write`` has written.
 
     Parameters
     ----------
     folder : str or Path
-        With ``export.json`` (genres, params, trust, stages), ``mel_filters.npy``, a file for each stage, and
-        ``reference.npy`` where the network's training is known.
-
-    Returns
-    -------
-    prediction.Network
+        With ``export.json`` (genres, params, trust, stages), ``mel_filters.npy``, a file for each stage, and, if the
+        training data are known, ``reference.npy``.
 
     Raises
     ------
     RunError
-        If the folder is not whole, or its features are not those that this version computes.
+        If the folder is not complete, or this version computes other features than those of the training.
     """
     folder = given(folder)
     try:
@@ -50,35 +44,39 @@ def open_exported(folder: str | Path) -> prediction.Network:
         filters = read_array(folder / FILTERS)
         genres, params = [str(genre) for genre in facts["genres"]], Params.from_mapping(facts["params"])
         calibration = Calibration.read(folder, facts["trust"], params.n_mels)
-        # The last part of a name: a folder from anybody must not lead out of itself.
+        # Only the last part of each name: a file name from an untrusted folder must not point outside of it.
         files = [folder / Path(name).name for name in facts["stages"]]
         stages = [product(file) if file.suffix == ".npy" else interpreted(file) for file in files]
         ours = spectrogram.mel_filters(params)
         same = filters.shape == ours.shape and np.allclose(filters, ours, atol=1e-7)
     except RunError:
         raise
-    except Exception as error:  # of a file from anybody: whatever JSON, NumPy and LiteRT raise
-        raise RunError(f"{folder} is no exported network ({error}). Export it again: exporting.write.") from error
+    except Exception as error:  # an untrusted file: JSON, NumPy and LiteRT may raise anything
+        raise RunError(
+            f"{folder} is not a complete exported network ({error}). Export it again: python -m genre_utils export."
+        ) from error
     if not same:
         raise RunError(
-            f"{folder / FILTERS} are not the mel filters of this version: its features would be others than those "
-            "that the network was trained on. Export it again with this version."
+            f"{folder / FILTERS} differ from the mel filters of this version, so the features would differ from those "
+            "of the training. Export the network again with this version."
         )
 
     def run(values: np.ndarray) -> np.ndarray:
         try:
             answers = functools.reduce(lambda entering, stage: stage(entering), stages, values)
             if answers.shape != (len(values), len(genres)):
-                raise ValueError(f"{answers.shape} values for {len(values)} segments and {len(genres)} genres")
+                raise ValueError(f"expected the shape {(len(values), len(genres))}, found {answers.shape}")
         except (RuntimeError, TypeError, ValueError) as error:
-            raise RunError(f"{folder}: its stages do not fit each other ({error}). Export it again.") from error
+            raise RunError(
+                f"{folder}: the files of the network do not fit together ({error}). Export it again."
+            ) from error
         return answers
 
     return prediction.Network(run, genres, params, calibration)
 
 
 def interpreted(file: Path) -> Stage:
-    """A .tflite file: from (n, …) to (n, …), one after the other, so that memory does not grow with n."""
+    """Run a .tflite file on (n, …), one example after the other, so that memory does not grow with n."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(file), num_threads=os.cpu_count())
@@ -89,7 +87,7 @@ def interpreted(file: Path) -> Stage:
         nonlocal shape
         if values.shape != shape:
             interpreter.resize_tensor_input(entry, values.shape)
-            with quiet_stderr():  # it tells of the kernels that it chose
+            with quiet_stderr():  # it prints which kernels it uses
                 interpreter.allocate_tensors()
             shape = values.shape
         interpreter.set_tensor(entry, values)
@@ -100,10 +98,10 @@ def interpreted(file: Path) -> Stage:
 
 
 def product(file: Path) -> Stage:
-    """A .npy file: the product of (n, input) with its matrix (input, output).
+    """Multiply (n, input) by the matrix (input, output) of a .npy file.
 
-    Not left to LiteRT, which would hold a second, packed copy: the peak of the paper network is a third of what it
-    would be, and the first answer takes a third less of the processor.
+    LiteRT would keep a second, packed copy of the matrix. Without it, the paper's network needs a third of the peak
+    memory, and the first prediction takes a third less processor time.
     """
     inputs = len(np.load(file, mmap_mode="r", allow_pickle=False))
     blas = ThreadpoolController().select(user_api="blas")
@@ -111,49 +109,10 @@ def product(file: Path) -> Stage:
     def run(values: np.ndarray) -> np.ndarray:
         total = np.float32(0)
         for start in range(0, inputs, ROWS):
-            # Mapped anew each time: what was read leaves this process' memory with the old map.
+            # A new memory map each time: the memory of the old one is freed with it.
             matrix = np.load(file, mmap_mode="r", allow_pickle=False)
-            with blas.limit(limits=1):  # several would wait for each other and for the memory
+            with blas.limit(limits=1):  # several threads would wait for each other and for the memory
                 total = total + values[:, start : start + ROWS] @ matrix[start : start + ROWS]
         return np.asarray(total)
 
     return run
-
-
-def as_json(answer: prediction.Prediction, network: prediction.Network) -> str:
-    """An answer as one line of JSON.
-
-    Parameters
-    ----------
-    answer : prediction.Prediction
-        Of one file.
-    network : prediction.Network
-        Whose it is.
-
-    Returns
-    -------
-    str
-        ``path``, and either ``fault`` or ``genre`` (the most probable), ``verdict`` (see ``Calibration``),
-        ``novelty_score`` (null if it is not known), ``probabilities`` by genre, and ``timeline``: for each segment its
-        ``start_seconds`` and its probabilities in the order of the genres. All probabilities are calibrated.
-    """
-    if answer.fault:
-        return json.dumps({"path": answer.path, "fault": answer.fault})
-    probabilities = [round(float(p), DIGITS) for p in answer.track]
-    timeline = [
-        {
-            "start_seconds": number * network.params.segment_seconds,
-            "probabilities": [round(float(p), DIGITS) for p in segment],
-        }
-        for number, segment in enumerate(answer.probabilities)
-    ]
-    return json.dumps(
-        {
-            "path": answer.path,
-            "genre": network.genres[int(answer.track.argmax())],
-            "verdict": answer.verdict,
-            "novelty_score": None if math.isnan(answer.novelty_score) else round(answer.novelty_score, DIGITS),
-            "probabilities": dict(zip(network.genres, probabilities, strict=True)),
-            "timeline": timeline,
-        }
-    )

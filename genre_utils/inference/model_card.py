@@ -1,4 +1,4 @@
-"""The model card: what a trained network is, knows and does not know, for who did not train it."""
+"""Write the model card, and publish the model folder of a run."""
 
 import re
 from pathlib import Path
@@ -17,79 +17,86 @@ from genre_utils.runs import report
 from genre_utils.runs.folder import RunFolder
 from genre_utils.splits import protocols
 
-LICENCES = {
-    "demo": "The music is synthesised by genre_utils' own code, which is under the MIT licence.",
-    "gtzan": "GTZAN has no licence: its author says that no copyright permission exists. Nobody can grant rights to "
-    "its music, and whether a network that was trained on it may be passed on is not settled. Keep it to research.",
-    "own": "What may be done with this network depends on the rights to the music that it was trained on, which this "
-    "card does not know. Say it here before you pass the folder on.",
+GTZAN = "https://www.tensorflow.org/datasets/catalog/gtzan"
+# For each kind of data set: Hugging Face's metadata, and a text.
+LICENCES: dict[str, tuple[dict[str, str], str]] = {
+    "demo": (
+        {"license": "mit"},
+        "The music is synthesised by genre_utils' own code, which is under the MIT licence.",
+    ),
+    "gtzan": (
+        {"license": "other", "license_name": "no-licence", "license_link": GTZAN},
+        "GTZAN has no licence: its author says that no copyright permission exists. Nobody can grant rights to its "
+        "music, and it is not settled whether a network trained on it may be shared. Use it for research only.",
+    ),
+    "own": (
+        {"license": "unknown"},
+        "The use of this network depends on the rights to the music that it was trained on. This card does not know "
+        "them. Add them here before you share the folder.",
+    ),
 }
 
 
-def publish(run: RunFolder, fitted: Calibration, judged: pd.DataFrame) -> Path:
-    """Write a run's model folder: network, parameters, what it is to be read by, and its card.
+def publish(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> Path:
+    """Write the model folder of a run: network, parameters, calibration and card.
 
     Parameters
     ----------
     run : RunFolder
-        With everything up to ``metrics.json`` and ``predictions.parquet``.
+        With all files up to ``metrics.json`` and ``predictions.parquet``.
     fitted : Calibration
         As ``calibration.fit`` returns it.
-    judged : pd.DataFrame
+    tracks : pd.DataFrame
         The test tracks, as ``calibration.evaluated`` returns them.
 
     Returns
     -------
     Path
-        The folder ``model`` in the run's.
+        The folder ``model`` in the run folder.
 
     References
     ----------
     M. Mitchell et al., Model cards for model reporting (2019), in Hugging Face's format. Notebook: 04_evaluation.
     """
-    facts = facts_of(run, fitted, judged)
+    facts = facts_of(run, fitted, tracks)
     folder = run.folder / model_folder.FOLDER
-    genres = scoring.genres_of(judged)
+    genres = scoring.genres_of(tracks)
     network = run.needs(model_folder.NETWORK)
     model_folder.write(folder, network, genres, run.params, fitted, facts, text(facts, genres))
     return folder
 
 
-def facts_of(run: RunFolder, fitted: Calibration, judged: pd.DataFrame) -> dict[str, Any]:
-    """What the card says, and ``model.json`` beside what a network needs.
+def facts_of(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> dict[str, Any]:
+    """The values of the card, which ``model.json`` also has.
 
     Parameters
     ----------
-    run : RunFolder
-        As of :func:`publish`.
-    fitted : Calibration
-        As of :func:`publish`.
-    judged : pd.DataFrame
-        As of :func:`publish`.
+    run, fitted, tracks : RunFolder, Calibration, pd.DataFrame
+        As in :func:`publish`.
 
     Returns
     -------
     dict
-        ``metrics`` (as ``metrics.json``, the data set by its name alone), ``sides`` (tracks and segments of each),
-        ``history`` (its last and its best epoch), ``calibration`` of the test side, ``verdicts`` of the test
-        tracks, right and wrong.
+        ``metrics`` (as ``metrics.json``, but only the name of the data set), ``sides`` (tracks and segments of each
+        split), ``history`` (the number of epochs and the best one), ``calibration`` on the test split, ``verdicts``
+        of the test tracks, right and wrong.
     """
     metrics, history, params = run.metrics(), run.history(), run.params
     assignment = run.assignment().groupby("split")["track_id"].agg(["nunique", "size"])
     test = run.predictions().query("split == 'test'")
-    sayings = {
+    tables = {
         "segments": test,
         "segments, calibrated": calibration.calibrated(test, fitted, params.output),
         "tracks": scoring.by_track(test),
-        "tracks, calibrated": judged,
+        "tracks, calibrated": tracks,
     }
     errors = {}
-    for name, table in sayings.items():
+    for name, table in tables.items():
         errors[name] = reliability.expected_calibration_error(table, params.seed)
         errors[name]["surprise"] = calibration.log_loss(table, params.output)
     best = history.loc[history["val_accuracy"].idxmax()]
     return {
-        "metrics": metrics | {"dataset": Path(metrics["dataset"]).name},  # a path is nobody else's business
+        "metrics": metrics | {"dataset": Path(metrics["dataset"]).name},  # the path is private
         "kind": kind_of(metrics["dataset"]),
         "sides": {
             split: {"tracks": int(row["nunique"]), "segments": int(row["size"])}
@@ -103,17 +110,17 @@ def facts_of(run: RunFolder, fitted: Calibration, judged: pd.DataFrame) -> dict[
         "calibration": errors,
         "temperatures": {"segment": fitted.temperature, "track": fitted.track_temperature},
         "reference": fitted.reference is not None,
-        "verdicts": calibration.verdicts(judged).to_dict("index"),
+        "verdicts": calibration.verdicts(tracks).to_dict("index"),
     }
 
 
 def kind_of(dataset: str) -> str:
-    """Which of ``LICENCES`` is for a data set."""
+    """Which entry of ``LICENCES`` a data set has."""
     return "demo" if dataset in catalog.DEMOS else "gtzan" if dataset in download.REMOTES else "own"
 
 
 def text(facts: dict[str, Any], genres: list[str]) -> str:
-    """The card as Markdown with Hugging Face's metadata before it.
+    """The card as Markdown, after a header with Hugging Face's metadata.
 
     Parameters
     ----------
@@ -121,20 +128,9 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         As :func:`facts_of` returns it.
     genres : list of str
         The classes.
-
-    Returns
-    -------
-    str
     """
     metrics, kind = facts["metrics"], facts["kind"]
-    licence = {"demo": {"license": "mit"}, "own": {"license": "unknown"}}.get(
-        kind,
-        {
-            "license": "other",
-            "license_name": "no-licence",
-            "license_link": "https://www.tensorflow.org/datasets/catalog/gtzan",
-        },
-    )
+    metadata, licence = LICENCES[kind]
     figures = [
         {"type": "accuracy", "value": round(metrics[level]["accuracy"], 4), "name": f"accuracy by {level}"}
         for level in ("segment", "track")
@@ -148,7 +144,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         },
         "metrics": figures,
     }
-    front = licence | {
+    front = metadata | {
         "library_name": "keras",
         "pipeline_tag": "audio-classification",
         "tags": ["music", "music-genre-classification", "mel-spectrogram"],
@@ -170,7 +166,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         genres=genres,
         sentences=[plain(report.sentence(metrics, level)) for level in ("segment", "track")],
         protocol=protocols.DESCRIPTIONS[metrics["protocol"]],
-        licence=LICENCES[kind],
+        licence=licence,
         notice=report.DEMO_NOTICE if kind == "demo" else "",
         sure_from=temperature_scaling.SURE_FROM,
         accepted=novelty.ACCEPTED,
@@ -178,5 +174,5 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
 
 
 def plain(name: str) -> str:
-    """A name as Markdown shows it: none can make a table, a link or HTML of itself."""
+    """Escape a name for Markdown, so that it cannot become a table, a link or HTML."""
     return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", " ".join(str(name).split()))

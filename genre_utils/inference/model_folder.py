@@ -1,4 +1,4 @@
-"""A model as a folder that explains itself: written whole, and read as if it came from a stranger."""
+"""Write and read a model folder: network, genres, parameters, calibration and checksums, all checked when read."""
 
 import hashlib
 import json
@@ -17,23 +17,23 @@ from genre_utils.runs.folder import LATEST, RunFolder, versions
 
 FOLDER = "model"  # in a run's folder
 NETWORK, PARAMS, FACTS, CARD = "model.keras", "params.yml", "model.json", "README.md"
-DECISIVE = ("genre_utils", "keras", "tensorflow")  # versions that decide what a network answers
-NETWORKS = (".keras", ".h5", ".hdf5")  # files that hold a network and nothing else
-DECIDING, SEAL = ("genres", "params", "trust"), "sha256_of_genres_params_trust"  # of FACTS, which no checksum is of
-BROKEN = (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError)  # of a reader
-MOST_BYTES = 2**20  # of a text that is read: a stranger's may be endless
-# What the network was trained on; another value of another parameter changes no answer. Files are heard whole.
+DECISIVE = ("genre_utils", "keras", "tensorflow")  # versions that can change a prediction
+NETWORKS = (".keras", ".h5", ".hdf5")  # files with a network and nothing else
+DECIDING, SEAL = ("genres", "params", "trust"), "sha256_of_genres_params_trust"  # in FACTS, which has no checksum
+BROKEN = (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError)  # of a broken file
+MOST_BYTES = 2**20  # of a text file: one from an untrusted folder may be endless
+# Parameters that change a prediction; max_segments does not, because files are always predicted whole.
 FIXED = {*FEATURE_NAMES, "output"} - {"max_segments"}
 
 
 class Model(NamedTuple):
-    """What a folder holds."""
+    """The contents of a model folder."""
 
-    network: Path  # whole, by its checksum
+    network: Path  # its checksum is right
     genres: list[str]
     params: Params
     calibration: Calibration
-    differs: str  # "" if it was made with the versions that are installed here
+    differs: str  # which versions differ from those installed here; "" if none
 
 
 def write(
@@ -45,24 +45,24 @@ def write(
     facts: dict[str, Any],
     card: str,
 ) -> None:
-    """Write a model folder, in place of what may be there.
+    """Write a model folder; an older one is replaced.
 
     Parameters
     ----------
     folder : str or Path
-        Gets its name when it is whole.
+        The folder; it gets this name when it is complete.
     network : Path
-        A .keras file, which is linked, or copied where that is not possible.
+        A .keras file; a link is created, or a copy if that is not possible.
     genres : list of str
         The classes, in the order of its outputs.
     params : Params
-        What it was trained with.
+        The parameters of its training.
     calibration : Calibration
         As ``calibration.fit`` returns it.
     facts : dict
-        Anything else for ``model.json``.
+        More entries for ``model.json``.
     card : str
-        ``README.md``.
+        The text of ``README.md``.
 
     References
     ----------
@@ -75,7 +75,7 @@ def write(
     partial.mkdir(parents=True)
     try:
         os.link(network, partial / NETWORK)
-    except OSError:  # another file system, or one without links
+    except OSError:  # another file system, or a file system without links
         shutil.copyfile(network, partial / NETWORK)
     learned = calibration.write(partial)
     known = {"genres": genres, "params": params.to_mapping(), "trust": learned, "versions": versions()}
@@ -92,29 +92,25 @@ def write(
 
 
 def find(path: str | Path) -> Path:
-    """The model folder that a path means.
+    """Find the model folder of a path.
 
     Parameters
     ----------
     path : str or Path
         The folder itself, a run's folder (also ``runs/latest``), or ``model.keras`` in either.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     RunError
-        If there is none, or the run's network is not the one in it: it was trained again since.
+        If there is no model folder, or it is older than the run's network, which was trained again.
     """
     path = given(path)
     folder = path.parent if path.name == NETWORK else path
     alone = path.name == NETWORK and path.is_file() and not any((folder / name).exists() for name in (FACTS, FOLDER))
     if alone or folder.suffix in NETWORKS or (folder.is_file() and folder.name != LATEST):
         raise RunError(
-            f"{path}: a network alone does not say what it needs, neither its genres nor its features. Name a model "
-            "folder, or a run's folder. One of another program cannot be used; make run trains one."
+            f"{path}: a file with a network is not enough, because its genres and features are not known. Expected a "
+            "model folder or a run folder. Models of other programs cannot be used; make run trains one."
         )
     run = RunFolder.existing(folder)
     if (run.folder / FACTS).is_file():
@@ -128,37 +124,33 @@ def find(path: str | Path) -> Path:
 
 
 def read(folder: str | Path) -> Model:
-    """Read a model folder, everything checked but the network's own contents.
+    """Read a model folder, and check everything except the contents of the network.
 
-    The checksums show a file that was cut off or exchanged; who changes them too is not noticed.
+    The checksums detect a file that was cut off or exchanged, but not if somebody changed the checksums as well.
 
     Parameters
     ----------
     folder : str or Path
-        As :func:`write` has written it; it may be anybody's.
-
-    Returns
-    -------
-    Model
+        As :func:`write` has written it; it may come from an untrusted source.
 
     Raises
     ------
     RunError
-        If something is missing, broken, or does not fit the rest.
+        If a file is missing or broken, or the files do not belong together.
 
     Warns
     -----
     UserWarning
-        If it was made with other versions, or parameters have changed that do not decide an answer.
+        If the model was made with other versions, or ``params.yml`` was changed in a way that has no effect.
     """
     folder = given(folder)
     try:
         facts = json.loads(short_text(folder / FACTS))
         genres, made_with, checksums = facts["genres"], facts["versions"], facts["sha256"]
         if not (isinstance(genres, list) and all(isinstance(genre, str) and genre for genre in genres)):
-            raise ValueError("genres must be names")
+            raise ValueError(f"genres in {FACTS} must be a list of names")
         if len(set(genres)) != len(genres) or not genres:
-            raise ValueError("genres must be different, and there must be some")
+            raise ValueError(f"genres in {FACTS} must be one name or more, all different")
         differs = ", ".join(
             f"{name} {made_with.get(name)!s:.40} (here {version})"
             for name, version in versions().items()
@@ -168,36 +160,40 @@ def read(folder: str | Path) -> Model:
         trained_with = of_mapping(facts["params"], FACTS, differs)
         params = of_mapping(yaml.safe_load(short_text(folder / PARAMS)), PARAMS, differs)
         for name, expected in dict(checksums).items():
-            file = folder / Path(name).name  # the last part of a name: a folder must not lead out of itself
-            if not file.is_file() or checksum(file) != expected:
-                raise ValueError(f"{file.name} is missing, or was cut off, changed or exchanged")
+            file = folder / Path(name).name  # only the last part: a name must not point outside of the folder
+            if not file.is_file():
+                raise ValueError(f"{file.name} is missing")
+            if checksum(file) != expected:
+                raise ValueError(f"{file.name} was cut off, changed or exchanged: its checksum is wrong")
         if SEAL in facts and facts[SEAL] != sealed(facts):  # older folders have none
-            raise ValueError(f"{', '.join(DECIDING)} in {FACTS} are not those that were written: it was changed")
+            raise ValueError(f"{', '.join(DECIDING)} in {FACTS} were changed: their checksum is wrong")
         if NETWORK not in checksums:
             raise ValueError(f"{FACTS} has no checksum of {NETWORK}")
         calibration = Calibration.read(folder, facts["trust"], trained_with.n_mels)
     except BROKEN as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise RunError(f"{folder} is no whole model folder: {reason}. Copy it again, or run 04_evaluation.") from error
+        raise RunError(
+            f"{folder} is not a complete model folder: {reason}. Copy it again, or run the notebook 04_evaluation."
+        ) from error
     changed = {
         name: f"{name} {value!r} (trained with {getattr(trained_with, name)!r})"
         for name, value in params.to_mapping().items()
         if value != getattr(trained_with, name)
     }
-    told = ", ".join(changed.values())
+    changes = ", ".join(changed.values())
     if changed.keys() & FIXED:
         raise RunError(
-            f"{folder / PARAMS} does not fit the network: {told}. Put back what {FACTS} says, or train a network with "
-            "these parameters."
+            f"{folder / PARAMS} does not fit the network: {changes}. Restore the values in {FACTS}, or train a network "
+            "with these parameters."
         )
     if differs or changed:
-        also = f"{PARAMS} was changed, which changes no answer: {told}." if changed else ""
+        also = f"{PARAMS} was changed, without effect on predictions: {changes}." if changed else ""
         warn(f"{folder}: {differs} {also}".strip(), 3)
     return Model(folder / NETWORK, genres, params, calibration, differs)
 
 
 def of_mapping(values: Any, name: str, differs: str) -> Params:
-    """Parameters out of a stranger's file, plain values alone: YAML's references could make an endless message."""
+    """Parameters from an untrusted file, with plain values only: YAML's references could make an endless message."""
     if not isinstance(values, dict) or not all(
         isinstance(value, bool | int | float | str) for value in values.values()
     ):
@@ -209,7 +205,7 @@ def of_mapping(values: Any, name: str, differs: str) -> Params:
 
 
 def short_text(path: Path) -> str:
-    """A text file that is no longer than such a file can be."""
+    """The text of an untrusted file, which must not be too long."""
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
     if path.stat().st_size > MOST_BYTES:
@@ -218,7 +214,7 @@ def short_text(path: Path) -> str:
 
 
 def sealed(facts: dict[str, Any]) -> str:
-    """SHA-256 of what in ``model.json`` decides an answer and its name: genres in another order would be believed."""
+    """SHA-256 of the entries of ``model.json`` that predictions depend on, such as the order of the genres."""
     deciding = {name: facts[name] for name in DECIDING}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 

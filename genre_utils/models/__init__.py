@@ -1,1 +1,1 @@
-"""The networks, and the classifiers of hand-crafted features."""
+"""Neural networks on log-mel spectrograms, and classifiers of hand-crafted features."""

@@ -1,4 +1,4 @@
-"""The networks. They take plain log-mel: resize and standardisation are layers inside them."""
+"""Network architectures. Each takes a plain log-mel: resizing and standardisation are layers inside it."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,11 @@ with quiet_stderr():
 PAPER_FILTERS = (32, 64, 128, 256)
 PAPER_DROPOUT = (0.2, 0.3, 0.3, 0.4)
 COMPACT_FILTERS = (32, 48, 96, 128)
-COMPACT_HZ = 14.0  # frames a second that the compact networks work at: a sixteenth note at 210 bpm
+COMPACT_HZ = 14.0  # frames per second in the compact networks: a sixteenth note at 210 bpm
 
 
 def standardised_image(log_mel: keras.KerasTensor, params: Params) -> keras.KerasTensor:
-    """Resize a log-mel to the network's image, then standardise each segment on its own.
+    """Resize a log-mel to the image size of the network, then standardise each segment separately.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def standardised_image(log_mel: keras.KerasTensor, params: Params) -> keras.Kera
     Returns
     -------
     KerasTensor [shape=(batch, image_height, image_width, 1)]
-        Mean 0 and standard deviation 1 over each segment; a constant one becomes 0.
+        Mean 0 and standard deviation 1 over each segment; a constant segment becomes 0.
 
     References
     ----------
@@ -40,7 +40,7 @@ def standardised_image(log_mel: keras.KerasTensor, params: Params) -> keras.Kera
 
 
 def standardised(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Mean 0 and standard deviation 1 over each segment: layer normalisation over the whole image, weightless."""
+    """Scale each segment to mean 0 and standard deviation 1: layer normalisation over the image, without weights."""
     return layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-6, center=False, scale=False, name="standardise")(x)
 
 
@@ -52,7 +52,7 @@ def paper_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.
     log_mel : KerasTensor [shape=(batch, mel, frame)]
         Decibels.
     params : Params
-        Image size, ``padding`` and ``bn_momentum``; the rest is the paper's.
+        Image size, ``padding`` and ``bn_momentum``; the paper fixes everything else.
     genres : int
         Number of outputs.
 
@@ -79,11 +79,11 @@ def paper_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.
 
 
 def compact_features(log_mel: keras.KerasTensor, params: Params) -> keras.KerasTensor:
-    """What the compact networks have in common: standardise, then four convolutions that end 8 bands high.
+    """The layers that all compact networks share: standardise, then four convolutions, down to ``n_mels / 16`` bands.
 
-    No image is made larger. Frames are averaged down to about ``COMPACT_HZ`` a second, and the first convolution
-    takes every second band. Batch normalisation comes before the activation and no dropout before it, so that its
-    running averages settle within a few dozen steps.
+    The image is never enlarged. Frames are averaged to about ``COMPACT_HZ`` per second, and the first convolution
+    has a stride of two bands. Batch normalisation comes before the activation, with no dropout before it, so that
+    its running averages settle within a few dozen steps.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def compact_features(log_mel: keras.KerasTensor, params: Params) -> keras.KerasT
     Returns
     -------
     KerasTensor [shape=(batch, mel / 16, time, 128)]
-        ``time`` is about 1.8 a second.
+        About 1.8 steps in ``time`` per second.
     """
     frames = max(1, round(params.sample_rate_hz / params.hop_length / COMPACT_HZ))
     x = layers.Reshape((params.n_mels, -1, 1), name="channel")(log_mel)
@@ -111,21 +111,12 @@ def compact_features(log_mel: keras.KerasTensor, params: Params) -> keras.KerasT
 
 
 def compact_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
-    """The network that we recommend: the compact features, then their mean over frequency and time.
+    """The recommended network: the compact features, averaged over frequency and time.
 
     Parameters
     ----------
-    log_mel : KerasTensor [shape=(batch, mel, frame)]
-        Decibels, any number of frames.
-    params : Params
-        As :func:`compact_features`.
-    genres : int
-        Number of outputs.
-
-    Returns
-    -------
-    KerasTensor [shape=(batch, genres)]
-        Probabilities.
+    log_mel, params, genres : KerasTensor, Params, int
+        As in :func:`paper_cnn`, but with any number of frames; also returns probabilities.
 
     References
     ----------
@@ -138,56 +129,43 @@ def compact_cnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> kera
 
 
 def crnn(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
-    """Recurrent: the compact features read by a gated recurrent unit in both directions, its last states decide.
+    """Convolutional-recurrent network: a bidirectional gated recurrent unit reads the compact features.
 
     Parameters
     ----------
-    log_mel : KerasTensor [shape=(batch, mel, frame)]
-        Decibels, any number of frames.
-    params : Params
-        As :func:`compact_features`.
-    genres : int
-        Number of outputs.
-
-    Returns
-    -------
-    KerasTensor [shape=(batch, genres)]
-        Probabilities.
+    log_mel, params, genres : KerasTensor, Params, int
+        As in :func:`paper_cnn`, but with any number of frames; also returns probabilities.
 
     References
     ----------
     Paper, IV.2 and its reference 4: Choi et al., Convolutional recurrent neural networks for music
     classification (2017). Notebook: 06_beyond_the_paper.
     """
-    x = over_frequency(compact_features(log_mel, params))
+    x = mean_over_frequency(compact_features(log_mel, params))
     x = layers.Bidirectional(layers.GRU(64), name="gru")(x)  # (batch, 128)
     x = layers.Dropout(0.3)(x)
     return layers.Dense(genres, activation=params.output, name="probabilities")(x)
 
 
 def attention(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.KerasTensor:
-    """Attention: the compact features, averaged over time by weights that the network gives each moment.
+    """Attention network: the mean of the compact features over time, weighted by learned attention.
 
     Parameters
     ----------
-    log_mel : KerasTensor [shape=(batch, mel, frame)]
-        Decibels, any number of frames.
-    params : Params
-        As :func:`compact_features`.
-    genres : int
-        Number of outputs.
+    log_mel, params, genres : KerasTensor, Params, int
+        As in :func:`paper_cnn`, but with any number of frames.
 
     Returns
     -------
     KerasTensor [shape=(batch, genres)]
-        Probabilities. The layer ``attention`` gives the weights (batch, time, 1), which sum to 1 over time.
+        Probabilities. The layer ``attention`` outputs the weights (batch, time, 1), which sum to 1 over time.
 
     References
     ----------
     Paper, IV.2. Ilse, Tomczak and Welling, Attention-based deep multiple instance learning (2018), without its
     gate. Notebook: 06_beyond_the_paper.
     """
-    x = over_frequency(compact_features(log_mel, params))
+    x = mean_over_frequency(compact_features(log_mel, params))
     scores = layers.Dense(1)(layers.Dense(64, activation="tanh")(x))  # (batch, time, 1)
     weights = layers.Softmax(axis=1, name="attention")(scores)
     x = layers.Flatten()(layers.Dot(axes=1)([weights, x]))  # (batch, 128)
@@ -195,8 +173,8 @@ def attention(log_mel: keras.KerasTensor, params: Params, genres: int) -> keras.
     return layers.Dense(genres, activation=params.output, name="probabilities")(x)
 
 
-def over_frequency(x: keras.KerasTensor) -> keras.KerasTensor:
-    """The mean over frequency: (batch, mel, time, channel) to (batch, time, channel)."""
+def mean_over_frequency(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Average over frequency: (batch, mel, time, channel) to (batch, time, channel)."""
     x = layers.AveragePooling2D((x.shape[1], 1))(x)
     return layers.Reshape((-1, x.shape[-1]))(x)
 

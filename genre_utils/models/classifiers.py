@@ -1,4 +1,4 @@
-"""Classifiers of features made by hand: a support vector machine and boosted trees."""
+"""Classifiers of hand-crafted features: a support vector machine and boosted trees."""
 
 import numpy as np
 import pandas as pd
@@ -15,28 +15,28 @@ from genre_utils.errors import ParamsError, SplitError
 from genre_utils.params import unknown_name
 
 KINDS = ("svm", "boosting")
-CALIBRATION_FOLDS = 3  # five give the same figures, for two fifths more time
+CALIBRATION_FOLDS = 3  # five give the same accuracy and take two fifths longer
 BOOSTING_ROUNDS = 60
 
 
 def fit_predict(x: np.ndarray, segments: pd.DataFrame, kind: str, genres: list[str], seed: int = 0) -> pd.DataFrame:
-    """Train a classifier on the segments of train, and give the probabilities of all others.
+    """Train a classifier on the training segments, and predict the validation and test segments.
 
     Parameters
     ----------
     x : np.ndarray [shape=(segment, feature)]
-        Of any scale.
+        The features; their scale does not matter.
     segments : pd.DataFrame
-        What the rows of ``x`` are: ``track_id, segment, split, genre`` and, if known, ``start_seconds``,
+        A row for each row of ``x``: ``track_id, segment, split, genre`` and, if known, ``start_seconds``,
         ``artist`` and ``path``.
     kind : str
-        ``svm``: standardised features, and of each genre a support vector machine with a radial kernel that tells
-        it from all others; their distances become probabilities by a temperature that is fitted on training tracks
-        left out in turn. ``boosting``: gradient-boosted trees on histograms.
+        ``svm``: standardised features, then for each genre a support vector machine with a radial kernel against all
+        other genres; temperature scaling, fitted by cross-validation over the training tracks, turns their distances
+        into probabilities. ``boosting``: gradient-boosted trees on histograms.
     genres : list of str
-        The classes, in the order of the table's columns.
+        The classes, in the order of the columns ``p_<genre>``.
     seed : int
-        Of boosting; the machine has no chance in it.
+        Seed of boosting; the support vector machine has no randomness.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def fit_predict(x: np.ndarray, segments: pd.DataFrame, kind: str, genres: list[s
     ParamsError
         If no classifier has that name.
     SplitError
-        If a genre has only one training track, so that none can be left out.
+        If a genre has only one training track, so that cross-validation is not possible.
 
     References
     ----------
@@ -61,7 +61,7 @@ def fit_predict(x: np.ndarray, segments: pd.DataFrame, kind: str, genres: list[s
         raise ParamsError(unknown_name(kind, KINDS).replace("parameter", "classifier"))
     train = (segments["split"] == "train").to_numpy()
     held_out = segments["split"].isin(("validation", "test")).to_numpy()
-    one = segments.assign(genre=rarest(segments["genre"]))  # they learn one genre a row
+    one = segments.assign(genre=rarest(segments["genre"]))  # both classifiers need exactly one genre per row
     labels = one["genre"].map({genre: label for label, genre in enumerate(genres)}).to_numpy()[train]
     chosen = svm(one[train]) if kind == "svm" else boosting(seed)
     fitted = chosen.fit(x[train], labels)
@@ -77,23 +77,23 @@ def fit_predict(x: np.ndarray, segments: pd.DataFrame, kind: str, genres: list[s
 
 
 def svm(train: pd.DataFrame) -> CalibratedClassifierCV:
-    """A support vector machine for each genre, calibrated on tracks of ``train`` that are left out in turn."""
+    """A support vector machine for each genre, with probabilities calibrated by cross-validation over tracks."""
     tracks = train.groupby("genre")["track_id"].nunique()
     if tracks.min() < 2:
         few = ", ".join(tracks.index[tracks < 2])
         raise SplitError(
-            "The SVM's probabilities are fitted on training tracks left out in turn; every genre needs two or more. "
-            f"Received one of: {few}. Add tracks, leave the genre out, or use boosting."
+            "The SVM needs two or more training tracks of every genre, because its probabilities are calibrated by "
+            f"cross-validation. Found only one of: {few}. Add tracks, leave the genre out, or use boosting."
         )
     folds = StratifiedGroupKFold(min(CALIBRATION_FOLDS, int(tracks.min())))
     parts = list(folds.split(train, train["genre"], train["track_id"]))
-    # One genre against the rest: no less accurate than SVC's own one against one, and better calibrated.
+    # One genre against the rest: as accurate as SVC's own one against one, and better calibrated.
     machines = make_pipeline(StandardScaler(), OneVsRestClassifier(SVC(C=1.0, gamma="scale")))
     return CalibratedClassifierCV(machines, method="temperature", cv=parts, ensemble=False)
 
 
 def boosting(seed: int) -> HistGradientBoostingClassifier:
-    """Boosted trees: few and small, each node looking at a tenth of the features, so that seconds are enough."""
+    """Boosted trees that train in seconds: few and small, and each split considers a tenth of the features."""
     return HistGradientBoostingClassifier(
         max_iter=BOOSTING_ROUNDS, max_leaf_nodes=15, max_features=0.1, early_stopping=False, random_state=seed
     )

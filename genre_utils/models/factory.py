@@ -1,4 +1,4 @@
-"""Networks with weights: built, loaded, looked into, and what they cost."""
+"""Build and load networks, look inside them, and count their multiply-adds."""
 
 import math
 import zipfile
@@ -16,11 +16,11 @@ with quiet_stderr():
     import keras
     from keras import layers, tree
 
-MOST_EXPANSION = 10  # Keras does not compress; whoever did so later gains little on weights
+MOST_EXPANSION = 10  # Keras does not compress .keras files, and weights hardly compress at all
 
 
 def build(params: Params, genres: int, frames: int | None = None) -> keras.Model:
-    """The network that ``params.model`` names, with fresh weights from ``params.seed``.
+    """Build the network ``params.model`` with random weights from ``params.seed``.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
     genres : int
         Number of outputs.
     frames : int, optional
-        Frames of a log-mel; without it, those of one segment. Networks in ``ANY_LENGTH`` take any number.
+        Frames of a log-mel; default: those of one segment. Networks in ``ANY_LENGTH`` take any number.
 
     Returns
     -------
     keras.Model
-        From log-mel in dB ``(batch, mel, frame)`` to probabilities ``(batch, genres)``. It holds layers of
-        Keras alone, so that a saved one loads without this package.
+        From log-mel in dB ``(batch, mel, frame)`` to probabilities ``(batch, genres)``. All layers are Keras' own,
+        so that a saved network loads without this package.
 
     Raises
     ------
@@ -55,21 +55,17 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
 
 
 def load(path: str | Path) -> keras.Model:
-    """A saved network.
+    """Load a saved network.
 
     Parameters
     ----------
     path : str or Path
-        A .keras file; code in it is refused (Keras' safe mode).
-
-    Returns
-    -------
-    keras.Model
+        A .keras file; one with code in it is refused (Keras' safe mode).
 
     Raises
     ------
     RunError
-        If it would unpack to far more than it is: Keras itself refuses only what has more than 4 GiB.
+        If the file would unpack to more than ten times its size; Keras itself has only a limit of 4 GiB.
 
     References
     ----------
@@ -80,12 +76,15 @@ def load(path: str | Path) -> keras.Model:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > MOST_EXPANSION * path.stat().st_size:
-            raise RunError(f"{path} would unpack to {unpacked:,} bytes, as no network of Keras does. Do not use it.")
+            raise RunError(
+                f"{path} would unpack to {unpacked:,} bytes, more than {MOST_EXPANSION} times its size. No file that "
+                "Keras saved does that. Do not use this file."
+            )
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def image_of(network: keras.Model, decibels: np.ndarray) -> np.ndarray:
-    """What a network's first convolution sees.
+    """The image that reaches the first convolution of a network.
 
     Parameters
     ----------
@@ -108,7 +107,7 @@ def image_of(network: keras.Model, decibels: np.ndarray) -> np.ndarray:
 
 
 def multiply_adds(network: keras.Model, frames: int) -> int:
-    """What one log-mel costs: multiply-adds of convolutions, recurrent and dense layers.
+    """Multiply-adds for one log-mel, in convolutions, recurrent and dense layers.
 
     Parameters
     ----------
@@ -120,7 +119,7 @@ def multiply_adds(network: keras.Model, frames: int) -> int:
     Returns
     -------
     int
-        A multiplication and an addition count as one; normalisation, pooling and activations are left out.
+        A multiplication with its addition counts as one; normalisation, pooling and activations do not count.
 
     References
     ----------

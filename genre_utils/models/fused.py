@@ -1,6 +1,6 @@
-"""Layers and optimizers of Keras for training on a CPU, in one of TensorFlow's operations where Keras takes a dozen.
+"""Faster batch normalisation and Adam for training on a CPU: one TensorFlow operation instead of about a dozen.
 
-They compute what Keras' do, with smaller rounding errors. ``benchmarks/training.py`` prints what each one brings.
+The results are those of Keras, with smaller rounding errors. ``benchmarks/speed/training.py`` measures each speed-up.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ with quiet_stderr():
     import keras
     import tensorflow as tf
 
-SUMMED_AT_ONCE = 2048  # values; of what divides them, the largest up to here: the error is near its least, at no cost
+SUMMED_AT_ONCE = 2048  # values per block at most; the largest divisor up to here keeps the rounding error small
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' batch normalisation over images, for a CPU: on a GPU the gradient's operation takes something else."""
+    """Keras' batch normalisation of images, on a CPU only: on a GPU the gradient operation has other arguments."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """As Keras' layer, for ``(batch, height, width, channel)``; other shapes are left to it."""
+        """As in Keras, for ``(batch, height, width, channel)``; Keras' own code computes all other shapes."""
         if not training or not self.trainable or inputs.shape.rank != 4:
             return super().call(inputs, training=training, mask=mask)
         mean, variance = moments(inputs)
@@ -49,22 +49,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def moments(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and variance of each channel, by matrix products: 1.7 times as fast as sums of millions, and more exact.
+    """Mean and variance of each channel, by matrix products: 1.7 times as fast as plain sums, and more exact.
 
     Parameters
     ----------
     images : tf.Tensor [shape=(batch, height, width, channel)]
-        Whose means are no larger than a few standard deviations, as the outputs of a convolution are.
+        The means must not exceed a few standard deviations, as in the outputs of a convolution.
 
     Returns
     -------
     tuple of tf.Tensor [shape=(channel,)]
-        Mean, and variance with the divisor of the whole.
+        Mean, and population variance (divided by n, not n - 1).
 
     References
     ----------
-    N. J. Higham, Accuracy and Stability of Numerical Algorithms (2002), 4.2: a sum of n numbers errs by n roundings at
-    most, one in blocks of b by b + n / b.
+    N. J. Higham, Accuracy and Stability of Numerical Algorithms (2002), 4.2: a plain sum of n numbers has the error of
+    up to n roundings, a sum in blocks of b only that of b + n / b.
     """
     sizes = tf.range(1, SUMMED_AT_ONCE + 1)
     values = tf.reduce_prod(tf.shape(images)[:-1])  # of a channel
@@ -77,10 +77,10 @@ def moments(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam; weight, both moments and gradient are read once and not five times."""
+    """Keras' Adam; it reads weights, both moments and gradient from memory once instead of five times."""
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """As Keras' optimizer, for one variable on one device."""
+        """As in Keras, for one variable on one device."""
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
@@ -98,11 +98,11 @@ class Adam(keras.optimizers.Adam):
 
 
 class AdamW(Adam, keras.optimizers.AdamW):
-    """The same with Keras' weight decay."""
+    """The same Adam with Keras' weight decay."""
 
 
 def network(plain: keras.Model) -> keras.Model:
-    """A network with the same weights, in the same order, for training on one CPU.
+    """Copy a network for training on one CPU: the same weights in the same order, with the faster layers.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def network(plain: keras.Model) -> keras.Model:
     Returns
     -------
     keras.Model
-        Not to be saved: a saved network holds layers of Keras alone.
+        Do not save it: a saved network must consist of Keras' own layers.
 
     References
     ----------

@@ -26,7 +26,7 @@ SMALLEST_OVERLAP = 0.5  # of the shorter track; less would compare only a few ba
 SMALLEST_OVERLAP_SECONDS = 1.0  # twenty frames; fewer match by chance
 STEADY_DB = 0.5  # RMS of a fingerprint of almost only rounding errors; music had 1.8 dB or more
 # Copies (level, offset, MP3, noise) of 160 pieces reach 0.86 or more; different pieces at most 0.46 if synthesised
-# from the same sounds, and 0.18 if real. benchmarks/audit.py prints these margins.
+# from the same sounds, and 0.18 if real. benchmarks/accuracy/fingerprinting.py prints these margins.
 NEAR_DUPLICATE = 0.65
 TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all intermediate arrays
 ONE_THREAD = spectrogram.ONE_THREAD // 8  # the same for complex numbers

@@ -1,1 +1,1 @@
-"""From stored features to trained weights: the tf.data pipeline, the recipe and the training loop."""
+"""Training: the tf.data pipeline, augmentation, the recipe, and the training loop on one or several devices."""

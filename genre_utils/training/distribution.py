@@ -1,4 +1,4 @@
-"""Training on several devices or machines: the mathematics of one, each replica with its part of every batch."""
+"""Training on several devices or machines, with the same results as on one: every batch is divided among replicas."""
 
 import functools
 import hashlib
@@ -15,13 +15,13 @@ with quiet_stderr():
     import keras
     import tensorflow as tf
 
-CONFIG = "TF_CONFIG"  # TensorFlow's own: who the workers are, and which of them this process is
-# What the others get when a worker dies, depending on what they were doing.
+CONFIG = "TF_CONFIG"  # TensorFlow's environment variable: the addresses of all workers, and the number of this one
+# Errors that the other workers get when a worker dies, depending on what they were doing.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError)
 
 
 def task() -> str:
-    """Which worker of a cluster this process is, such as worker-1; "" if it trains alone."""
+    """The name of this worker in its cluster, such as worker-1; "" if this process trains alone."""
     config = json.loads(os.environ.get(CONFIG) or "{}")
     members = [name for kind in ("chief", "worker") for name in config.get("cluster", {}).get(kind, [])]
     return f"{config['task']['type']}-{config['task']['index']}" if len(members) > 1 else ""
@@ -29,17 +29,17 @@ def task() -> str:
 
 @functools.cache  # a process joins a cluster once
 def strategy() -> tf.distribute.Strategy:
-    """How this process trains: with the workers that ``TF_CONFIG`` names, on all its devices, or on its only one.
+    """Choose TensorFlow's strategy: the workers that ``TF_CONFIG`` names, else all devices of this process, else one.
 
     Returns
     -------
     tf.distribute.Strategy
-        ``num_replicas_in_sync`` is 1 where nothing is distributed.
+        ``num_replicas_in_sync`` is 1 if there is only one device.
 
     Raises
     ------
     ClusterError
-        If TensorFlow has begun to work before it could join the cluster.
+        If TensorFlow has run an operation before it could join the cluster.
 
     References
     ----------
@@ -50,8 +50,8 @@ def strategy() -> tf.distribute.Strategy:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
             raise ClusterError(
-                f"TensorFlow joins the cluster of {CONFIG} before its first operation or never ({error}). "
-                "Import genre_utils.training.trainer before a network is built."
+                f"TensorFlow can join the cluster of {CONFIG} only before its first operation ({error}). "
+                "Import genre_utils.training.trainer before you build a network."
             ) from error
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(devices) > 1:
@@ -60,21 +60,21 @@ def strategy() -> tf.distribute.Strategy:
 
 
 def agree(strategy: tf.distribute.Strategy, begin: str) -> None:
-    """Wait until every worker is here, and see that all begin with the same.
+    """Wait for all workers, and check that they start from the same state.
 
     Parameters
     ----------
     strategy : tf.distribute.Strategy
-        As :func:`strategy` gives it.
+        As :func:`strategy` returns it.
     begin : str
-        What they begin with.
+        A description of this worker's state.
 
     Raises
     ------
     ClusterError
-        If another worker begins with something else.
+        If another worker has another state.
     """
-    own = int(hashlib.sha256(begin.encode()).hexdigest()[:12], 16)  # the sum of thousands fits 64 bits
+    own = int(hashlib.sha256(begin.encode()).hexdigest()[:12], 16)  # small enough that a sum of thousands fits 64 bits
 
     @tf.function
     def total() -> tf.Tensor:
@@ -82,8 +82,8 @@ def agree(strategy: tf.distribute.Strategy, begin: str) -> None:
 
     if int(total()) != own * strategy.num_replicas_in_sync:
         raise ClusterError(
-            f"The workers of {CONFIG} differ; this one begins with {begin}. All need the same data and parameters, "
-            "and the project's folder on a file system that they share."
+            f"The workers of {CONFIG} do not start from the same state; this one starts with {begin}. Give all workers "
+            "the same data and parameters, and put the project's folder on a file system that they share."
         )
 
 
@@ -98,11 +98,12 @@ def fit(
     callbacks: list[keras.callbacks.Callback],
     verbose: int,
 ) -> None:
-    """What ``keras.Model.fit`` does on one device, with every batch divided among the replicas.
+    """Train like ``keras.Model.fit`` on one device, with every batch divided among the replicas.
 
-    Keras' own loop averages the replicas' averages, though the last batch of an epoch is rarely divided evenly,
-    and fails with more than one worker. Here the sum over all replicas is divided by the whole batch, and batch
-    normalisation takes its statistics over all of it, so that only dropout's random numbers differ from one device.
+    Keras' own loop fails with more than one worker. It also averages the means of the replicas, which is wrong if
+    the last batch of an epoch is not divided evenly. Here the sum over all replicas is divided by the size of the
+    whole batch, and batch normalisation uses the statistics of the whole batch. So only the random numbers of dropout
+    differ from training on one device.
 
     Parameters
     ----------
@@ -115,20 +116,20 @@ def fit(
     validation_data : tf.data.Dataset
         Whole batches, the same in every worker.
     initial_epoch : int
-        Epochs that are done.
+        Number of epochs that are done.
     epochs : int
-        The last one.
+        Number of the last epoch.
     steps_per_epoch : int
-        Batches an epoch.
+        Batches per epoch.
     callbacks : list of keras.callbacks.Callback
-        They see the same figures in every worker.
+        They get the same loss and accuracy in every worker.
     verbose : int
-        As Keras has it.
+        As in ``keras.Model.fit``.
 
     Raises
     ------
     ClusterError
-        If another worker is gone.
+        If another worker has stopped.
 
     References
     ----------
@@ -138,7 +139,7 @@ def fit(
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
     with strategy.scope():
-        model.optimizer.build(model.trainable_variables)  # its variables cannot come into being in a step
+        model.optimizer.build(model.trainable_variables)  # variables cannot be created inside a step
     train, test = steps(model, strategy)
     batches, held_out = iter(divided(data, strategy)), divided(validation_data, strategy)
     everyone = keras.callbacks.CallbackList(
@@ -146,19 +147,19 @@ def fit(
     )
     model.stop_training = False
     try:
-        strategy.run(own_dropout, (model,))
+        strategy.run(reseed_dropout, (model,))
         everyone.on_train_begin()
         for epoch in range(initial_epoch, epochs):
             everyone.on_epoch_begin(epoch)
-            learnt = []
+            sums = []
             for step in range(steps_per_epoch):
-                learnt.append(train(batches))
+                sums.append(train(batches))
                 everyone.on_train_batch_end(step)
-            logs = means(learnt)
+            logs = means(sums)
             everyone.on_test_begin()
             once = iter(held_out)
-            judged = means([test(once) for _ in range(int(validation_data.cardinality()))])
-            logs |= {f"val_{name}": value for name, value in judged.items()}
+            validation = means([test(once) for _ in range(int(validation_data.cardinality()))])
+            logs |= {f"val_{name}": value for name, value in validation.items()}
             everyone.on_test_end()
             everyone.on_epoch_end(epoch, logs)
             if model.stop_training:
@@ -169,21 +170,21 @@ def fit(
         if not task():
             raise
         raise ClusterError(
-            f"Another worker of {CONFIG} is gone ({type(error).__name__}). Start all of them again: the training goes "
-            "on after the last epoch that was saved."
+            f"Another worker of {CONFIG} has stopped ({type(error).__name__}). Start all workers again: training "
+            "resumes after the last saved epoch."
         ) from error
 
 
 def steps(model: keras.Model, strategy: tf.distribute.Strategy) -> tuple[Callable, Callable]:
-    """One batch of training and one of validation: from an iterator to sums over all replicas."""
-    loss, one_answer = keras.losses.get(model.loss), keras.metrics.sparse_categorical_accuracy
+    """The training step and the validation step: each takes an iterator, and returns sums over all replicas."""
+    loss = keras.losses.get(model.loss)
 
     def sums(probabilities: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
-        right = recipe.accuracy if len(targets.shape) == 2 else one_answer
-        values = {"accuracy": right(targets, probabilities), "loss": loss(targets, probabilities), "examples": 1.0}
+        accuracy = recipe.accuracy if len(targets.shape) == 2 else keras.metrics.sparse_categorical_accuracy
+        values = {"accuracy": accuracy(targets, probabilities), "loss": loss(targets, probabilities), "examples": 1.0}
         return {name: tf.reduce_sum(value * weights) for name, value in values.items()}
 
-    def learn(decibels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train(decibels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             own = sums(model(decibels, training=True), targets, weights)
             batch = tf.distribute.get_replica_context().all_reduce("SUM", own["examples"])
@@ -191,10 +192,10 @@ def steps(model: keras.Model, strategy: tf.distribute.Strategy) -> tuple[Callabl
         model.optimizer.apply(tape.gradient(share, model.trainable_variables), model.trainable_variables)
         return own
 
-    def judge(decibels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+    def validate(decibels: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         return sums(model(decibels, training=False), targets, weights)
 
-    def everywhere(step: Callable) -> Callable:
+    def on_all_replicas(step: Callable) -> Callable:
         @tf.function
         def summed(batches: Any) -> dict[str, tf.Tensor]:
             own = strategy.run(step, next(batches))
@@ -202,11 +203,11 @@ def steps(model: keras.Model, strategy: tf.distribute.Strategy) -> tuple[Callabl
 
         return summed
 
-    return everywhere(learn), everywhere(judge)
+    return on_all_replicas(train), on_all_replicas(validate)
 
 
 def divided(data: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
-    """A data set of whole batches, the same in every worker, as one of :func:`parts` for the replicas."""
+    """Divide every batch of a data set, which is the same in all workers, among the replicas; see :func:`parts`."""
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         own = data.flat_map(functools.partial(parts, replicas=strategy.num_replicas_in_sync))
@@ -216,23 +217,23 @@ def divided(data: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
 
 
 def parts(decibels: tf.Tensor, targets: tf.Tensor, replicas: int) -> tf.data.Dataset:
-    """A batch in as many parts as there are replicas, none of which is empty.
+    """Divide a batch into one part per replica, none of them empty.
 
     Parameters
     ----------
     decibels : tf.Tensor [shape=(batch, mel, frame)]
         Log-mels.
     targets : tf.Tensor [shape=(batch,) or (batch, genre)]
-        Labels or shares.
+        Labels, or shares of genres.
     replicas : int
-        How many parts; their sizes differ by at most one.
+        Number of parts; their sizes differ by at most one.
 
     Returns
     -------
     tf.data.Dataset
-        Triples of log-mels, targets and weights ``(part,)``. The weights are 1, but where a batch has fewer examples
-        than there are replicas: it is filled with its own again, which weigh 0. TensorFlow's own division leaves
-        parts empty, which oneDNN's convolution does not take.
+        Triples of log-mels, targets and weights ``(part,)``. The weights are 1. If a batch has fewer examples than
+        there are replicas, examples are repeated with weight 0. (TensorFlow's own division leaves parts empty, on
+        which oneDNN's convolution fails.)
     """
     count = tf.shape(targets, tf.int64)[0]
     filled = tf.maximum(count, replicas)
@@ -246,13 +247,13 @@ def parts(decibels: tf.Tensor, targets: tf.Tensor, replicas: int) -> tf.data.Dat
 
 
 def means(steps: list[dict[str, tf.Tensor]]) -> dict[str, float]:
-    """Sums over batches, divided by the number of examples."""
+    """Mean accuracy and loss per example, from the sums of all batches."""
     total = {name: sum(float(step[name]) for step in steps) for name in steps[0]}
     return {name: total[name] / total["examples"] for name in ("accuracy", "loss")}
 
 
-def own_dropout(model: keras.Model) -> None:
-    """Give each replica its own random numbers; the first one keeps those of a training on one device."""
+def reseed_dropout(model: keras.Model) -> None:
+    """Give each replica other random numbers for dropout; the first replica keeps those of training on one device."""
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:

@@ -1,4 +1,4 @@
-"""The tf.data input: indices shuffled whole, batches gathered from the store's file."""
+"""The tf.data input pipeline: shuffle all row numbers, then gather each batch from the feature store's file."""
 
 import mmap
 import os
@@ -16,20 +16,20 @@ from genre_utils.training import spec_augment
 with quiet_stderr():
     import tensorflow as tf
 
-tf.get_logger().setLevel("ERROR")  # it warns of every further network in a process, as each is traced anew
+tf.get_logger().setLevel("ERROR")  # it warns of every further network in a process, because each is traced again
 
-AHEAD = 2  # batches gathered while one is trained on: two keep up with any network here, more would only use memory
-# TensorFlow 2.21 often lets an iterator go only when the nap of its autotuner is over, and naps double from 10 ms to
-# a minute: short validations and predictions take up to 1.2 times as long.
+AHEAD = 2  # batches to prepare in advance: two keep up with any network here, more would only use memory
+# In TensorFlow 2.21 an iterator often ends only when its autotuner wakes up, and the autotuner's sleep doubles from
+# 10 ms up to a minute: short validations and predictions take up to 1.2 times as long.
 OPTIONS = tf.data.Options()
 OPTIONS.autotune.enabled = False
-# Nothing below needs a Python statement made into a graph; to prepare for it, a first batch would take four times as
-# long.
+# No function below has Python statements that AutoGraph must convert, and its conversion makes the first batch take
+# four times as long.
 as_written = tf.autograph.experimental.do_not_convert
 
 
 def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[str]) -> pd.DataFrame:
-    """The segments of one split, with their labels.
+    """List the segments of one split, with their labels.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[st
     Returns
     -------
     pd.DataFrame
-        The store's ``segments`` of that split in order of ``row``, with ``genre``, ``label`` (its index; -1 for a
-        track of several genres) and ``next_row``, the segment that comes after it in its track (the last one has
-        itself). Versions of the sound (``augmentation`` is not "") are there for train alone.
+        The store's ``segments`` of that split in order of ``row``, with ``genre``, ``label`` (the index of the genre;
+        -1 for a track of several genres) and ``next_row``, the row of the next segment of the track (for the last
+        segment its own row). Augmented versions (``augmentation`` is not "") are included only for train.
 
     References
     ----------
@@ -60,7 +60,7 @@ def examples(store: Store, assignment: pd.DataFrame, split: str, genres: list[st
     table["label"] = table["genre"].map(label_of).fillna(-1).astype(int)
     table = table.sort_values("row", ignore_index=True)
     following = table.groupby(["track_id", "augmentation"])[["row", "segment"]].shift(-1)
-    adjacent = following["segment"] == table["segment"] + 1  # under leaky the next segment may be on another side
+    adjacent = following["segment"] == table["segment"] + 1  # under leaky the next segment may be in another split
     table["next_row"] = following["row"].where(adjacent, table["row"]).astype(int)
     return table
 
@@ -71,19 +71,19 @@ def in_order(store: Store, table: pd.DataFrame, params: Params, targets: np.ndar
     Parameters
     ----------
     store : Store
-        Where the features are gathered from.
+        The features.
     table : pd.DataFrame
         As :func:`examples` returns it.
     params : Params
         ``batch_size``.
     targets : np.ndarray [shape=(n, genre)], optional
-        In place of the table's labels; see ``labels.targets``.
+        Used instead of the table's labels; see ``labels.targets``.
 
     Returns
     -------
     tf.data.Dataset
         Pairs of log-mel ``(batch, mel, frame)`` float32 in dB and labels ``(batch,)`` int32, or targets
-        ``(batch, genre)`` float32; the last batch may be smaller. Nothing is augmented.
+        ``(batch, genre)`` float32; the last batch may be smaller. There is no augmentation.
 
     References
     ----------
@@ -96,28 +96,28 @@ def in_order(store: Store, table: pd.DataFrame, params: Params, targets: np.ndar
 def shuffled(
     store: Store, table: pd.DataFrame, params: Params, first_epoch: int = 0, targets: np.ndarray | None = None
 ) -> tf.data.Dataset:
-    """Epoch after epoch without end, each a permutation of all segments: for training.
+    """All segments in random order, epoch after epoch without end: for training.
 
-    The permutation of an epoch and its augmentation follow from ``params.seed`` and the epoch's number alone, so
-    that a training resumed at epoch ``k`` sees what an undisturbed one sees.
+    The order of an epoch and its augmentation depend only on ``params.seed`` and the number of the epoch. So a
+    training that resumes at epoch ``k`` gets the same batches as an uninterrupted one.
 
     Parameters
     ----------
     store : Store
-        Where the features are gathered from.
+        The features.
     table : pd.DataFrame
         As :func:`examples` returns it.
     params : Params
-        ``batch_size``, ``seed``, and what ``spec_augment.augmented`` takes.
+        ``batch_size``, ``seed``, and those of ``spec_augment.augmented``.
     first_epoch : int
-        Epochs already trained.
+        Number of epochs already trained.
     targets : np.ndarray [shape=(n, genre)], optional
-        In place of the table's labels; MixUp needs them.
+        Used instead of the table's labels; MixUp needs them.
 
     Returns
     -------
     tf.data.Dataset
-        As :func:`in_order`; ``ceil(len(table) / batch_size)`` batches an epoch.
+        As :func:`in_order`; ``ceil(len(table) / batch_size)`` batches per epoch.
 
     References
     ----------
@@ -142,7 +142,7 @@ def batches(
     params: Params,
     targets: np.ndarray | None,
 ) -> tf.data.Dataset:
-    """Gather batches from the store in the given order of the table's lines; an epoch of -1 is left plain."""
+    """Gather batches from the store in the given order of the table's rows; epoch -1 means no augmentation."""
     rows, next_rows = table["row"].to_numpy(), table["next_row"].to_numpy()
     wanted = table["label"].to_numpy(np.int32) if targets is None else targets
     kind = tf.as_dtype(wanted.dtype)
@@ -166,14 +166,14 @@ def batches(
 
 
 def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows of the store's map (n, mel, frame), the disk asked for all of them before the first is waited for.
+    """Read rows of the store's memory map (n, mel, frame), after asking the disk for all of them at once.
 
-    Through the map the kernel fetches row after row, and with each as much around it as the disk's read-ahead says:
-    at 8 MB a hundred times what is wanted, which takes some 40 times as long. And this process would in the end hold
-    all that it had ever read.
+    Reading through the map is slow: the kernel fetches one row at a time, each with as much around it as the disk's
+    read-ahead setting. With 8 MB that is a hundred times the data that is needed, and takes some 40 times as long.
+    The memory of this process would also grow until it holds everything that was ever read.
     """
     if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
-        return features[rows]  # no map, a part of one, or a system that takes no advice
+        return features[rows]  # not a memory map, only a part of one, or a system without posix_fadvise
     taken = np.empty((len(rows), *features.shape[1:]), features.dtype)
     size = features[0].nbytes
     starts = (features.offset + rows * size).tolist()
@@ -182,7 +182,10 @@ def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
             os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
         for row, start in zip(taken, starts, strict=True):
             if os.preadv(file.fileno(), [row], start) < size:
-                raise CatalogError(f"{file.name} ends within a row. Delete its folder; a new run makes it again.")
+                raise CatalogError(
+                    f"{file.name} is cut off: it ends in the middle of a row. Delete its folder; a new run creates it "
+                    "again."
+                )
     return taken
 
 

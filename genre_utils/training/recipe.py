@@ -1,4 +1,4 @@
-"""How a network is trained, from its parameters: loss, optimizer and callbacks. Keras alone, any backend."""
+"""The training recipe that the parameters describe: loss, optimizer and callbacks. Plain Keras, for any backend."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from genre_utils.system.quiet import quiet_stderr
 with quiet_stderr():
     import keras
 
-# Named sets of parameters; what they do not name stays as it is. What each gave: benchmarks/RESULTS.md.
+# Named sets of parameters; all others keep their value. benchmarks/RESULTS.md has the accuracy of each.
 STEADY = {"schedule": "cosine", "max_epochs": 30, "learning_rate": 0.002, "weight_decay": 0.01}
 KINDS: dict[str, dict[str, Any]] = {
     "crop": {"crop": True},
@@ -20,25 +20,25 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 AUGMENTATION = {name: value for kind in KINDS.values() for name, value in kind.items()}
 RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "steady": STEADY, "augmented": STEADY | AUGMENTATION}
-WARM_UP = 0.05  # of a cosine schedule's epochs: Adam's first averages are of few batches
+WARM_UP = 0.05  # share of a cosine schedule's epochs: Adam's first averages are over few batches
 
 
 def compiled(model: keras.Model, params: Params, optimizers: Any = None) -> keras.Model:
-    """The network with its loss and optimizer: the paper's, unless the parameters say otherwise.
+    """Compile a network with its loss and optimizer: the paper's, unless the parameters say otherwise.
 
     Parameters
     ----------
     model : keras.Model
-        With probabilities as outputs.
+        Its outputs must be probabilities.
     params : Params
         ``learning_rate``, ``weight_decay``, ``ema_decay``, ``output`` and ``mixup_alpha``.
     optimizers : module, optional
-        Where ``Adam`` and ``AdamW`` are taken from, if not from Keras; see ``fused``.
+        Another module that has ``Adam`` and ``AdamW``, such as ``fused``; default: ``keras.optimizers``.
 
     Returns
     -------
     keras.Model
-        The same one.
+        The same network, compiled.
 
     References
     ----------
@@ -65,25 +65,25 @@ def takes_shares(params: Params) -> bool:
 
 
 def accuracy(targets: keras.KerasTensor, probabilities: keras.KerasTensor) -> keras.KerasTensor:
-    """Whether the most probable genre is one of a row's genres, or of a mixture the greater part (n,)."""
+    """Whether the most probable genre is one of a row's genres, or the larger part of a mixture (n,)."""
     guess = keras.ops.argmax(probabilities, axis=-1)[:, None]
     share = keras.ops.take_along_axis(keras.ops.convert_to_tensor(targets), guess, axis=-1)[:, 0]
     return keras.ops.cast(share >= 0.5, "float32")
 
 
 def monitors(params: Params) -> list[keras.callbacks.Callback]:
-    """The callbacks that steer a training.
+    """Callbacks for the learning rate, early stopping and averaged weights.
 
     Parameters
     ----------
     params : Params
-        ``schedule`` with what belongs to it, and ``ema_decay``.
+        ``schedule`` and its settings, and ``ema_decay``.
 
     Returns
     -------
     list of keras.callbacks.Callback
-        For plateau, early stopping and the scheduler of the paper; for cosine, the learning rate by epoch. With
-        an average of the weights, its weights are in the model between two epochs.
+        For the schedule plateau: the paper's early stopping and its lower learning rate on a plateau. For cosine: the
+        learning rate of each epoch. With ``ema_decay``, the model has the averaged weights between two epochs.
 
     References
     ----------
@@ -102,7 +102,7 @@ def monitors(params: Params) -> list[keras.callbacks.Callback]:
 
 
 def cosine(epoch: int, params: Params) -> float:
-    """The learning rate of an epoch, the first being 0: a short rise, then half a cosine down to nearly 0."""
+    """The learning rate of an epoch (the first is 0): a short warm-up, then half a cosine down to nearly 0."""
     warm = max(1, round(WARM_UP * params.max_epochs))
     if epoch < warm:
         return params.learning_rate * (epoch + 1) / (warm + 1)

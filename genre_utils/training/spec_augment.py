@@ -1,14 +1,14 @@
-"""Augmentation of log-mels, new in every batch: for training alone.
+"""Augmentation of log-mels, different in every batch, for training only.
 
-Plain NumPy on a batch, drawn from a generator that the caller seeds by epoch and step, so that a training resumed
-after a kill sees what an undisturbed one sees. Each takes and returns log-mels ``(n, mel, frame)`` in dB.
+Plain NumPy. The caller seeds the random generator with epoch and step, so that a resumed training gets the same
+batches as an uninterrupted one. Each function takes and returns log-mels ``(n, mel, frame)`` in dB.
 """
 
 import numpy as np
 
 from genre_utils.params import Params
 
-KNOTS = 6  # of an equaliser's curve: about as many bands as a producer's tone controls
+KNOTS = 6  # points of an equaliser's curve: about as many as the tone controls of a mixing desk
 
 
 def augmented(
@@ -18,25 +18,25 @@ def augmented(
     params: Params,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A batch with everything that ``params`` asks for, in the order crop, shift, equalise, mask, mix.
+    """Augment a batch as ``params`` says, in the order crop, shift, equalise, mask, mix.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
-        Log-mels in dB, float32 or as the store has them.
+        Log-mels in dB, float32 or float16 as in the store.
     following : np.ndarray [shape=(n, mel, frame)]
-        The segments after them, of the same type; of use to :func:`crop` alone.
+        The next segment of each, of the same type; only :func:`crop` uses it.
     targets : np.ndarray [shape=(n,) or (n, genre)]
-        Labels; with ``mixup_alpha`` they must be shares of genres.
+        Labels, or shares of genres; ``mixup_alpha`` needs shares.
     params : Params
         ``crop``, ``shift_bands``, ``equalise_db``, ``mask_bands``, ``mask_seconds``, ``mixup_alpha``.
     rng : np.random.Generator
-        Of this batch.
+        Random generator of this batch.
 
     Returns
     -------
     tuple of np.ndarray
-        Log-mels and targets, float32, of the same shapes.
+        Log-mels and targets, float32, with the same shapes.
 
     References
     ----------
@@ -44,7 +44,7 @@ def augmented(
     """
     if params.crop:
         decibels = crop(decibels, following, rng)
-    decibels = decibels.astype(np.float32, copy=False)  # after the crop, as half of what it takes is thrown away
+    decibels = decibels.astype(np.float32, copy=False)  # after the crop, which drops half of its input
     if params.shift_bands:
         decibels = shift(decibels, params.shift_bands, rng)
     if params.equalise_db:
@@ -58,20 +58,16 @@ def augmented(
 
 
 def crop(decibels: np.ndarray, following: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A segment that begins anywhere between the start of one and the start of the next.
+    """Random crop: a segment that starts anywhere between one segment and the next.
 
-    Segments are in dB below their own maximum, so that the level may step where the two meet.
+    Each segment is in dB below its own maximum, so the level may jump where the two meet.
 
     Parameters
     ----------
     decibels, following : np.ndarray [shape=(n, mel, frame)]
-        Segments, and those that come after them in their tracks.
+        Segments, and the next segment of each in its track.
     rng : np.random.Generator
-        Of the starts.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
+        Draws the starts.
 
     References
     ----------
@@ -79,27 +75,23 @@ def crop(decibels: np.ndarray, following: np.ndarray, rng: np.random.Generator) 
     """
     count, _, frames = decibels.shape
     cropped = np.empty_like(decibels)
-    for place, start in enumerate(rng.integers(0, frames + 1, count)):  # element by element: four times as long
+    for place, start in enumerate(rng.integers(0, frames + 1, count)):  # by indexing elements: four times as long
         cropped[place, :, : frames - start] = decibels[place, :, start:]
         cropped[place, :, frames - start :] = following[place, :, :start]
     return cropped
 
 
 def shift(decibels: np.ndarray, bands: int, rng: np.random.Generator) -> np.ndarray:
-    """All mel bands up or down by the same number: another key, roughly.
+    """Shift all mel bands up or down by the same number, which roughly changes the key.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
         Log-mels.
     bands : int
-        The widest shift; the bands that are left at the edge repeat the edge.
+        The largest shift; missing bands repeat the band at the edge.
     rng : np.random.Generator
-        Of the shifts.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
+        Draws the shifts.
 
     References
     ----------
@@ -107,31 +99,27 @@ def shift(decibels: np.ndarray, bands: int, rng: np.random.Generator) -> np.ndar
     """
     count, mels, _ = decibels.shape
     moved = np.arange(mels) - rng.integers(-bands, bands + 1, (count, 1))  # (n, mel)
-    return decibels[np.arange(count)[:, None], moved.clip(0, mels - 1)]  # whole bands: four times as fast as elements
+    return decibels[np.arange(count)[:, None], moved.clip(0, mels - 1)]  # by indexing elements: four times as long
 
 
 def equalise(decibels: np.ndarray, deviation_db: float, rng: np.random.Generator) -> np.ndarray:
-    """Another tone: a random gain for each frequency, smooth over frequency and constant over time.
+    """Random equaliser: a gain for each frequency, smooth over frequency and constant over time.
 
-    One gain for all frequencies would change nothing, as the networks standardise each segment. What tells two
-    albums of one artist apart, and one artist from another, is to a large part the tone of studio and mastering.
+    The same gain for all frequencies would have no effect, because the networks standardise each segment. But the
+    tone of the studio and the mastering is a large part of the difference between two albums or two artists.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
         Log-mels.
     deviation_db : float
-        Standard deviation of the gain at the knots of its curve.
+        Standard deviation of the gain at the points of its curve.
     rng : np.random.Generator
-        Of the curves.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
+        Draws the curves.
 
     References
     ----------
-    Nam, Kim and Park, FilterAugment (2022), with straight lines between the knots. Notebook: 06_beyond_the_paper.
+    Nam, Kim and Park, FilterAugment (2022), with straight lines between the points. Notebook: 06_beyond_the_paper.
     """
     count, mels, _ = decibels.shape
     knots = rng.normal(0, deviation_db, (count, KNOTS))
@@ -141,20 +129,16 @@ def equalise(decibels: np.ndarray, deviation_db: float, rng: np.random.Generator
 
 
 def mask(decibels: np.ndarray, bands: int, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """SpecAugment: one stripe of bands and one stretch of time are overwritten by the segment's mean.
+    """SpecAugment: replace one random range of bands and one random range of time by the segment's mean.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
         Log-mels.
     bands, frames : int
-        The widest stripe and the longest stretch; widths are uniform from 0.
+        The largest number of masked bands and frames; the numbers are uniform from 0.
     rng : np.random.Generator
-        Of widths and places.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, mel, frame)]
+        Draws widths and places.
 
     References
     ----------
@@ -166,7 +150,7 @@ def mask(decibels: np.ndarray, bands: int, frames: int, rng: np.random.Generator
 
 
 def stripes(count: int, length: int, widest: int, rng: np.random.Generator) -> np.ndarray:
-    """For each of ``count`` lines of ``length`` places, where its random stripe lies (count, length)."""
+    """A mask with one random range of at most ``widest`` places in each of ``count`` rows (count, length)."""
     width = rng.integers(0, min(widest, length) + 1, count)
     start = rng.integers(0, length - width + 1)
     place = np.arange(length)
@@ -176,18 +160,18 @@ def stripes(count: int, length: int, widest: int, rng: np.random.Generator) -> n
 def mix(
     decibels: np.ndarray, targets: np.ndarray, alpha: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """MixUp: each segment with another of the batch, and their genres in the same shares.
+    """MixUp: mix each segment with another one of the batch, and their genres in the same shares.
 
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
-        Log-mels; what is mixed is dB, the network's input, not sound.
+        Log-mels; the values in dB are mixed, not the sound.
     targets : np.ndarray [shape=(n, genre)]
         Shares of genres.
     alpha : float
         Both parameters of the beta distribution of the shares: near 0 hardly any mixing, 1 uniform.
     rng : np.random.Generator
-        Of shares and partners.
+        Draws shares and partners.
 
     Returns
     -------
@@ -201,7 +185,7 @@ def mix(
     share = rng.beta(alpha, alpha, len(decibels)).astype(np.float32)
     partner = rng.permutation(len(decibels))
     mixed = np.empty_like(decibels)
-    for place, (own, other) in enumerate(zip(share, partner, strict=True)):  # twice as fast, from a core's cache
+    for place, (own, other) in enumerate(zip(share, partner, strict=True)):  # fits the cache: twice as fast as at once
         mixed[place] = own * decibels[place] + (1 - own) * decibels[other]
     genres = share[:, None]
     return mixed, genres * targets + (1 - genres) * targets[partner]

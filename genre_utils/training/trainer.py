@@ -1,4 +1,4 @@
-"""Training by a recipe, resumable after a kill at the last whole epoch."""
+"""The training loop: it saves its state after each epoch, and resumes from there after it was killed."""
 
 import contextlib
 import functools
@@ -29,10 +29,10 @@ with quiet_stderr():
     import keras
 
 if distribution.task():
-    distribution.strategy()  # TensorFlow joins a cluster before its first operation or never
+    distribution.strategy()  # TensorFlow can join a cluster only before its first operation
 
-SECONDS_BETWEEN_SAVES = 30.0  # a kill costs little more than this; a save can take seconds on a busy disk
-# What Keras' callbacks forget when a process dies.
+SECONDS_BETWEEN_SAVES = 30.0  # at most this much work is lost in a crash; a save can take seconds on a busy disk
+# Attributes of Keras' callbacks that are lost when the process dies.
 STATE_OF_CALLBACKS = ("best", "wait", "cooldown_counter", "_ema_weights_in_model")
 
 
@@ -45,17 +45,18 @@ def train(
     cache: str | Path = CACHE,
     quiet: bool = False,
 ) -> pd.DataFrame:
-    """Train the network, keep one epoch's weights, write model and history.
+    """Train a network, and write the weights of its best epoch and the training history.
 
-    Kept is the epoch with the best validation accuracy, as in the paper; under a cosine schedule the last one.
+    The best epoch is the one with the highest validation accuracy, as in the paper; with a cosine schedule the last
+    epoch is used.
 
-    After an epoch, but at most every 30 s, the whole state is saved under ``cache``. When the process is
-    killed, the next call with the same data and parameters goes on from there, and ends as an undisturbed one. The
-    state before it is kept too: should a checksum of the last one not hold, a warning says so and the training goes on
-    from the one before. On a full disk the training ends, and goes on from there when there is room.
+    After an epoch, but at most every 30 s, the whole state is saved under ``cache``. If the process is killed, the
+    next call with the same data and parameters resumes from there, with the same result as an uninterrupted training.
+    The previous state is kept as well: if the checksum of the last one is wrong, training resumes from the previous
+    one, with a warning. On a full disk the training stops, and can resume when there is space again.
 
     Several devices, or the workers that ``TF_CONFIG`` names, share every batch; see ``distribution``. Each worker
-    calls this with the same data and parameters and its own ``folder``; they share ``cache``.
+    calls this function with the same data and parameters and its own ``folder``; all share ``cache``.
 
     Parameters
     ----------
@@ -68,26 +69,26 @@ def train(
     params : Params
         The network and its training.
     folder : str or Path
-        Gets ``model.keras`` (without the optimizer's state) and ``history.csv``.
+        ``model.keras`` (without the optimizer's state) and ``history.csv`` are written here.
     cache : str or Path
-        Where the state is kept until the training is done.
+        Folder for the state while training is not finished.
     quiet : bool
-        Without a line or a bar an epoch; the runner of notebooks gets a sign of life.
+        Print no line and no progress bar; the runner of notebooks still gets a sign of life from each epoch.
 
     Returns
     -------
     pd.DataFrame [columns=epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds]
-        One row an epoch, the first is 1; accuracies are of segments, the training one under dropout and
+        One row per epoch, from 1. Accuracy is the share of correct segments; in training, with dropout and
         augmentation.
 
     Raises
     ------
     ParamsError
-        If a track has several genres and the network gives one answer.
+        If a track has several genres, but ``output`` is softmax.
     ClusterError
-        If the workers differ, or one of them is gone.
+        If the workers start from different states, or one of them stops.
     DiskError
-        If the state or the results cannot be written, or the clock stands before 1980.
+        If the state or the results cannot be written, or the system clock is before 1980.
 
     References
     ----------
@@ -100,21 +101,21 @@ def train(
     several = examples.loc[examples["label"] < 0, "track_id"]
     if len(several) and params.output == "softmax":
         raise ParamsError(
-            f"{several.iloc[0]} has several genres, and softmax gives one answer. Set output to sigmoid, as "
-            "notebook 3 does by itself, or give the track one genre."
+            f"{several.iloc[0]} has several genres, but softmax predicts exactly one. Set output to sigmoid, as "
+            "notebook 3 does automatically, or give the track one genre."
         )
     dense = recipe.takes_shares(params)
     targets = [labels.targets(table["genre"], genres) if dense else None for table in (examples, held_out)]
     if time.localtime().tm_year < 1980:
         raise DiskError(
-            f"The clock of this machine says {time.ctime()}, and Keras writes model.keras as a ZIP, which has no dates "
-            "before 1980. Set the clock, and run it again."
+            f"The clock of this machine shows {time.ctime()}. Keras saves model.keras as a ZIP file, which cannot "
+            "have a date before 1980. Set the clock, and run it again."
         )
     root = cache / "training" / fingerprint(store, assignment, genres, params)
     strategy = distribution.strategy()
-    chief = strategy.extended.should_checkpoint  # of several workers one, which alone writes the state
+    chief = strategy.extended.should_checkpoint  # only one of several workers writes the state
     with disk.lock(root.with_suffix(".lock")) if chief else contextlib.nullcontext():
-        finished = root.with_suffix(".done")  # a kill while it is deleted must not leave half a state
+        finished = root.with_suffix(".done")  # renamed before it is deleted, so that no kill leaves half a state
         if chief:
             shutil.rmtree(finished, ignore_errors=True)
         with strategy.scope():
@@ -155,34 +156,34 @@ def train(
 
 
 def fingerprint(store: Store, assignment: pd.DataFrame, genres: list[str], params: Params) -> str:
-    """Name of a training's state: a hash of everything that decides its result."""
+    """Name of a training's state: a hash of everything that its result depends on."""
     versions = sorted(store.segments["augmentation"].unique())
     facts = [keras.__version__, store.folder.name, versions, assignment.to_dict("records"), genres, params.to_mapping()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 class State(keras.callbacks.Callback):
-    """What a training is made of between two epochs, on disk: a folder each of the last two saves, renamed into place.
+    """The state of a training on disk: one folder for each of the last two saves.
 
     Parameters
     ----------
     root : Path
-        Holds ``epoch-NNNN``; the last one is put into the model.
+        The folder of ``epoch-NNNN``; the last one is loaded into the model.
     model : keras.Model
         Compiled, with fresh weights.
     params : Params
-        Say which callbacks there are, and which epoch is kept.
+        They decide which callbacks there are, and which epoch is kept.
     chief : bool
         Whether this process writes; others only read.
 
     Attributes
     ----------
     history : list of dict
-        One entry a finished epoch.
+        One entry per finished epoch.
     stopped : bool
         Whether early stopping has ended the training.
     monitors : list of keras.callbacks.Callback
-        As ``recipe.monitors`` makes them; they must come before this callback.
+        As ``recipe.monitors`` returns them; they must come before this callback.
     """
 
     def __init__(self, root: Path, model: keras.Model, params: Params, chief: bool = True):
@@ -195,8 +196,8 @@ class State(keras.callbacks.Callback):
         while self.folders and (files := disk.broken(self.folders[-1])):
             damaged = self.folders.pop()
             warn(
-                f"{damaged}: {', '.join(files)} damaged or missing. The training goes on "
-                f"{f'after {self.folders[-1].name}' if self.folders else 'from its beginning'}.",
+                f"{damaged}: {', '.join(files)} damaged or missing. Training resumes "
+                f"{f'after {self.folders[-1].name}' if self.folders else 'from the beginning'}.",
                 3,
             )
             if chief:
@@ -211,11 +212,11 @@ class State(keras.callbacks.Callback):
         if newest:
             self.best = read_arrays(newest / "best.npz")
             print(f"resuming after epoch {len(self.history)}", flush=True)
-            for variable, value in zip(everything(model), read_arrays(newest / "last.npz"), strict=True):
+            for variable, value in zip(state_variables(model), read_arrays(newest / "last.npz"), strict=True):
                 variable.assign(value)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Give the callbacks their memory back; Keras has just cleared it."""
+        """Restore the attributes of the callbacks, which Keras has just reset."""
         for callback, saved in zip(self.monitors, self.callbacks, strict=False):
             vars(callback).update(saved)
 
@@ -224,7 +225,7 @@ class State(keras.callbacks.Callback):
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Note the epoch, keep the best weights, and save if the last save is old."""
+        """Add the epoch to the history, keep the best weights, and save if the last save is old."""
         row = {"epoch": epoch + 1, **(logs or {}), "seconds": round(time.monotonic() - self.started, 3)}
         if self.keep_last or all(row["val_accuracy"] > earlier["val_accuracy"] for earlier in self.history):
             self.best = self.model.get_weights()
@@ -234,14 +235,14 @@ class State(keras.callbacks.Callback):
             self.last_save = time.monotonic()
 
     def save(self) -> None:
-        """Write everything beside the last save, then rename; a kill at any moment leaves one of the two."""
+        """Write a new folder, then rename it; if the process is killed at any moment, a complete save remains."""
         partial = self.root / "partial"
-        for folder in (partial, *self.folders[:-1]):  # first, so that there are never more than two whole states
+        for folder in (partial, *self.folders[:-1]):  # first, so that there are never more than two complete saves
             shutil.rmtree(folder, ignore_errors=True)
         with disk.writing(partial):
             partial.mkdir(parents=True)
-            # Plain arrays, because a .keras file leaves out the state of dropout's random numbers.
-            np.savez(partial / "last.npz", *(keras.ops.convert_to_numpy(v) for v in everything(self.model)))
+            # Plain arrays, because a .keras file does not have the state of dropout's random numbers.
+            np.savez(partial / "last.npz", *(keras.ops.convert_to_numpy(v) for v in state_variables(self.model)))
             np.savez(partial / "best.npz", *self.best)
             callbacks = [{name: vars(c)[name] for name in STATE_OF_CALLBACKS if name in vars(c)} for c in self.monitors]
             state = {"history": self.history, "stopped": self.model.stop_training, "callbacks": callbacks}
@@ -253,17 +254,17 @@ class State(keras.callbacks.Callback):
 
 
 class SignOfLife(keras.callbacks.Callback):
-    """Tells the runner of a notebook, which waits for no silent one, that epochs go by."""
+    """Prints each epoch for the runner of notebooks, which stops a notebook that is silent for too long."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Say which epoch it was."""
+        """Print the number of the epoch."""
         if os.environ.get(HEADLESS):
             sign(f"epoch: {epoch + 1}/{self.params['epochs']}")
 
 
-def everything(model: keras.Model) -> list[keras.Variable]:
-    """All that changes while a model trains: weights, averages, the optimizer's moments, dropout's seeds."""
-    model.optimizer.build(model.trainable_variables)  # does nothing the second time
+def state_variables(model: keras.Model) -> list[keras.Variable]:
+    """All variables that change in training: weights, averages, the optimizer's moments, dropout's seeds."""
+    model.optimizer.build(model.trainable_variables)  # has no effect the second time
     return [*model.variables, *model.optimizer.variables]
 
 

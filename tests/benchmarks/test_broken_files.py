@@ -156,7 +156,7 @@ def test_lists_archives_and_exports_of_anything_are_typed_errors(tmp_path):
     (tmp_path / "mel_filters.npy").touch()
     for text in ("[" * 10**5, "{}"):
         (tmp_path / "export.json").write_text(text)
-        with pytest.raises(RunError, match="no exported network"):
+        with pytest.raises(RunError, match="not a complete exported network"):
             litert_model.open_exported(tmp_path)
     entry = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"\0"  # a file without a name
     central = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -18,7 +18,7 @@ from genre_utils.datasets import catalog
 from genre_utils.evaluation import calibration, scoring
 from genre_utils.explorer import data
 from genre_utils.explorer import page as explorer_page
-from genre_utils.figures import eda
+from genre_utils.figures import style
 from genre_utils.inference import model_folder
 from genre_utils.params import Params
 from genre_utils.runs import report
@@ -74,7 +74,7 @@ def choose(page, text):
 
 
 def cell(page, true, called):
-    return page.get_by_role("button", name=re.compile(rf"^{re.escape(true)} called {re.escape(called)}: "))
+    return page.get_by_role("button", name=re.compile(rf"^{re.escape(true)} predicted as {re.escape(called)}: "))
 
 
 def picture_is_there(page, card):
@@ -117,7 +117,7 @@ def test_the_cell_its_row_and_its_column_in_figures(page, address, one, tables):
     lines = page.locator(".gx-figures dd").all_inner_texts()
     assert lines[0] == (
         f"{len(hits)} segments: {100 * len(hits) / (truth == 'noise').sum():.1f} % of noise, "
-        f"{100 * len(hits) / (called == 'treble').sum():.1f} % of what was called treble; "
+        f"{100 * len(hits) / (called == 'treble').sum():.1f} % of all predicted as treble; "
         f"mean calibrated probability of treble: {honest('calibrated'):.1f} %"
     )
     choose(page, "raw")
@@ -153,12 +153,12 @@ def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, addres
     wrong = table[(table["genre"] == "noise") & (table["predicted"] == "bass")]
     cell(page, "noise", "bass").click()
     page.wait_for_selector(".gx-clip")
-    assert page.get_by_role("heading", name="noise, called bass").is_visible()
+    assert page.get_by_role("heading", name="noise, predicted as bass").is_visible()
     headings = page.locator(".gx-clip h4")
     expected = wrong.sort_values("p_bass", ascending=False)["track_id"]
     assert [text.split(" 0:")[0] for text in headings.all_text_contents()] == expected.head(20).tolist()
     first = page.locator(".gx-clip").first
-    assert f"true noise, called bass ✗ wrong\n\n{kind} probability" in first.inner_text()
+    assert f"true noise, predicted bass ✗ wrong\n\n{kind} probability" in first.inner_text()
     best = wrong.loc[expected.index[0]]
     sure = best[["p_bass", "p_noise", "p_treble"]].astype(float).sort_values(ascending=False)
     assert [text.split() for text in first.locator(".gx-top li").all_inner_texts()] == [
@@ -185,11 +185,11 @@ def test_on_a_narrow_screen_a_click_brings_its_clips_into_view(page, address):
     page.goto(address)
     for true, called in (("noise", "bass"), ("bass", "noise")):
         cell(page, true, called).click()
-        panel = page.get_by_role("region", name=f"{true}, called {called}", exact=True)
+        panel = page.get_by_role("region", name=f"{true}, predicted as {called}", exact=True)
         for part in (panel.get_by_role("heading", level=3), panel.locator("p").first):
             box = part.bounding_box()
             assert box["y"] >= 0 and box["y"] + box["height"] <= 844
-        panel.get_by_role("button", name="Pin beside").click()
+        panel.get_by_role("button", name="Pin to compare").click()
     cell(page, "noise", "bass").click()
     selected, pinned = (page.locator(".gx-panel").nth(place).bounding_box() for place in (0, 1))
     assert pinned["y"] == selected["y"] and selected["x"] + selected["width"] <= pinned["x"] < 390  # beside, in sight
@@ -282,18 +282,20 @@ def test_the_keyboard_reaches_every_cell_and_chooses(page, address):
         if grid.evaluate("grid => grid.contains(document.activeElement)"):
             break
     focused = lambda: page.evaluate("document.activeElement.getAttribute('aria-label')")  # noqa: E731
-    assert focused() == "all that was called bass"
+    assert focused() == "all predicted as bass"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    path = {"ArrowDown": "bass called bass", "ArrowRight": "bass called noise", "ArrowUp": "all that was called noise"}
-    path |= {"Home": "all that was called bass", "End": "all that was called treble"}
+    path = {
+        "ArrowDown": "bass predicted as bass", "ArrowRight": "bass predicted as noise",
+        "ArrowUp": "all predicted as noise", "Home": "all predicted as bass", "End": "all predicted as treble",
+    }  # fmt: skip
     for key, name in path.items():
         page.keyboard.press(key)
         assert focused().split(":")[0] == name
     for key in ("ArrowDown", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     page.wait_for_selector(".gx-clip")
-    assert page.get_by_role("heading", name="noise, called treble").is_visible()
-    assert focused().startswith("noise called treble"), "Choosing must not lose the place in the matrix."
+    assert page.get_by_role("heading", name="noise, predicted as treble").is_visible()
+    assert focused().startswith("noise predicted as treble"), "Choosing must not lose the place in the matrix."
     page.keyboard.press("Tab")
     assert not grid.evaluate("grid => grid.contains(document.activeElement)"), "One Tab leaves the matrix."
 
@@ -308,7 +310,7 @@ def test_the_keyboard_keeps_its_place(page, address):
     expect(page.locator("[role=tabpanel] h3")).to_have_text("noise against the rest")
     assert page.evaluate("document.activeElement.tagName") == "SELECT"
     cell(page, "noise", "bass").click()
-    page.get_by_role("button", name="Pin beside").press("Enter")
+    page.get_by_role("button", name="Pin to compare").press("Enter")
     assert page.evaluate("document.activeElement.innerText") == "Unpin"
     cell(page, "noise", "noise").click()
     page.get_by_role("button", name="Unpin").press("Enter")
@@ -319,7 +321,7 @@ def test_arrows_step_over_a_hidden_diagonal(page, address):
     page.goto(address + "#order=alphabet&diagonal=hidden")
     cell(page, "noise", "bass").focus()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("noise called treble")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("noise predicted as treble")
     assert page.locator("td.gx-hidden").count() == 3
 
 
@@ -336,7 +338,7 @@ def test_the_selection_is_saved_as_it_stands_in_the_predictions(page, address, t
     columns = ["track_id", "segment", "start_seconds", "genre", "predicted", "artist"]
     for kind in ("calibrated", "raw"):
         choose(page, kind)
-        table = saved(page, page.locator(".gx-panel"), "bass-called-treble-segments.csv")
+        table = saved(page, page.locator(".gx-panel"), "bass-predicted-as-treble-segments.csv")
         table = table.sort_values(["track_id", "segment"], ignore_index=True)
         expected = tables["segments", kind].query("genre == 'bass' and predicted == 'treble'").reset_index(drop=True)
         pd.testing.assert_frame_equal(table[columns], expected[columns])
@@ -352,7 +354,7 @@ def test_a_link_restores_the_view(page, address):
     for choice in ("tracks", "raw", "column %", "alphabet", "hide"):
         choose(page, choice)
     page.get_by_role("button", name="all noise", exact=True).click()
-    page.get_by_role("button", name="Pin beside").click()
+    page.get_by_role("button", name="Pin to compare").click()
     cell(page, "bass", "noise").click()
     parts = page.locator(".gx > :not([role=status])")  # what is said once is not said again
     seen = parts.all_inner_texts()
@@ -368,7 +370,7 @@ def test_a_link_restores_the_view(page, address):
 def test_a_link_to_what_is_not_there_says_so(page, address):
     of_two_runs = urllib.parse.urlencode({"select": '["change","won"]'})
     page.goto(f"{address}#{of_two_runs}")
-    expect(page.get_by_role("status")).to_have_text("Asked for, but not to be had here: change, won.")
+    expect(page.get_by_role("status")).to_have_text("Not available in this explorer: change, won.")
     wanted = urllib.parse.urlencode(
         {
             "select": '["cell","salsa","bass"]',
@@ -381,7 +383,7 @@ def test_a_link_to_what_is_not_there_says_so(page, address):
     page.goto(f"{address}#{wanted}")
     page.wait_for_selector("table[role=grid]")
     said = page.get_by_role("status").inner_text()
-    assert said == ("Asked for, but not to be had here: cell, salsa, bass; level album; show toString; constructor.")
+    assert said == ("Not available in this explorer: cell, salsa, bass; level album; show toString; constructor.")
     assert page.locator("table[role=grid] th[scope=col]").all_inner_texts() == ["bass", "noise", "treble"]
 
 
@@ -390,7 +392,7 @@ def test_one_genre_against_the_rest_reads_as_scikit_learn(page, address, tables,
     page.goto(f"{address}#tab=genre&genre=noise&threshold=0.35&probability={kind}")
     p, truth = tables["segments", kind]["p_noise"].to_numpy(float), tables["segments", kind]["genre"] == "noise"
     text = page.locator("[aria-live]").inner_text()
-    assert f"{(p >= 0.35).sum()} segments would be called noise" in text
+    assert f"{(p >= 0.35).sum()} segments would be predicted as noise" in text
     assert f"precision {100 * precision_score(truth, p >= 0.35):.1f} %" in text
     assert f"recall {100 * recall_score(truth, p >= 0.35):.1f} % of {truth.sum()}" in text
     expect(page.locator("[role=tabpanel]")).to_contain_text(
@@ -415,15 +417,17 @@ def test_a_genre_of_low_probabilities_has_its_curve_and_what_is_undefined_is_a_d
     assert box["height"] > 100
     reading = page.locator("[aria-live]")
     assert reading.inner_text().startswith(
-        "From 2.00 % on, 8 tracks would be called bass: precision 100.0 %, recall 100.0 %"
+        "With a threshold of 2.00 %, 8 tracks would be predicted as bass: precision 100.0 %, recall 100.0 %"
     )
     page.get_by_role("slider", name="Threshold").fill("0.05")
-    expect(reading).to_have_text("From 5.00 % on, 0 tracks would be called bass: precision –, recall 0.0 % of 8.")
-    page.get_by_role("button", name="all that was called bass").click()
+    expect(reading).to_have_text(
+        "With a threshold of 5.00 %, 0 tracks would be predicted as bass: precision –, recall 0.0 % of 8."
+    )
+    page.get_by_role("button", name="all predicted as bass", exact=True).click()
     assert page.locator(".gx-figures dd").all_inner_texts() == [
-        "recall 0.0 % of 8 tracks; F1 0.00", "precision – of 0 tracks called so; F1 0.00"
+        "recall 0.0 % of 8 tracks; F1 0.00", "precision – of 0 tracks predicted as bass; F1 0.00"
     ]  # fmt: skip
-    assert "– of what was called bass" in cell(page, "bass", "bass").get_attribute("aria-label")
+    assert "– of all predicted as bass" in cell(page, "bass", "bass").get_attribute("aria-label")
     choose(page, "column %")
     assert cell(page, "bass", "bass").inner_text() == "–"
     expect(page.get_by_role("radio", name="raw")).to_have_count(0)
@@ -437,7 +441,7 @@ def test_reliability_stands_before_and_after_with_error_interval_and_counts(page
     page.goto(f"{address}#tab=trust")
     for level in ("segment", "track"):
         choose(page, f"{level}s")
-        for kind, name in (("raw", "Before: the network's own, raw"), ("calibrated", "After: calibrated")):
+        for kind, name in (("raw", "Before calibration: raw"), ("calibrated", "After calibration")):
             about = one.facts["runs"][0][level][kind]["ece"]
             ece = f"{100 * about['ece']:.1f} %"
             part = page.get_by_role("region", name=name)
@@ -446,7 +450,7 @@ def test_reliability_stands_before_and_after_with_error_interval_and_counts(page
             sure = rows[["p_bass", "p_noise", "p_treble"]].to_numpy(float).max(axis=1)
             bins = np.histogram(np.ceil(10 * sure), np.arange(0.5, 11))[0]
             assert [int(text) for text in part.locator(".gx-count").all_text_contents()] == [n for n in bins if n]
-            part.get_by_text("The figures").click()
+            part.get_by_text("Show as a table").click()
             counts = part.locator(".gx-table tbody tr td:nth-child(2)").all_inner_texts()
             assert sum(map(int, counts)) == len(rows)
         temperature = one.facts["runs"][0][level]["temperature"]
@@ -496,10 +500,10 @@ def test_two_runs_which_clips_changed(page, address_of_two, two):
     gain = two.facts["paired"]["segment"]
     difference = f"{100 * gain['difference']:+.1f} %".replace("-", "−")
     text = page.locator("[role=tabpanel]").inner_text()
-    assert f"B less A: {difference} of 96 segments right, no interval: {gain['no_interval']}." in text
+    assert f"Accuracy of B minus A: {difference} of 96 segments, no interval: {gain['no_interval']}." in text
     page.get_by_role("button", name=f"{won} wrong in A, right in B").click()
     assert f"{won} segments" in page.locator(".gx-panel").inner_text()
-    called = page.locator(".gx-clip").first.locator(".gx-called > :first-child").all_inner_texts()
+    called = page.locator(".gx-clip").first.locator(".gx-prediction > :first-child").all_inner_texts()
     assert called[0].startswith("A: ") and called[0].endswith("✗ wrong") and called[1].endswith("✓ right")
     link = page.url
     page.goto("about:blank")
@@ -601,7 +605,7 @@ def test_the_report_fits_and_leads_to_the_explorer_and_back(page, runs, one, sch
     run.figures.mkdir(exist_ok=True)
     for place, name in enumerate(report.MAIN_FIGURES):
         figure, _ = plt.subplots(figsize=((7, 6), (8, 3), (13, 5))[place % 3])
-        eda.finished(figure, run.figures / name)
+        style.finished(figure, run.figures / name)
     made = {"profile": "ci", "values": {}, "notebooks": ["01_eda", "02_feature_extraction"], "done": ["01_eda"]}
     report.write(run, made)
     explorer_page.write(one, run.folder / "explorer")

@@ -63,7 +63,7 @@ def notebook_4(browser, notebook_file, built, tmp_path_factory):
 
 
 def cell(page, true, called):
-    return page.locator(".gx").get_by_role("button", name=re.compile(f"^{true} called {called}: "))
+    return page.locator(".gx").get_by_role("button", name=re.compile(f"^{true} predicted as {called}: "))
 
 
 def selected(page):
@@ -73,7 +73,7 @@ def selected(page):
 
 
 def test_notebook_4_runs_in_jupyterlab(notebook_4):
-    cell = notebook_4.locator(".jp-CodeCell", has_text="result_figures.confusion_matrix(counts")
+    cell = notebook_4.locator(".jp-CodeCell", has_text="results.confusion_matrix(counts")
     picture = cell.locator(".jp-RenderedImage img")
     picture.scroll_into_view_if_needed()
     notebook_4.wait_for_function("picture => picture.naturalWidth > 300", arg=picture.element_handle())
@@ -104,7 +104,7 @@ def test_a_cell_is_clicked_and_its_rows_are_in_python(notebook_4, lab_run):
 def test_a_song_of_ones_own_is_heard(notebook_4, genre_folder, lab_run, tmp_path):
     page, song = notebook_4, tmp_path / "my song.wav"
     song.write_bytes((genre_folder / "bass" / "bass.00000.wav").read_bytes())
-    heard = page.locator(".jp-CodeCell", has_text="inference.uploaded(")
+    heard = page.locator(".jp-CodeCell", has_text="files.uploaded(")
     expect(heard.locator(".jp-OutputArea")).to_contain_text("No file is chosen")
     button = page.locator("button.widget-upload")
     with page.expect_file_chooser() as chooser:
@@ -114,7 +114,7 @@ def test_a_song_of_ones_own_is_heard(notebook_4, genre_folder, lab_run, tmp_path
     heard.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     jupyterlab.settle(page)
-    expect(heard.locator(".jp-OutputArea")).to_contain_text("my song.wav, heard whole:")
+    expect(heard.locator(".jp-OutputArea")).to_contain_text("my song.wav, the whole file:")
     picture = heard.locator(".jp-RenderedImage img").element_handle()
     page.wait_for_function("picture => picture.naturalWidth > 300", arg=picture)
     assert heard.locator("table tbody tr").count() == 1 + 4  # the track and its segments

@@ -31,7 +31,7 @@ def test_variants_are_trained_on_one_split_and_each_on_its_own_sounds(built, tri
     monkeypatch.setattr(protocol_study, "train", noted)
     monkeypatch.setattr(protocol_study, "AT_ONCE", 1)  # in this process, where the patch holds
     changes = {"nothing": {}, "noise": {"noise_snr_db": 20.0}}
-    predictions, seconds = ablation_study.variants(changes, trial, wide, GENRES, tmp_path / "beyond", tmp_path)
+    predictions, seconds = ablation_study.train_variants(changes, trial, wide, GENRES, tmp_path / "beyond", tmp_path)
     assert heard == {0.0: [""], 20.0: ["", "noise 20 dB"]}
     assert list(predictions) == list(seconds.index) == list(changes)
     assert (seconds > 0).all()
@@ -64,8 +64,8 @@ def test_the_table_compares_each_with_the_first_on_test_tracks_alone(predictions
     assert table.loc["perfect", "difference"] == pytest.approx(1 - table.loc["nothing", "accuracy"])
     assert table.loc["perfect", "difference_high"] > 0
     assert table.loc["perfect", "difference_no_interval"] == ""
-    assert ablation_study.proven(table) == (
-        f"interval without 0: {'perfect, ' if table.loc['perfect', 'difference_low'] > 0 else ''}worse, of 2; "
+    assert ablation_study.conclusion(table) == (
+        f"the interval excludes 0: {'perfect, ' if table.loc['perfect', 'difference_low'] > 0 else ''}worse, of 2; "
         "expect 1 in 20 by chance\nno interval for 1 of 3: all 32 tracks come out alike"
     )
 
@@ -80,4 +80,4 @@ def test_of_a_handful_of_tracks_nothing_is_proven_however_far_apart(predictions)
         {"wrong": wrong, "right": right}, pd.Series({"wrong": 1.0, "right": 1.0}, name="seconds")
     )
     assert table.loc["right", "difference"] == 1
-    assert ablation_study.proven(table) == "no interval for 1 of 1: 3 tracks are too few, 10 are needed"
+    assert ablation_study.conclusion(table) == "no interval for 1 of 1: 3 tracks are too few, 10 are needed"

@@ -50,18 +50,9 @@ def test_order_of_members_rows_and_genres_changes_nothing(members):
     pd.testing.assert_frame_equal(ensemble.mean(members[::-1]), expected)
 
 
-def test_weights(members):
-    first, second = members[:2]
-    pd.testing.assert_frame_equal(ensemble.mean([first, second], weights=[0, 2]), second)
-    pd.testing.assert_frame_equal(ensemble.mean([first, second], [1, 2]), ensemble.mean([first, second, second]))
-    for wrong in ([1], [1, -1], [0, 0]):
-        with pytest.raises(EvaluationError, match="An ensemble of 2 needs as many weights"):
-            ensemble.mean([first, second], wrong)
-
-
 def test_members_must_be_of_the_same_rows_and_genres(members):
     first, second = members[:2]
-    with pytest.raises(EvaluationError, match=r"Member 0 has 240, member 1 239;.*'blues/0.wav', 3, 'test', 'blues'"):
+    with pytest.raises(EvaluationError, match=r"Member 0 has 240 .* has 239.*'blues/0.wav', 3, 'test', 'blues'"):
         ensemble.mean([first, second.drop(index=3)])
     with pytest.raises(EvaluationError, match="same rows"):  # tested by one model, used for validation by the other
         ensemble.mean([first, second.assign(split=second["split"].replace("validation", "test"))])

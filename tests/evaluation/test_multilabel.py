@@ -12,7 +12,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from genre_utils.datasets import labels
 from genre_utils.errors import CatalogError, EvaluationError
 from genre_utils.evaluation import multilabel, reliability, scoring, uncertainty
-from genre_utils.figures import several_genres
+from genre_utils.figures import beyond
 
 GENRES = ["blues", "country", "pop", "rock"]
 FIGURES = ("mean_average_precision", "micro_f1", "macro_f1", "label_ranking_average_precision")
@@ -93,7 +93,7 @@ def test_no_other_threshold_has_a_better_f1(data, count):
         if truth.any():
             assert f1_score(truth, column >= threshold) == pytest.approx(best_f1(truth.to_numpy(), column))
         else:
-            assert threshold == multilabel.UNTAUGHT
+            assert threshold == multilabel.DEFAULT_THRESHOLD
 
 
 def test_a_threshold_lies_half_way_between_the_last_called_and_the_next():
@@ -111,7 +111,7 @@ def test_the_test_never_enters_a_threshold(both, chosen):
     spoiled.loc[of_test, "genre"] = "blues|country|pop|rock"
     pd.testing.assert_series_equal(multilabel.thresholds(spoiled), chosen)
     pd.testing.assert_series_equal(multilabel.thresholds(both[~of_test]), chosen)
-    with pytest.raises(EvaluationError, match=r"validation rows alone.*split holds test"):
+    with pytest.raises(EvaluationError, match=r"on validation rows.*found only: test"):
         multilabel.thresholds(both[of_test])
 
 
@@ -156,7 +156,8 @@ def test_a_resample_counts_as_a_table_of_so_many_copies(tested, chosen, monkeypa
     elsewhere = tested["genre"].where(tested["artist"] == "test player 0", "rock")  # few resamples have other genres
     tested = tested.assign(genre=tested["genre"].where(~tested["genre"].str.contains("pop"), elsewhere))
     kept = {}
-    monkeypatch.setattr(uncertainty, "between", lambda values, _: kept.setdefault(len(kept), values) is None or {})
+    keep = lambda values, _: kept.setdefault(len(kept), values) is None or {}  # noqa: E731
+    monkeypatch.setattr(uncertainty, "percentile_interval", keep)
     multilabel.scores(tested, chosen, seed=3)
     weights, _ = multilabel.row_weights(tested, seed=3)
     assert weights.shape == (7, 60)
@@ -164,7 +165,7 @@ def test_a_resample_counts_as_a_table_of_so_many_copies(tested, chosen, monkeypa
     for draw, counts in enumerate(weights.astype(int)):
         copies = tested.loc[tested.index.repeat(counts)]
         with monkeypatch.context() as patch:
-            patch.setattr(uncertainty, "between", lambda *_: {})
+            patch.setattr(uncertainty, "percentile_interval", lambda *_: {})
             slow = multilabel.scores(copies, chosen)
         assert [kept[place][draw] for place in range(4)] == pytest.approx([slow[name]["value"] for name in FIGURES])
 
@@ -273,7 +274,7 @@ def test_what_cannot_be_computed_is_said(tested, chosen):
 
 def test_the_figure_shows_the_table(tested, chosen, tmp_path):
     table = multilabel.table(tested[~tested["genre"].str.contains("pop")], chosen)
-    figure = several_genres.by_genre(table, "title", tmp_path / "figures" / "one.png")
+    figure = beyond.multilabel(table, "title", tmp_path / "figures" / "one.png")
     left, right = figure.axes
     names = [label.get_text() for label in left.get_yticklabels()]
     assert names[0] == "pop (no rows)"

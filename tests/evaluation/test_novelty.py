@@ -326,7 +326,7 @@ def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
     for broken in wrong:
         with pytest.raises((OSError, KeyError, TypeError, ValueError)):
             Calibration.read(tmp_path, broken, 32)
-    with pytest.raises(ValueError, match="must have 8 finite figures"):
+    with pytest.raises(ValueError, match="expected 8 finite statistics"):
         Calibration.read(tmp_path, facts, 4)
     points = tmp_path / novelty.POINTS
     whole = points.read_bytes()
@@ -341,7 +341,7 @@ def test_what_is_read_is_what_was_written_or_an_error(tmp_path, rng):
         pickle.dumps(Spy()),
     ):
         points.write_bytes(content)
-        with pytest.raises(ValueError, match="no array"):
+        with pytest.raises(ValueError, match="is not a"):
             Calibration.read(tmp_path, facts, 32)
     for array in (np.array([{}], dtype=object), np.full((4, 16), np.nan, np.float32), np.zeros((4, 16))):
         np.save(points, array)

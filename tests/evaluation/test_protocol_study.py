@@ -102,7 +102,7 @@ def test_a_protocol_that_does_not_fit_is_refused_with_its_reason(tracks):
     assert {trial.protocol for trial in planned} == {"leaky", "paper"}
     assert "Received: blues 1" in refused["artist"]
     assert "For other data, use protocol=artist" in refused["filtered"]
-    with pytest.raises(SplitError, match="No protocol fits"):
+    with pytest.raises(SplitError, match="No protocol is possible"):
         protocol_study.trials(tracks.assign(fault="odd"), Params(), 1)
 
 
@@ -192,7 +192,7 @@ def test_the_most_honest_split_that_a_catalog_allows(tracks, changes, protocol):
 
 def test_without_any_honest_split_each_says_why(tracks):
     few = tracks.assign(published_split="").groupby("genre").head(2)
-    with pytest.raises(SplitError, match=r"No honest protocol fits this catalog.*published.*artist.*Every genre needs"):
+    with pytest.raises(SplitError, match=r"No protocol except leaky is possible.*published.*artist.*Every genre needs"):
         protocol_study.strictest(few, Params(folds=4))
 
 

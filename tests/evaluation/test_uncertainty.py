@@ -169,7 +169,7 @@ def test_of_five_tracks_that_differ_or_fewer_it_is_said_that_they_prove_nothing(
 
 def test_other_rows_or_segments_are_refused(predictions):
     tracks = scoring.by_track(predictions)
-    with pytest.raises(EvaluationError, match="one row a track"):
+    with pytest.raises(EvaluationError, match="one row per track"):
         uncertainty.mcnemar(predictions, predictions)
     with pytest.raises(EvaluationError, match="40 and 39 rows, 39 of them in both"):
         uncertainty.difference(tracks, tracks[1:])

@@ -45,7 +45,7 @@ def test_each_listener_has_a_panel_on_the_time_of_the_log_mel(params, rng, save)
     decibels = rng.uniform(-80, 0, (params.n_mels, frames))
     heat, weights = rng.uniform(0, 1, decibels.shape), rng.uniform(0.1, 0.2, frames)
     weights[-2:] = 0  # frames that were not heard
-    figure = beyond.listening(decibels, {"first": heat, "second": weights}, params, "title", save)
+    figure = beyond.attribution(decibels, {"first": heat, "second": weights}, params, "title", save)
     sound, first, second = (axes for axes in figure.axes if axes.get_title())
     assert [axes.get_title() for axes in (sound, first, second)] == ["log-mel", "first", "second"]
     np.testing.assert_array_equal(sound.images[0].get_array(), decibels)

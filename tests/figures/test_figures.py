@@ -153,7 +153,7 @@ def test_the_protocols_stand_beside_their_leaks_and_leaky_is_marked(save):
     table = pd.DataFrame([row, row | {"file": 0.0}], index=["leaky", "paper"])
     left, right = splits.protocols(table, 0.1, "title", save).axes
     assert [label.get_text() for label in left.get_yticklabels()] == [
-        "LEAKY: no estimate\n12 test tracks",
+        "LEAKY: no valid estimate\n12 test tracks",
         "paper\n12 test tracks",
     ]
     assert left.get_xlabel() == "accuracy, 95 % interval over artists"
@@ -182,4 +182,4 @@ def test_reliability_stands_each_bin_at_its_probability(predictions, save):
         assert [bar.get_height() for bar in below.patches] == curve["n"].tolist()
         assert [text.get_text() for text in below.texts] == [str(n) if n else "" for n in curve["n"]]
         assert above.get_xlim() == below.get_xlim()
-        assert "probability of the called genre" in below.get_xlabel()
+        assert "probability of the predicted genre" in below.get_xlabel()

@@ -13,7 +13,6 @@ import pytest
 import soundfile
 from conftest import tone
 
-import genre_utils
 from genre_utils import __main__
 from genre_utils.datasets import catalog
 from genre_utils.errors import AudioError, CatalogError, ParamsError
@@ -38,8 +37,7 @@ def loudest_half(decibels):
 def network(params, monkeypatch):
     """What ``--model`` opens, whatever is named."""
     network = prediction.Network(loudest_half, GENRES, params)
-    monkeypatch.setattr(genre_utils, "predict", types.SimpleNamespace(open_model=lambda _: network), raising=False)
-    monkeypatch.setitem(sys.modules, "genre_utils.inference.keras_model", genre_utils.inference.keras_model)
+    monkeypatch.setattr(command, "open_network", lambda _: network)
     return network
 
 
@@ -68,8 +66,8 @@ def test_files_come_in_order_and_nothing_is_left_out_in_silence(folder):
     found = prediction.sources(["music", "elsewhere.txt"])
     below = [path.as_posix() for path in found.files]
     assert below == ["music/A.FLAC", "music/b.wav", "music/text.mp3", "music/deep/c.ogg", "elsewhere.txt"]
-    assert found.others == [folder.relative_to(folder.parent) / "cover.jpg"]
-    assert not found.unlisted
+    assert found.not_audio == [folder.relative_to(folder.parent) / "cover.jpg"]
+    assert not found.unreadable
 
 
 def test_what_was_heard_is_told_and_what_failed_is_named(predict, folder, capsys):
@@ -80,10 +78,10 @@ def test_what_was_heard_is_told_and_what_failed_is_named(predict, folder, capsys
     assert lines[2].startswith("music/text.mp3: cannot be read as audio")
     assert lines[4] == "    0:00 bass, 0:01 treble"  # segments of half a second: the change is after three
     assert lines[5].startswith("none.wav: is not there: no such file. Correct the path")
-    assert "5 files: 3 answered, 2 failed" in err and "cover.jpg" in err
+    assert "5 files: 3 predicted, 2 failed" in err and "cover.jpg" in err
     assert predict(folder / "b.wav", "--top", 9) == 0
     out, err = capsys.readouterr()
-    assert "bass" in out and "treble" in out and err == "1 files: 1 answered, 0 failed\n"
+    assert "bass" in out and "treble" in out and err == "1 file: 1 predicted, 0 failed\n"
 
 
 def test_json_lines_csv_and_python_say_the_same(predict, folder, network, capsys):
@@ -136,7 +134,7 @@ def test_a_model_that_has_heard_no_recording_says_so(predict, folder, network, c
     assert predict(folder / "b.wav", "--json", "-") == 0
     out, err = capsys.readouterr()
     first, counted = err.splitlines()
-    assert "synthesised music only" in first and dataset in first and counted.startswith("1 files")
+    assert "trained only on synthesised music" in first and dataset in first and counted.startswith("1 file:")
     assert json.loads(out)["genre"] == "bass"
 
 
@@ -164,7 +162,7 @@ def test_what_is_there_is_not_overwritten(predict, folder, capsys, option):
 
 def test_nothing_to_hear_and_no_genre_to_name_are_errors(predict, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no music")
-    with pytest.raises(CatalogError, match="The 1 files there are not audio"):
+    with pytest.raises(CatalogError, match=r"Found only files with other suffixes \(1\)"):
         prediction.sources([tmp_path])
     assert predict(tmp_path) == predict(tmp_path, "--top", 0) == 1
     assert "--top must be 1 or more. Received: 0." in capsys.readouterr().err
@@ -182,8 +180,8 @@ def test_a_folder_that_cannot_be_looked_into_is_a_fault(predict, capsys, monkeyp
     monkeypatch.setattr(os, "scandir", refuse)
     assert predict("music") == 1
     out, err = capsys.readouterr()
-    assert "music/deep: is a folder that cannot be looked into (Permission denied)" in out
-    assert "4 files: 2 answered, 2 failed" in err
+    assert "music/deep: is a folder that cannot be read (Permission denied)" in out
+    assert "4 files: 2 predicted, 2 failed" in err
 
 
 def interrupting(network, after):
@@ -200,12 +198,12 @@ def interrupting(network, after):
 
 
 def test_ctrl_c_leaves_whole_answers(predict, folder, network, capsys, monkeypatch):
-    monkeypatch.setattr(genre_utils.inference.keras_model, "open_model", lambda _: interrupting(network, after=2))
+    monkeypatch.setattr(command, "open_network", lambda _: interrupting(network, after=2))
     assert predict("music", "--json", "out.json") == 130
     answers = [json.loads(line) for line in (folder.parent / "out.json").read_text().splitlines()]
     assert [answer["path"] for answer in answers] == ["music/A.FLAC", "music/b.wav", "music/text.mp3"]
     err = capsys.readouterr().err
-    assert "4 files: 2 answered, 1 failed, 1 not heard" in err and "Interrupted." in err
+    assert "4 files: 2 predicted, 1 failed, 1 not processed" in err and "Interrupted." in err
 
 
 class AlmostFull:
@@ -242,7 +240,7 @@ def test_a_reader_that_goes_is_told_and_no_traceback(predict, capfd, monkeypatch
         patch.setattr(sys, "stdout", nobody)
         assert predict("music") == 1
     err = capfd.readouterr().err
-    assert "The output cannot be written (Broken pipe)." in err and "4 files: 0 answered" in err
+    assert "The output cannot be written (Broken pipe)." in err and "4 files: 0 predicted" in err
 
 
 def test_the_bar_keeps_off_standard_output(predict, folder, capsys, monkeypatch):
@@ -295,3 +293,20 @@ def test_one_text_is_one_path_and_not_its_letters(network, folder):
 def test_an_empty_path_is_no_folder(words, capsys):
     assert __main__.main(words.split(",")) == 1
     assert "A path must not be empty" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_named_twice_or_is_hidden_is_read_once_or_never(folder, monkeypatch):
+    (folder / ".trash").mkdir()
+    soundfile.write(folder / ".trash" / "old.wav", tone(150, 1.2, 8_000), 8_000)
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith(".trash"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    once = prediction.sources(["music"])
+    assert not [path for path in once.files if "old" in path.name]
+    assert prediction.sources(["music", "music/deep", folder]) == once
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert prediction.sources(["music"]) == once  # nothing to report: it would not have been read

@@ -289,7 +289,7 @@ def test_a_run_that_leaves_something_out_has_failed(house, tmp_path, monkeypatch
         (["model=paper_cmn"], ParamsError, "Unknown model 'paper_cmn'. Did you mean 'paper_cnn'?"),
         (["lesson_model=cnn"], ParamsError, "Unknown lesson_model 'cnn'"),
         (["several_dataset=nowhere"], CatalogError, "No data set 'nowhere'"),
-        (["several_dataset=TWO"], SplitError, "several_dataset=.*No honest protocol"),
+        (["several_dataset=TWO"], SplitError, "several_dataset=.*No protocol except leaky"),
         (["dataset=TWO"], SplitError, "Every genre needs 3 usable tracks.*treble 2"),
         (["dataset=TWO", "exclude_genres=trebel"], CatalogError, "Unknown genre 'trebel'. Did you mean 'treble'?"),
         (

@@ -108,7 +108,7 @@ def test_a_store_that_was_cut_says_so(built, tmp_path):
     with (folder / "features.npy").open("rb+") as file:
         file.truncate(cut.features.offset + 2 * cut.features[0].nbytes - 1)
     np.testing.assert_array_equal(pipeline.fetched(cut.features, np.array([0])), built.features[:1])
-    with pytest.raises(CatalogError, match="ends within a row"):
+    with pytest.raises(CatalogError, match="is cut off: it ends in the middle of a row"):
         pipeline.fetched(cut.features, np.array([0, 1]))
 
 
@@ -194,7 +194,7 @@ def test_every_batch_of_every_epoch_has_chances_of_its_own(built, assignment, pa
         drawn.append((own.seed, rng.random()))
         return decibels.astype(np.float32), targets
 
-    monkeypatch.setattr(pipeline.augment, "augmented", noted)
+    monkeypatch.setattr(pipeline.spec_augment, "augmented", noted)
     table = pipeline.examples(built, assignment, "train", GENRES)
     steps = -(-len(table) // params.batch_size)
     for seed in (0, 1):

@@ -66,7 +66,8 @@ def to_be_killed(built, assignment, tiny_params, tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     assignment.to_csv(folder / "split.csv", index=False)
     words = [sys.executable, "-c", TRAIN, yaml.safe_dump(tiny_params.to_mapping()), str(built.folder), str(folder)]
-    process = subprocess.Popen(words, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(words, cwd=Path(__file__).parents[1], **silent)
     yield folder, process
     process.kill()
     process.wait()
@@ -116,10 +117,8 @@ def test_a_damaged_state_is_told_and_the_one_before_it_is_used(tiny_params, undi
         content = bytearray((state / name).read_bytes())
         content[len(content) // 2] ^= 1
         (state / name).write_bytes(content)
-        instead = "after epoch-0002" if rest else "from its beginning"
-        with pytest.warns(
-            UserWarning, match=rf"{state.name}: {name} damaged or missing\. The training goes on {instead}"
-        ):
+        instead = "after epoch-0002" if rest else "from the beginning"
+        with pytest.warns(UserWarning, match=rf"{state.name}: {name} damaged or missing\. Training resumes {instead}"):
             found = trainer.State(third.parent, model, tiny_params)
         assert [row["loss"] for row in found.history] == history["loss"].tolist()[:rest]
     assert not list(third.parent.iterdir())
@@ -143,7 +142,7 @@ def test_a_full_disk_leaves_the_last_state_and_no_torn_one(tiny_params, tmp_path
 
 def test_a_clock_before_zip_began_is_told_before_the_training(built, assignment, tiny_params, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer.time, "localtime", lambda: time.gmtime(0))
-    with pytest.raises(DiskError, match=r"The clock of this machine says .* Set the clock"):
+    with pytest.raises(DiskError, match=r"The clock of this machine shows .* Set the clock"):
         trainer.train(built, assignment, GENRES, tiny_params, tmp_path, tmp_path)
 
 
@@ -264,7 +263,7 @@ def test_two_genres_need_an_answer_for_each(built, assignment, tiny_params, tmp_
     several = dataclasses.replace(
         built, tracks=built.tracks.assign(genre=built.tracks["genre"].replace("bass", "bass|noise"))
     )
-    with pytest.raises(ParamsError, match=r"bass/.* has several genres, and softmax gives one answer. Set output"):
+    with pytest.raises(ParamsError, match=r"bass/.* has several genres, but softmax predicts exactly one. Set output"):
         trainer.train(several, assignment, GENRES, tiny_params, tmp_path, tmp_path)
     both = dataclasses.replace(tiny_params, output="sigmoid", schedule="cosine", max_epochs=12, learning_rate=0.02)
     trainer.train(several, assignment, GENRES, both, tmp_path, tmp_path)

@@ -18,7 +18,7 @@ function shade(share, hue) {
   };
 }
 
-// Axes from 0 to 1 in both directions, or to `most` along x; what is drawn gets x and y as functions of a share.
+// A chart with axes from 0 to 1, or to `most` along x; `draw` gets functions that turn a share into x and y.
 function chart(label, xLabel, yLabel, draw, most = 1) {
   const [width, height, left, right, top, bottom] = [420, 300, 64, 26, 10, 46];
   const x = (share) => left + share / most * (width - left - right);
@@ -49,29 +49,29 @@ function curve(values, at, x, y, name) {
 }
 
 const STEPS = 100; // of a threshold, from 0 to the end of its axis
-const ENDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1]; // a genre that is promised 4 % at most has its curve up to 5 %
+const ENDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1]; // if the highest probability is 4 %, the axis ends at 5 %
 const digits = (most) => (most === 1 ? 0 : most < 0.1 ? 2 : 1);
 
-// What is called a genre if a threshold on its probability decides: by step, how many rows, and how many rightly.
+// For each threshold on a genre's probability: how many rows are predicted as the genre, their precision and recall.
 function thresholds(p, isOf) {
   const top = p.reduce((most, value) => Math.max(most, value), 0) / PARTS;
   const most = ENDS.find((end) => end >= top) ?? 1;
   const step = most * PARTS / STEPS;
-  const called = new Array(STEPS + 1).fill(0);
-  const hits = [...called];
+  const predicted = new Array(STEPS + 1).fill(0);
+  const hits = [...predicted];
   p.forEach((value, row) => {
     const last = Math.min(STEPS, Math.floor(value / step + 1e-9));
-    called[last] += 1;
+    predicted[last] += 1;
     if (isOf[row]) hits[last] += 1;
   });
   for (let at = STEPS - 1; at >= 0; at -= 1) {
-    called[at] += called[at + 1];
+    predicted[at] += predicted[at + 1];
     hits[at] += hits[at + 1];
   }
-  const start = most === 1 ? 0.5 : Math.round(top / 2 / most * STEPS) / STEPS * most; // where some are called
+  const start = most === 1 ? 0.5 : Math.round(top / 2 / most * STEPS) / STEPS * most; // a threshold that some rows reach
   return {
-    most, top, start, called,
-    precision: hits.map((count, at) => quotient(count, called[at])),
+    most, top, start, predicted,
+    precision: hits.map((count, at) => quotient(count, predicted[at])),
     recall: hits.map((count) => quotient(count, hits[0])),
   };
 }
@@ -88,9 +88,9 @@ function thresholdChart({ precision, recall, most }, threshold, genre, what) {
 
 function reliabilityChart(bins, noun) {
   const most = Math.max(...bins.n);
-  const label = `Share of right ${noun}s against the mean probability of the called genre`;
+  const label = `Accuracy of ${noun}s by the mean probability of the predicted genre`;
   const tall = (n) => 0.2 * n / most;
-  return chart(label, "mean probability of the called genre", `share of ${noun}s right`, (x, y) => [
+  return chart(label, "mean probability of the predicted genre", `accuracy of ${noun}s`, (x, y) => [
     bins.n.map((n, index) => h("svg:rect", {
       class: "gx-bar", x: x(bins.low[index]) + 1, width: x(bins.high[index]) - x(bins.low[index]) - 2,
       y: y(tall(n)), height: y(0) - y(tall(n)),
@@ -102,7 +102,7 @@ function reliabilityChart(bins, noun) {
     })),
     bins.n.map((n, index) => n > 0 && h("svg:circle", {
       class: "gx-point", cx: x(bins.confidence[index]), cy: y(bins.accuracy[index]), r: 5,
-    }, h("svg:title", {}, `${counted(n, noun)}: ${percent(bins.confidence[index])} sure, ${percent(bins.accuracy[index])} right`))),
+    }, h("svg:title", {}, `${counted(n, noun)}: mean probability ${percent(bins.confidence[index])}, accuracy ${percent(bins.accuracy[index])}`))),
     bins.n.map((n, index) => n > 0 && h("svg:text", {
       class: "gx-count", x: x((bins.low[index] + bins.high[index]) / 2), y: y(tall(n)) - 3, "text-anchor": "middle",
     }, n.toLocaleString("en"))),

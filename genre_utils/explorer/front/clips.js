@@ -1,8 +1,8 @@
-// Clips: who is in a cell, and a card for each, with its sound, its picture and what was made of it.
+// Clips: the rows of a cell, and a card for each with sound, spectrogram and prediction.
 
 const AT_ONCE = 20;
 
-// Rows (segments or tracks) of a selection: the most confidently wrong first, then the least sure right ones.
+// Rows (segments or tracks) of a selection: the most confidently wrong first, the most confidently right last.
 function rowsOf(selection, view, data) {
   const [kind, first, second] = selection;
   const runs = data.runs.map((run) => run[view.level]);
@@ -18,7 +18,7 @@ function rowsOf(selection, view, data) {
     change: (row) => first === change(row, truth, runs),
   };
   const rows = [...truth.keys()].filter(tests[kind]);
-  const { p } = promised(shown, view);
+  const { p } = chosen(shown, view);
   const sure = (row) => p[row][shown.predicted[row]] * (shown.predicted[row] === truth[row] ? -1 : 1);
   return rows.sort((one, other) => sure(other) - sure(one));
 }
@@ -43,7 +43,7 @@ function segmentRows(rows, level, data) {
 
 function csv(rows, view, data) {
   const probabilities = data.genres.map((genre) => `p_${genre}`);
-  const kind = (level) => (promised(level, view) === level.raw ? "raw" : "calibrated");
+  const kind = (level) => (chosen(level, view) === level.raw ? "raw" : "calibrated");
   const segment = view.level === "segment";
   const lines = [["run", "track_id", ...(segment ? ["segment", "start_seconds"] : []), "genre", "predicted",
     "probabilities", ...probabilities, "artist", "title"]];
@@ -52,7 +52,7 @@ function csv(rows, view, data) {
       const track = data.tracks[segment ? data.segments.track[row] : row];
       const number = data.segments.number[row];
       const { predicted } = run[view.level];
-      const { p } = promised(run[view.level], view);
+      const { p } = chosen(run[view.level], view);
       lines.push([run.name, track.id, ...(segment ? [number, number * data.segment_seconds] : []),
         data.genres[track.genre], data.genres[predicted[row]], kind(run[view.level]),
         ...p[row].map((value) => value / PARTS), track.artist, track.title]);
@@ -91,20 +91,20 @@ function card(row, view, data, source) {
     by !== "" && h("p", { class: "gx-by" }, by),
     track.badges.length > 0 && h("ul", { class: "gx-badges" },
       track.badges.map((badge) => h("li", {}, h("strong", {}, badge.kind), badge.text !== "" && `: ${badge.text}`))),
-    data.runs.map((run, index) => called(run, index, row, track, view, data)),
+    data.runs.map((run, index) => prediction(run, index, row, track, view, data)),
     player);
 }
 
-// What one run made of it: true and predicted genre, and the three most probable.
-function called(run, index, row, track, view, data) {
+// The prediction of one run: true and predicted genre, and the three most probable genres.
+function prediction(run, index, row, track, view, data) {
   const level = run[view.level];
   const { predicted } = level;
-  const { p } = promised(level, view);
+  const { p } = chosen(level, view);
   const order = [...data.genres.keys()].sort((one, other) => p[row][other] - p[row][one]).slice(0, 3);
   const right = predicted[row] === track.genre;
-  return h("div", { class: "gx-called" },
+  return h("div", { class: "gx-prediction" },
     h("p", {}, data.runs.length === 2 && h("strong", {}, `${"AB"[index]}: `),
-      "true ", h("strong", {}, data.genres[track.genre]), ", called ", h("strong", {}, data.genres[predicted[row]]),
+      "true ", h("strong", {}, data.genres[track.genre]), ", predicted ", h("strong", {}, data.genres[predicted[row]]),
       h("span", { class: right ? "gx-ok" : "gx-no" }, right ? " ✓ right" : " ✗ wrong")),
     h("p", { class: "gx-soft gx-kind" }, probability(level, view)),
     h("ul", { class: "gx-top" }, order.map((genre) => h("li", {},
@@ -115,9 +115,9 @@ function called(run, index, row, track, view, data) {
       h("span", {}, percent(p[row][genre] / PARTS, 1))))));
 }
 
-let playing = null; // one clip is heard at a time
+let playing = null; // only one clip plays at a time
 
-// Picture, timeline and player of a track; sound and picture are fetched when the card comes into view.
+// Picture, timeline and player of a track; sound and picture are loaded when the card comes into view.
 function listen(number, start, stop, view, data, source) {
   const { seconds, id } = data.tracks[number];
   const audio = h("audio", { controls: true, preload: "metadata", "aria-label": `Sound of ${id}` });
@@ -125,9 +125,9 @@ function listen(number, start, stop, view, data, source) {
   const image = h("img", { alt: `Mel-spectrogram of ${id}`, class: "gx-image" });
   const share = (time) => `${(100 * Math.max(0, Math.min(1, time / seconds))).toFixed(2)}%`;
   const marked = h("div", { class: "gx-marked", style: { left: share(start), width: share(stop - start) } });
-  const waiting = h("p", { class: "gx-soft gx-waiting" }, "Sound and picture are on their way.");
-  let until = null; // where playing a segment ends
-  let asked = null; // where we last jumped to ourselves
+  const waiting = h("p", { class: "gx-soft gx-waiting" }, "Loading sound and picture …");
+  let until = null; // where playback of a segment ends
+  let asked = null; // where this code jumped to last
 
   const follow = () => {
     playhead.style.left = share(audio.currentTime);
@@ -184,7 +184,7 @@ function listen(number, start, stop, view, data, source) {
   const loaded = new Promise((resolve) => { arrived = resolve; });
   const show = ({ audio: sound, picture, fault }) => {
     if (fault !== undefined) {
-      waiting.textContent = `No sound and no picture: the file ${fault}`;
+      waiting.textContent = `There is no sound and no picture, because the file ${fault}`;
       audio.hidden = true;
       return;
     }
@@ -205,20 +205,20 @@ function listen(number, start, stop, view, data, source) {
   return whole;
 }
 
-// What each segment of the track was called, under the picture and on its axis.
+// The predicted genre of each segment of the track, under the picture and on the same axis.
 function timeline(number, view, data, share, play) {
   const run = shownRuns(view, data).at(-1).segment;
-  const { p } = promised(run, view);
+  const { p } = chosen(run, view);
   const truth = data.tracks[number].genre;
   const rows = [...data.segments.track.keys()].filter((row) => data.segments.track[row] === number);
-  return h("div", { class: "gx-timeline", role: "group", "aria-label": "What each segment was called" },
+  return h("div", { class: "gx-timeline", role: "group", "aria-label": "Predicted genre of each segment" },
     rows.map((row) => {
       const from = data.segments.number[row] * data.segment_seconds;
       const to = from + data.segment_seconds;
       const right = run.predicted[row] === truth;
       const genre = data.genres[run.predicted[row]];
       const sure = percent(p[row][run.predicted[row]] / PARTS);
-      const text = `${clock(from)} to ${clock(to)}: called ${genre}, ${probability(run, view)} ${sure}, ${right ? "right" : "wrong"}. Play`;
+      const text = `${clock(from)} to ${clock(to)}: predicted ${genre}, ${probability(run, view)} ${sure}, ${right ? "right" : "wrong"}. Play`;
       return h("button", {
         type: "button", class: right ? "gx-is-right" : "gx-is-wrong", title: text, "aria-label": text,
         style: { left: share(from), width: share(data.segment_seconds) }, onclick: () => play(from, to),

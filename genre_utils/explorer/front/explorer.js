@@ -1,5 +1,5 @@
-// The explorer: controls, the matrix, and what is known of the selection. `source` gives it facts and media and
-// keeps its view; a page and a notebook's widget differ in nothing else.
+// The explorer: controls, matrix, and details of the selection. `source` provides the data and stores the view; it is
+// the only difference between a page and a notebook's widget.
 
 async function start(root, source) {
   const data = await source.facts();
@@ -23,7 +23,7 @@ async function start(root, source) {
     const tab = ofGenre && view.tab === "genre" ? "genre" : "clips";
     show({ select: selection, tab, ...(ofGenre && { genre: selection[1] }) });
     parts.status.textContent = `${named(selection, data)}: ${counted(rows(selection).length, view.level)}`;
-    parts.tab.querySelector("h3").scrollIntoView({ block: "nearest" }); // on a narrow screen it is far below
+    parts.tab.querySelector("h3").scrollIntoView({ block: "nearest" }); // far below on a narrow screen
   };
   const restore = () => {
     ({ view, refused } = checked(source.view(), data));
@@ -45,19 +45,19 @@ async function start(root, source) {
     parts.tab.setAttribute("aria-labelledby", `${tabs.id}-${view.tab}`);
     const focused = parts.tab.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     parts.tab.replaceChildren(...panels[view.tab]());
-    if (focused !== null) { // who works by keyboard keeps the place
+    if (focused !== null) { // keyboard users keep their place
       const again = [...parts.tab.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused);
       (again ?? parts.tab).focus({ preventScroll: true });
     }
     if (refused.length > 0) {
-      parts.status.textContent = `Asked for, but not to be had here: ${refused.join("; ")}.`;
+      parts.status.textContent = `Not available in this explorer: ${refused.join("; ")}.`;
       refused = [];
     }
   }
 
   function clipsTab() {
     if (view.select === null && view.pin === null) {
-      return [h("p", {}, "Choose a cell, or the name of a genre, in the matrix: its clips come here, the most ",
+      return [h("p", {}, "Choose a cell or the name of a genre in the matrix to see its clips here, the most ",
         "confidently wrong first. Arrow keys move in the matrix, Enter chooses.")];
     }
     const panels = [view.select !== null && !sameSelection(view.select, view.pin) && panel(view.select, false),
@@ -66,22 +66,22 @@ async function start(root, source) {
   }
 
   function panel(selection, pinned) {
-    const chosen = rows(selection);
+    const clips = rows(selection);
     const save = () => {
-      const address = URL.createObjectURL(new Blob([csv(chosen, view, data)], { type: "text/csv" }));
+      const address = URL.createObjectURL(new Blob([csv(clips, view, data)], { type: "text/csv" }));
       h("a", { href: address, download: fileName(selection, view, two) }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
     };
     return h("section", { class: "gx-panel", "aria-label": `${pinned ? "Pinned: " : ""}${named(selection, data)}` },
       h("h3", {}, pinned && h("span", { class: "gx-soft" }, "pinned: "), named(selection, data)),
-      h("p", {}, `${counted(chosen.length, view.level)}${chosen.length > 1 ? `, ${ordered(selection)}` : ""}.`),
+      h("p", {}, `${counted(clips.length, view.level)}${clips.length > 1 ? `, ${ordered(selection)}` : ""}.`),
       h("p", { class: "gx-actions" },
         h("button", {
           type: "button", "data-key": JSON.stringify(selection), onclick: () => show({ pin: pinned ? null : selection }),
-        }, pinned ? "Unpin" : "Pin beside"),
-        h("button", { type: "button", onclick: save, disabled: chosen.length === 0 }, "Save as CSV"),
+        }, pinned ? "Unpin" : "Pin to compare"),
+        h("button", { type: "button", onclick: save, disabled: clips.length === 0 }, "Save as CSV"),
         source.link && h("a", { href: `#${toQuery(view)}` }, "Link to this view")),
-      clipList(chosen, view, data, source));
+      clipList(clips, view, data, source));
   }
 
   function genreTab() {
@@ -89,7 +89,7 @@ async function start(root, source) {
     const run = shownRuns(view, data).at(-1)[view.level];
     const index = data.genres.indexOf(genre);
     const what = probability(run, view);
-    const { p, average_precision: average } = promised(run, view);
+    const { p, average_precision: average } = chosen(run, view);
     const truth = truths(view.level, data);
     const curves = thresholds(p.map((row) => row[index]), truth.map((one) => one === index));
     const { most, start } = curves;
@@ -99,8 +99,8 @@ async function start(root, source) {
     const draw = () => {
       const at = Math.round(threshold() / most * STEPS);
       holder.replaceChildren(thresholdChart(curves, threshold(), genre, what));
-      reading.textContent = `From ${percent(threshold(), digits(most))} on, ${counted(curves.called[at], view.level)} `
-        + `would be called ${genre}: precision ${percent(curves.precision[at], 1)}, recall `
+      reading.textContent = `With a threshold of ${percent(threshold(), digits(most))}, ${counted(curves.predicted[at], view.level)} `
+        + `would be predicted as ${genre}: precision ${percent(curves.precision[at], 1)}, recall `
         + `${percent(curves.recall[at], 1)} of ${run.support[index]}.`;
     };
     draw();
@@ -117,15 +117,16 @@ async function start(root, source) {
         h("span", { class: "gx-key gx-recall" }), "recall"),
       reading,
       h("p", { class: "gx-soft" }, `The highest ${what} of ${genre} is ${percent(curves.top, 1)}. Average precision `,
-        `${percent(average[index], 1)}: it asks how many of the first in order of probability are ${genre}, however `,
-        `probable; guessing has ${percent(run.support[index] / truth.length, 1)}. The matrix calls the most probable `,
-        "genre and needs no threshold.")];
+        `${percent(average[index], 1)}: how well the probability ranks ${genre} above all other genres, whatever the `,
+        `threshold; guessing has ${percent(run.support[index] / truth.length, 1)}. The matrix uses the most probable `,
+        "genre of each row and needs no threshold.")];
   }
 
   function trustTab() {
-    return [h("h3", {}, "Can the probabilities be trusted?"),
-      h("p", {}, `Of ${view.level}s that are called with 80 %, 80 % should be right: points on the dashed line. `,
-        "Below it, the network promises too much, above it too little; the gap is orange. Bars say how many there are."),
+    return [h("h3", {}, "Are the probabilities reliable?"),
+      h("p", {}, `Of the ${view.level}s that are predicted with a probability of 80 %, 80 % should be right: points on the `,
+        "dashed line. Points below the line show that the network is overconfident, points above it that it is ",
+        `underconfident; the gap is orange. The bars show the number of ${view.level}s.`),
       ...shownRuns(view, data).map((run) => h("section", { class: "gx-run" }, two && h("h4", {}, run.name), calibrationOf(run),
         h("div", { class: "gx-panels" }, reliability(run, "raw"),
           run[view.level].calibrated !== null && reliability(run, "calibrated"))))];
@@ -134,23 +135,23 @@ async function start(root, source) {
   function calibrationOf(run) {
     const { temperature, calibrated } = run[view.level];
     if (calibrated !== null) {
-      return h("p", {}, `Temperature of ${view.level}s, by which logits are divided: ${temperature.toFixed(2)}, from validation. `,
-        "It changes no call.");
+      return h("p", {}, `Temperature by which the logits of ${view.level}s are divided: ${temperature.toFixed(2)}, from validation. `,
+        "It does not change the predicted genres.");
     }
     return h("p", {}, h("strong", {}, "Not calibrated: "), temperature === null
-      ? "the run has no model folder, which would hold its temperatures."
-      : "no temperature but 1 makes the validation more probable.");
+      ? "the run has no model folder with its temperatures."
+      : "no temperature improves the log loss on the validation split.");
   }
 
   function reliability(run, kind) {
     const { reliability: bins, ece } = run[view.level][kind];
     const title = run[view.level].calibrated === null ? "Not calibrated"
-      : { raw: "Before: the network's own, raw", calibrated: "After: calibrated" }[kind];
+      : { raw: "Before calibration: raw", calibrated: "After calibration" }[kind];
     return h("section", { "aria-label": title }, h("h4", {}, title), reliabilityChart(bins, view.level),
       h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, ${interval(ece)} `,
-        `(${counted(ece.n, view.level)}; few rows make it larger than it is).`),
-      h("details", {}, h("summary", {}, "The figures"), h("div", { class: "gx-wide", tabindex: 0 }, h("table", { class: "gx-table" },
-        h("thead", {}, h("tr", {}, ["probability", `${view.level}s`, "mean probability", "right"].map((text) => h("th", { scope: "col" }, text)))),
+        `(${counted(ece.n, view.level)}; with few of them the error is too large).`),
+      h("details", {}, h("summary", {}, "Show as a table"), h("div", { class: "gx-wide", tabindex: 0 }, h("table", { class: "gx-table" },
+        h("thead", {}, h("tr", {}, ["probability", `${view.level}s`, "mean probability", "accuracy"].map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, bins.n.map((n, bin) => n > 0 && h("tr", {},
           [`${percent(bins.low[bin])} to ${percent(bins.high[bin])}`, n,
             percent(bins.confidence[bin], 1), percent(bins.accuracy[bin], 1)].map((text) => h("td", {}, String(text))))))))));
@@ -165,8 +166,8 @@ async function start(root, source) {
     const test = data.paired.mcnemar;
     return [h("h3", {}, "Which clips changed"),
       h("p", {}, h("strong", {}, "A"), ` ${data.runs[0].name}; `, h("strong", {}, "B"), ` ${data.runs[1].name}.`),
-      h("p", {}, `B less A: ${signed(gain.difference)} of ${counted(gain.n, view.level)} right, ${interval(gain, signed)}. `,
-        view.level === "track" && `McNemar's exact test: ${test.only_second} tracks right in B alone, ${test.only_first} in A alone, `
+      h("p", {}, `Accuracy of B minus A: ${signed(gain.difference)} of ${counted(gain.n, view.level)}, ${interval(gain, signed)}. `,
+        view.level === "track" && `McNemar's exact test: ${test.only_second} tracks right only in B, ${test.only_first} only in A, `
           + `p = ${test.p_value < 0.001 ? test.p_value.toExponential(1) : test.p_value.toFixed(3)}.`),
       h("ul", { class: "gx-changes" }, Object.entries(CHANGES).map(([kind, text]) =>
         h("li", {}, h("button", { type: "button", onclick: () => select(["change", kind]) },
@@ -179,7 +180,7 @@ async function start(root, source) {
     controls.node,
     h("div", { class: "gx-columns" },
       h("section", { class: "gx-left", "aria-label": "Confusion matrix" }, parts.matrix, parts.figures),
-      h("section", { class: "gx-right", "aria-label": "What is behind it" }, tabs.node, parts.tab)),
+      h("section", { class: "gx-right", "aria-label": "Details" }, tabs.node, parts.tab)),
     parts.status);
   parts.tab.id = `${tabs.id}-panel`;
   parts.tab.setAttribute("role", "tabpanel");
@@ -190,21 +191,23 @@ async function start(root, source) {
 }
 
 function named([kind, first, second], data) {
-  if (kind === "cell") return first === second ? `${first}, called ${second} (right)` : `${first}, called ${second}`;
+  if (kind === "cell") return `${first}, predicted as ${second}${first === second ? " (right)" : ""}`;
   if (kind === "row") return `all ${first}`;
-  if (kind === "column") return `all that was called ${first}`;
+  if (kind === "column") return `all predicted as ${first}`;
   return `${CHANGES[first]} (A ${data.runs[0].name}, B ${data.runs[1].name})`;
 }
 
-// Of a selection as CSV: a name says what is in it, in letters and digits of any script.
+// The file name of a selection as CSV, in letters and digits of any script.
 function fileName([kind, first, second], view, two) {
-  const words = { cell: [first, "called", second], row: ["all", first], column: ["called", first], change: [CHANGES[first]] };
+  const words = {
+    cell: [first, "predicted as", second], row: ["all", first], column: ["predicted as", first], change: [CHANGES[first]],
+  };
   const run = two && kind !== "change" && { a: "A", b: "B", difference: "A and B" }[view.run];
   const text = [...words[kind], `${view.level}s`, ...(run ? [run] : [])].join("-");
   return `${text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 100)}.csv`;
 }
 
-// How clipList's rows are ordered, in words: of what is right there is no wrong to begin with.
+// The order of clipList's rows as text.
 const ordered = ([kind, first, second]) =>
   ((kind === "cell" && first === second) || (kind === "change" && first === "both")
     ? "least sure first" : "most confidently wrong first");
@@ -242,7 +245,7 @@ function tabBar(two, choose) {
     buttons[next].focus();
     choose(names[next]);
   };
-  const node = h("div", { role: "tablist", class: "gx-tabs", "aria-label": "What to look at", onkeydown: move }, buttons);
+  const node = h("div", { role: "tablist", class: "gx-tabs", "aria-label": "Views", onkeydown: move }, buttons);
   const sync = (now) => buttons.forEach((button, index) => {
     button.setAttribute("aria-selected", String(names[index] === now));
     button.tabIndex = names[index] === now ? 0 : -1;

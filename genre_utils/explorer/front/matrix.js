@@ -1,6 +1,6 @@
-// The matrix, and the selected cell, row and column in figures.
+// The matrix, and the numbers of the selected cell, row and column.
 
-// The matrix: a grid of buttons in which one at a time can be reached by Tab, and the others by arrow keys.
+// The matrix: a grid of buttons. Tab reaches one of them, arrow keys reach the others.
 function renderMatrix(holder, view, data, select) {
   const key = JSON.stringify([view.run, view.level, view.show, view.order, view.diagonal]);
   if (holder.dataset.key !== key) {
@@ -45,36 +45,36 @@ function matrix(view, data, select) {
 
   const head = (index, kind, at) => h("button", {
     type: "button", "data-at": at, "data-selection": JSON.stringify([kind, data.genres[index]]),
-    title: data.genres[index], "aria-label": kind === "row" ? `all ${data.genres[index]}` : `all that was called ${data.genres[index]}`,
+    title: data.genres[index], "aria-label": named([kind, data.genres[index]], data),
     onclick: () => select([kind, data.genres[index]]),
   }, h("span", {}, data.genres[index]));
   const cell = (row, column, at) => {
     if (hidden(row, column)) return h("td", { class: "gx-hidden" });
-    const [truth, called] = [data.genres[row], data.genres[column]];
+    const [truth, predicted] = [data.genres[row], data.genres[column]];
     const count = share(row, column, "count");
     const rate = Math.abs(share(row, column)) / full;
     const good = row === column ? share(row, column) >= 0 : difference && share(row, column) < 0;
     const nothing = count === 0 && !share(row, column);
     const second = view.show === "count" ? "row" : "count";
     const words = difference
-      ? `${truth} called ${called}: ${signedCount(count)} ${view.level}s in B against A`
-      : `${truth} called ${called}: ${counted(count, view.level)}, ${percent(share(row, column, "row"))} of ${truth}, `
-        + `${percent(share(row, column, "column"))} of what was called ${called}`;
+      ? `${truth} predicted as ${predicted}: ${signedCount(count)} ${view.level}s in B compared with A`
+      : `${truth} predicted as ${predicted}: ${counted(count, view.level)}, ${percent(share(row, column, "row"))} of ${truth}, `
+        + `${percent(share(row, column, "column"))} of all predicted as ${predicted}`;
     return h("td", {}, h("button", {
-      type: "button", "data-at": at, "data-selection": JSON.stringify(["cell", truth, called]), "aria-label": words,
-      title: words, style: shade(rate, good ? "right" : "wrong"), onclick: () => select(["cell", truth, called]),
+      type: "button", "data-at": at, "data-selection": JSON.stringify(["cell", truth, predicted]), "aria-label": words,
+      title: words, style: shade(rate, good ? "right" : "wrong"), onclick: () => select(["cell", truth, predicted]),
       class: nothing && "gx-zero",
     }, h("b", {}, nothing && share(row, column) !== null ? "0" : plain(share(row, column), view.show)),
     !nothing && !(difference && second === "row") && h("small", {}, plain(share(row, column, second), second))));
   };
-  const table = h("table", { role: "grid", "aria-label": "True genre by called genre", onkeydown: moveInGrid },
-    h("thead", {}, h("tr", {}, h("td", { class: "gx-corner" }, h("span", {}, "true ↓ called →")),
+  const table = h("table", { role: "grid", "aria-label": "True genre by predicted genre", onkeydown: moveInGrid },
+    h("thead", {}, h("tr", {}, h("td", { class: "gx-corner" }, h("span", {}, "true ↓ predicted →")),
       order.map((column, place) => h("th", { scope: "col" }, head(column, "column", `0,${place + 1}`))))),
     h("tbody", {}, order.map((row, place) => h("tr", {}, h("th", { scope: "row" }, head(row, "row", `${place + 1},0`)),
       order.map((column, beside) => cell(row, column, `${place + 1},${beside + 1}`))))));
   const top = view.show === "count" ? most.toLocaleString("en") : percent(full);
   const ramp = (hue) => h("span", { class: "gx-swatches" }, [0, 0.25, 0.5, 0.75, 1].map((step) => h("span", { style: shade(step, hue) })));
-  const what = { count: `${view.level}s`, row: "of the true genre", column: "of the called genre" }[view.show];
+  const what = { count: `${view.level}s`, row: "of the true genre", column: "of the predicted genre" }[view.show];
   return [h("div", { class: "gx-scroll" }, table),
     h("p", { class: "gx-legend" }, difference ? "better" : "right", ramp("right"), difference ? "worse" : "wrong", ramp("wrong"),
       `0 to ${top} ${what}`)];
@@ -94,7 +94,7 @@ function moveInGrid(event) {
   }
   const size = Math.max(...buttons.map((button) => Number(button.dataset.at.split(",")[0])));
   const to = [...from];
-  do { // over a hidden diagonal
+  do { // skip a hidden diagonal
     to[0] += step[0];
     to[1] += step[1];
     const next = grid.querySelector(`[data-at="${to.join(",")}"]`);
@@ -111,25 +111,25 @@ function focusOn(button, buttons) {
   button.focus();
 }
 
-// The selected cell, its row and its column in figures.
+// The numbers of the selected cell, its row and its column.
 function figures(view, data) {
   if (view.select === null || view.select[0] === "change") return [];
   const [kind, first, second = first] = view.select;
   const [row, column] = [data.genres.indexOf(first), data.genres.indexOf(second)];
   return shownRuns(view, data).map((run) => {
     const { counts, predicted, precision, recall, f1, support } = run[view.level];
-    const { p } = promised(run[view.level], view);
+    const { p } = chosen(run[view.level], view);
     const two = (value) => (value === null ? "–" : value.toFixed(2));
     const truth = truths(view.level, data);
     const inCell = [...truth.keys()].filter((at) => truth[at] === row && predicted[at] === column);
-    const called = predicted.filter((genre) => genre === column).length;
+    const total = predicted.filter((genre) => genre === column).length;
     const mean = inCell.reduce((total, at) => total + p[at][column] / PARTS, 0) / inCell.length;
     const lines = {
       cell: ["Cell", `${counted(inCell.length, view.level)}: ${percent(quotient(counts[row][column], support[row]), 1)} of ${first}, `
-        + `${percent(quotient(counts[row][column], called), 1)} of what was called ${second}`
+        + `${percent(quotient(counts[row][column], total), 1)} of all predicted as ${second}`
         + (inCell.length ? `; mean ${probability(run[view.level], view)} of ${second}: ${percent(mean, 1)}` : "")],
       row: [`Row, ${first}`, `recall ${percent(recall[row], 1)} of ${counted(support[row], view.level)}; F1 ${two(f1[row])}`],
-      column: [`Column, ${second}`, `precision ${percent(precision[column], 1)} of ${counted(called, view.level)} called so`
+      column: [`Column, ${second}`, `precision ${percent(precision[column], 1)} of ${counted(total, view.level)} predicted as ${second}`
         + `; F1 ${two(f1[column])}`],
     };
     const wanted = kind === "cell" ? ["cell", "row", "column"] : ["row", "column"];

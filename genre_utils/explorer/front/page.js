@@ -1,5 +1,5 @@
 
-// What the page alone needs: its data lies in it, and its address holds the view.
+// The page's own part: its data are inside the page, and its URL stores the view.
 const held = (id) => JSON.parse(document.getElementById(id).textContent);
 start(document.getElementById("explorer"), {
   facts: async () => held("facts"),

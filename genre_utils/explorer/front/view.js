@@ -1,8 +1,8 @@
-// Elements, figures as text, and the view: what is shown, as it stands in an address.
+// Elements, numbers as text, and the view: what is shown, as stored in the URL.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// Names of tracks, artists and genres are anybody's: they become text and attributes, never markup.
+// Names of tracks, artists and genres are untrusted: they become text and attributes, never markup.
 function h(tag, props = {}, ...children) {
   const node = tag.startsWith("svg:")
     ? document.createElementNS(SVG, tag.slice(4))
@@ -17,9 +17,9 @@ function h(tag, props = {}, ...children) {
   return node;
 }
 
-const PARTS = 100000; // of a probability, as levels.py counts it
+const PARTS = 100000; // probabilities are integers in 1/PARTS; see levels.py
 
-// What is undefined is a dash: the precision of a genre that nothing was called, say.
+// An undefined value is a dash, such as the precision of a genre that was never predicted.
 const percent = (share, digits = 0) => (share === null ? "–" : `${(100 * share).toFixed(digits)} %`);
 const quotient = (part, of) => (of > 0 ? part / of : null);
 const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
@@ -42,23 +42,23 @@ const DEFAULTS = {
   run: "a", level: "segment", probability: "calibrated", show: "row", order: "similarity", tab: "clips",
   diagonal: "shown", select: null, pin: null, genre: null, threshold: null,
 };
-const ARGUMENTS = { cell: 2, row: 1, column: 1, change: 1 }; // of a selection: genres, or who was right
+const ARGUMENTS = { cell: 2, row: 1, column: 1, change: 1 }; // of a selection: genres, or one of CHANGES
 const CHANGES = {
   won: "wrong in A, right in B", lost: "right in A, wrong in B",
   both: "right in both", neither: "wrong in both",
 };
 
-// The chosen run, or A and B; where one must speak for both, it is the last, B.
+// The chosen run, or A and B; where only one can be shown, it is the last, B.
 const shownRuns = (view, data) => (view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]]);
 
-// Calibrated or raw: the one that is wanted, if there is one.
-const promised = (level, view) => (view.probability === "calibrated" && level.calibrated) || level.raw;
+// Calibrated or raw results, as chosen, if there are calibrated ones.
+const chosen = (level, view) => (view.probability === "calibrated" && level.calibrated) || level.raw;
 const probability = (level, view) => (level.calibrated === null ? "probability, not calibrated"
   : `${view.probability} probability`);
 
 const sameSelection = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-// A view that a link or Python asks for, and what of it cannot be shown.
+// The view that a link or Python asks for, and the parts of it that are not available.
 function checked(asked, data) {
   const view = { ...DEFAULTS };
   const refused = [];
@@ -105,7 +105,7 @@ function fromQuery(text) {
     try {
       view[name] = name === "select" || name === "pin" ? JSON.parse(value) : value;
     } catch {
-      view[name] = value; // refused, and said so, when it is checked
+      view[name] = value; // checked() refuses and reports it
     }
   }
   return view;

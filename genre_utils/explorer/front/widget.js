@@ -1,7 +1,7 @@
-// A notebook's widget: asks the kernel, and tells it what is selected.
+// The widget's own part: it requests data from the kernel, and sends the selection to it.
 function render({ model, el }) {
   const ask = (what) => new Promise((resolve) => {
-    const id = String(Math.random()); // several views of one widget hear each other's answers
+    const id = String(Math.random()); // several views of one widget receive each other's answers
     const listen = (content, buffers) => {
       if (content.id !== id) return;
       model.off("msg:custom", listen);
@@ -10,10 +10,10 @@ function render({ model, el }) {
     model.on("msg:custom", listen);
     model.send({ id, ...what });
   });
-  const root = h("div", {}, h("p", {}, "Waiting for the kernel. In a notebook that was saved and opened again, run the cell."));
+  const root = h("div", {}, h("p", {}, "Waiting for the kernel. If you have opened a saved notebook, run this cell again."));
   el.append(root);
   const made = [];
-  const heard = new Map();
+  const requested = new Map();
   let ours = false;
   const address = (bytes, type) => made[made.push(URL.createObjectURL(new Blob([bytes], { type }))) - 1];
   const carried = ([content, buffers]) => (content.fault !== undefined ? content
@@ -21,8 +21,8 @@ function render({ model, el }) {
   const end = start(root, {
     facts: async () => (await ask({ what: "facts" }))[0].facts,
     media: (track) => {
-      if (!heard.has(track)) heard.set(track, ask({ what: "media", track }).then(carried)); // its segments share it
-      return heard.get(track);
+      if (!requested.has(track)) requested.set(track, ask({ what: "media", track }).then(carried)); // its segments share it
+      return requested.get(track);
     },
     view: () => model.get("view"),
     remember: (view, rows) => {
@@ -32,7 +32,7 @@ function render({ model, el }) {
       model.save_changes();
     },
     onview: (listener) => {
-      const changed = () => ours || listener(); // Python's select(), not our own
+      const changed = () => ours || listener(); // only for changes by Python's select()
       model.on("change:view", changed);
       return () => model.off("change:view", changed);
     },

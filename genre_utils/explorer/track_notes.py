@@ -1,4 +1,4 @@
-"""What is known to be wrong with a track, or to make its result easy, beside its result."""
+"""Notes on tracks: known problems of a track, and reasons why it may be easy for the network."""
 
 import pandas as pd
 
@@ -6,12 +6,12 @@ from genre_utils.splits import leaks
 
 
 def of_tracks(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Everything that a listener should know of a track before blaming the network.
+    """List everything that matters for judging the prediction of a track.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        The catalog, with faults, sorted by ``track_id``.
+        The catalog, with the column ``fault``, sorted by ``track_id``.
     assignment : pd.DataFrame [columns=track_id, segment, split]
         The split.
     pairs : pd.DataFrame [columns=track_a, track_b, kind, …]
@@ -20,10 +20,10 @@ def of_tracks(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFram
     Returns
     -------
     pd.DataFrame [columns=track_id, kind, text]
-        A track has as many rows as there is to say. Kinds: ``repeat`` (another track holds the same recording
-        or has its artist and title), ``label in doubt`` (and that one has another genre), ``left out`` (a
-        published fault-filtered split exists and passes it over), ``unreadable neighbour`` (the file before or
-        after it in its genre cannot be used) and ``artist in training``.
+        One row per note. Kinds: ``repeat`` (another track has the same recording, or the same artist and title),
+        ``label in doubt`` (a repeat with another genre), ``left out`` (not in the published fault-filtered split, if
+        there is one), ``unreadable neighbour`` (the file before or after it in its genre cannot be used) and
+        ``artist in training``.
 
     References
     ----------
@@ -38,29 +38,29 @@ def of_tracks(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFram
         if genre[one] != genre[other]:
             rows.append((one, "label in doubt", f"{how} {other}, which is labelled {genre[other]}"))
     if (tracks["published_split"] != "").any():
-        passed_over = tracks.loc[tracks["published_split"] == "", "track_id"]
-        rows += [(one, "left out", "not in the published fault-filtered split") for one in passed_over]
+        left_out = tracks.loc[tracks["published_split"] == "", "track_id"]
+        rows += [(one, "left out", "not in the published fault-filtered split") for one in left_out]
     for _, table in tracks.groupby("genre"):
         for step in (1, -1):
             beside = table[["track_id", "fault"]].shift(step).fillna("")
             near = zip(table["track_id"], beside["track_id"], beside["fault"], strict=True)
             rows += [(one, "unreadable neighbour", f"{other}: {fault}") for one, other, fault in near if fault]
     names = leaks.names(tracks).query("what == 'artist'")
-    heard = names.loc[names["track_id"].isin(training), "name"]
-    met = names.loc[names["name"].isin(heard) & ~names["track_id"].isin(training), "track_id"].unique()
-    rows += [(one, "artist in training", "") for one in met]
+    trained = names["track_id"].isin(training)
+    shared = names.loc[~trained & names["name"].isin(names.loc[trained, "name"]), "track_id"].unique()
+    rows += [(one, "artist in training", "") for one in shared]
     return pd.DataFrame(rows, columns=["track_id", "kind", "text"]).drop_duplicates(ignore_index=True)
 
 
 def twins(tracks: pd.DataFrame, pairs: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Two tracks that are one by ear or by name, in both directions, with how they are known to be."""
+    """Pairs of tracks with the same recording or the same artist and title, in both directions, and the reason."""
     found = [(row.track_a, row.track_b, f"{row.kind} of") for row in pairs.itertuples()]
-    heard = {frozenset(pair[:2]) for pair in found}
+    recordings = {frozenset(pair[:2]) for pair in found}
     known = tracks[(tracks["artist"] != "") & (tracks["title"] != "")]
     for _, same in known.groupby(["artist", "title"])["track_id"]:
         ids = same.tolist()
         named = [(one, other, "same artist and title as") for i, one in enumerate(ids) for other in ids[i + 1 :]]
-        found += [pair for pair in named if frozenset(pair[:2]) not in heard]
+        found += [pair for pair in named if frozenset(pair[:2]) not in recordings]
     present = set(tracks["track_id"])
     both = found + [(other, one, how) for one, other, how in found]
     return [pair for pair in both if pair[0] in present and pair[1] in present]
