@@ -186,11 +186,11 @@ for name in ("undisturbed", "resumed"):
     folder.mkdir()
     for attempt in range(2 if name == "resumed" else 1):
         try:
-            training.train(*arguments, folder, folder)
+            trainer.train(*arguments, folder, folder)
         except KeyboardInterrupt:
             print("killed")
     found.append(factory.load(folder / "model.keras").get_weights())
-    training.State.on_epoch_begin = killed
+    trainer.State.on_epoch_begin = killed
 assert seeds[0] == seeds[2] and seeds[1] == "killed", seeds
 assert seeds[0][0] != seeds[0][1], "both replicas draw the same"
 assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
