@@ -7,7 +7,8 @@ from typing import Self
 import numpy as np
 
 POINTS = "reference.npy"
-GROUPS = 8  # of neighbouring mel bands: more groups describe single songs instead of the sound (benchmarks/accuracy/calibration.py)
+# Of neighbouring mel bands; more describe single songs instead of the sound: benchmarks/accuracy/calibration.py.
+GROUPS = 8
 LEAST_DB = 1.0  # added to each standard deviation: otherwise a band that is always silent would dominate the distance
 ACCEPTED = 0.95  # share of the training tracks with a novelty score of at most 1
 AT_ONCE = 512  # segments to compare at once: 20 MB
@@ -29,7 +30,8 @@ class Reference:
     References
     ----------
     Sun et al., Out-of-distribution detection with deep nearest neighbors (2022), here on statistics of the log-mel
-    instead of a network's features: it needs no second output, and detects more. benchmarks/accuracy/calibration.py compares both.
+    instead of a network's features: it needs no second output, and detects more.
+    benchmarks/accuracy/calibration.py compares both.
     """
 
     mean: np.ndarray
