@@ -195,10 +195,10 @@ def copies(data: str, most: int, folder: Path, mp3: bool = False, least_seconds:
     """Copies of some clips of a data set on the disk of the measurement; their paths."""
     import soundfile
 
-    from genre_utils.datasets import catalog
+    from genre_utils.datasets import catalog, contents
     from genre_utils.params import Params
 
-    tracks = catalog.usable(catalog.load(Params(dataset=data)))
+    tracks = contents.usable(catalog.load(Params(dataset=data)))
     tracks = tracks[tracks["duration_seconds"] >= least_seconds]
     tracks = tracks.sample(min(most, len(tracks)), random_state=0)
     folder.mkdir()

@@ -11,7 +11,7 @@ import pytest
 from bounds import of_decibels
 
 from genre_utils.audio import decoding
-from genre_utils.datasets import catalog, download, gtzan
+from genre_utils.datasets import catalog, contents, download, gtzan
 from genre_utils.errors import SplitError
 from genre_utils.evaluation import scoring
 from genre_utils.features import spectrogram, store
@@ -46,7 +46,7 @@ def built(tracks, params, tmp_path_factory):
 def test_the_catalog_holds_ten_genres_without_fault(tracks):
     assert sorted(tracks["genre"].unique()) == GENRES
     assert len(tracks) >= 80
-    assert len(catalog.faults(tracks)) == 0
+    assert len(contents.faults(tracks)) == 0
     assert tracks["duration_seconds"].between(29.9, 30.7).all()
 
 
@@ -91,7 +91,7 @@ def test_every_whole_segment_is_extracted(tracks, built, params):
     expected = tracks["duration_seconds"].map(params.segments_in).sum()
     assert len(built.segments) == expected == len(built.features)
     assert built.segments.groupby("track_id").size().isin([5, 6]).all()
-    assert len(catalog.faults(built.tracks)) == 0
+    assert len(contents.faults(built.tracks)) == 0
 
 
 def test_real_log_mels_equal_librosa(tracks, params):

@@ -17,7 +17,7 @@ import pandas as pd
 import soundfile
 
 from benchmarks import shared
-from genre_utils.datasets import catalog, gtzan
+from genre_utils.datasets import catalog, contents, gtzan
 from genre_utils.params import Params
 from genre_utils.splits import fingerprinting, survey
 
@@ -78,7 +78,7 @@ def judged(pair: tuple[str, str], index: dict[str, str]) -> str:
 
 def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[str, float]]:
     """Make the copies, audit all files together, print and return what was found."""
-    tracks = catalog.usable(catalog.load(params))
+    tracks = contents.usable(catalog.load(params))
     tracks = tracks.sample(min(MOST_TRACKS, len(tracks)), random_state=SEED).sort_values("track_id", ignore_index=True)
     name = {f"{number:03d}": Path(track_id).stem for number, track_id in enumerate(tracks["track_id"])}
     known = tracks[(tracks["artist"] != "") & (tracks["title"] != "")]
@@ -92,7 +92,7 @@ def of_copies(params: Params, index: dict[str, str]) -> tuple[list[dict], dict[s
         decoded = time.perf_counter()
         pairs = fingerprinting.duplicates(surveyed, fingerprints)
         compared = time.perf_counter()
-    left_out = catalog.faults(surveyed)
+    left_out = contents.faults(surveyed)
     if len(left_out):
         print(f"{len(left_out)} files could not be used, their pairs count as missed:\n{left_out.to_string()}")
 

@@ -15,7 +15,7 @@ import pandas as pd
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import shared
-from genre_utils.datasets import catalog
+from genre_utils.datasets import catalog, contents
 from genre_utils.evaluation import scoring
 from genre_utils.explorer import data, media, page
 from genre_utils.params import Params
@@ -103,7 +103,7 @@ def clicks(browser: Browser, params: Params, folder: Path) -> dict[str, float]:
 
 def pages(browser: Browser, params: Params, folder: Path) -> list[dict[str, float | str]]:
     """Size and opening of a page of 150 tracks of 30 s, beside its media and with them inside."""
-    some = catalog.usable(catalog.load(params))
+    some = contents.usable(catalog.load(params))
     copies = pd.concat(
         [some.assign(track_id=f"{number} " + some["track_id"]) for number in range(-(-TEST_TRACKS // len(some)))]
     )

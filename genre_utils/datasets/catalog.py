@@ -7,7 +7,7 @@ import pandas as pd
 
 from genre_utils import paths
 from genre_utils.audio import decoding
-from genre_utils.datasets import download, gtzan, labels, layout, tables
+from genre_utils.datasets import contents, download, gtzan, labels, layout, tables
 from genre_utils.datasets.demo import composition
 from genre_utils.datasets.labels import genres_of, one_a_row
 from genre_utils.datasets.spelling import SEPARATOR, in_order, unified
@@ -135,9 +135,9 @@ def check(tracks: pd.DataFrame, dataset: str) -> None:
     ----------
     Notebook: 01_eda, 02_feature_extraction.
     """
-    good = usable(tracks)
+    good = contents.usable(tracks)
     if len(genres := genres_of(good)) < 2:
-        why = by_reason(*(faults(tracks)[column] for column in ("track_id", "fault")))
+        why = by_reason(*(contents.faults(tracks)[column] for column in ("track_id", "fault")))
         only = f", all of the genre {genres[0]}" if genres else ""
         count = f"{len(good)} of {len(tracks)} tracks can be used{only}" if len(tracks) else "there are no tracks"
         raise CatalogError("\n".join([f"{dataset}: {count}; a classifier needs two or more genres.", *why]))
@@ -145,7 +145,7 @@ def check(tracks: pd.DataFrame, dataset: str) -> None:
 
 def warn_of_few(tracks: pd.DataFrame) -> None:
     """Warn about genres with no usable track, or too few for a split."""
-    counts = one_a_row(usable(tracks))["genre"].value_counts()
+    counts = one_a_row(contents.usable(tracks))["genre"].value_counts()
     few = {genre: counts.get(genre, 0) for genre in genres_of(tracks) if counts.get(genre, 0) < len(SPLITS)}
     for genre in (genre for genre, count in few.items() if not count):
         bad = one_a_row(tracks).query("genre == @genre")
@@ -287,46 +287,6 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
         blank = {"artist": "", "title": "", "published_split": ""}
         checked.append(blank | row | {"genre": genre, "fault": fault, "duration_seconds": seconds})
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
-
-
-def usable(tracks: pd.DataFrame) -> pd.DataFrame:
-    """The tracks without a fault.
-
-    Parameters
-    ----------
-    tracks : pd.DataFrame
-        A catalog.
-
-    Returns
-    -------
-    pd.DataFrame
-        Fewer rows, same columns.
-
-    References
-    ----------
-    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
-    """
-    return tracks[tracks["fault"] == ""].reset_index(drop=True)
-
-
-def faults(tracks: pd.DataFrame) -> pd.DataFrame:
-    """The tracks that cannot be used and are left out, and why.
-
-    Parameters
-    ----------
-    tracks : pd.DataFrame
-        A catalog.
-
-    Returns
-    -------
-    pd.DataFrame [columns=track_id, genre, fault]
-        Empty if every track is usable.
-
-    References
-    ----------
-    Notebook: 01_eda, 02_feature_extraction, 05_honest_splits.
-    """
-    return tracks.loc[tracks["fault"] != "", ["track_id", "genre", "fault"]].reset_index(drop=True)
 
 
 def holds_genres(folder: Path) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils.audio import augmentation, decoding
-from genre_utils.datasets import catalog
+from genre_utils.datasets import contents
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, WorkerError, by_reason
 from genre_utils.features import journal, spectrogram
 from genre_utils.features.journal import Block, Outcome
@@ -48,7 +48,7 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
         If there is not enough memory.
     """
     started = time.monotonic()
-    blocks = plan(catalog.usable(tracks), params)
+    blocks = plan(contents.usable(tracks), params)
     originals = [block for block in blocks if block.version == augmentation.ORIGINAL]
     shape = shape_of(blocks, params)
     partial = folder.with_suffix(".partial")
@@ -69,7 +69,7 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
         if not any(done[block.key].segments for block in originals):
             why = "\n".join(by_reason(explained["track_id"], explained["fault"]))
             raise CatalogError(f"None of the {len(tracks)} tracks gives a segment.\n{why}")
-        good = set(catalog.usable(explained)["track_id"])  # no versions of tracks that cannot be decoded
+        good = set(contents.usable(explained)["track_id"])  # no versions of tracks that cannot be decoded
         versions = [block for block in blocks[len(originals) :] if block.track_id in good]
         work(versions, partial, params, done, lines, "log-mel of versions", "processes")
 

@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.fft
 
 from genre_utils.audio import decoding
-from genre_utils.datasets import catalog
+from genre_utils.datasets import contents
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, warn
 from genre_utils.features import spectrogram, store
 from genre_utils.params import Params
@@ -251,7 +251,7 @@ def compute(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    table, faults = of_tracks(catalog.usable(tracks), params)
+    table, faults = of_tracks(contents.usable(tracks), params)
     table.to_parquet(partial / "features.parquet", index=False)
     faults.to_parquet(partial / "faults.parquet", index=False)
     disk.seal(partial, ["features.parquet", "faults.parquet"])

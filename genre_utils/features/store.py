@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from genre_utils.datasets import catalog
+from genre_utils.datasets import contents
 from genre_utils.errors import warn
 from genre_utils.features import journal
 from genre_utils.features.extraction import VERSION, extract, feature_params, plan, shape_of
@@ -149,7 +149,7 @@ def damage(folder: Path, tracks: pd.DataFrame, params: Params) -> str:
     """
     if files := disk.broken(folder):
         return f"{', '.join(files)} damaged or missing"
-    blocks = plan(catalog.usable(tracks), params)
+    blocks = plan(contents.usable(tracks), params)
     shape = shape_of(blocks, params)
     if not journal.whole(folder, shape):
         return f"{journal.ROWS} is cut off or has a damaged header"
@@ -198,7 +198,7 @@ def fingerprint(tracks: pd.DataFrame, params: Params) -> str:
     str
         16 hexadecimal digits.
     """
-    files = [(s.st_size, s.st_mtime_ns) for s in map(os.stat, catalog.usable(tracks)["path"])]
+    files = [(s.st_size, s.st_mtime_ns) for s in map(os.stat, contents.usable(tracks)["path"])]
     facts = [
         VERSION,
         feature_params(params),

@@ -89,7 +89,7 @@ def check_several(params: Params, dataset: str) -> None:
 
 def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path) -> None:
     """Compare the size of what a run writes with the free disk space."""
-    usable = catalog.usable(tracks)
+    usable = contents.usable(tracks)
     segments = int(usable["duration_seconds"].map(params.segments_in).sum())
     features = 2 * segments * params.n_mels * params.frames_per_segment  # float16
     there = (CACHE / "features" / store.fingerprint(tracks, params)).exists()

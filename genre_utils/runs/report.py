@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from genre_utils.datasets import catalog
+from genre_utils.datasets import catalog, contents
 from genre_utils.errors import by_reason
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.params import Params
@@ -118,7 +118,7 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
     params = run.params if "params.yml" in there else None
     metrics = {"commit": "", "data_fingerprint": "unknown"} | run.metrics() if "metrics.json" in there else None
     history = run.history() if "history.csv" in there else None
-    faults = catalog.faults(run.tracks() if "tracks.parquet" in there else pd.DataFrame(columns=catalog.COLUMNS))
+    faults = contents.faults(run.tracks() if "tracks.parquet" in there else pd.DataFrame(columns=catalog.COLUMNS))
     test = run.predictions().query("split == 'test'") if metrics else None
     dataset, protocol = ((metrics or made["values"]).get(name, "") for name in ("dataset", "protocol"))
     page = environment.get_template("report.html.j2").render(

@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.fft
 import scipy.ndimage
 
-from genre_utils.datasets import catalog
+from genre_utils.datasets import contents
 from genre_utils.features import spectrogram
 from genre_utils.params import Params
 from genre_utils.system.progress import progress
@@ -240,7 +240,7 @@ def duplicates(tracks: pd.DataFrame, fingerprints: dict[str, np.ndarray]) -> pd.
     B. L. Sturm, The GTZAN dataset (2013), arXiv:1306.1461, lists GTZAN's repeats.
     Notebook: 01_eda.
     """
-    alike = [sorted(group) for _, group in catalog.usable(tracks).groupby("digest")["track_id"]]
+    alike = [sorted(group) for _, group in contents.usable(tracks).groupby("digest")["track_id"]]
     exact = [pair for group in alike for pair in itertools.combinations(group, 2)]
     copies = pd.DataFrame(exact, columns=["track_a", "track_b"]).assign(
         kind="exact copy", similarity=1.0, lag_seconds=0.0
@@ -274,8 +274,8 @@ def findings(tracks: pd.DataFrame, pairs: pd.DataFrame, params: Params) -> pd.Da
     ----------
     Notebook: 01_eda.
     """
-    usable = catalog.usable(tracks)
-    faulty = catalog.faults(tracks)
+    usable = contents.usable(tracks)
+    faulty = contents.faults(tracks)
     rows = list(zip(faulty["track_id"], itertools.repeat("fault"), faulty["fault"], strict=False))
     for track_a, track_b, kind, similarity, lag in pairs[PAIR_COLUMNS].itertuples(index=False):
         for track, other, later in ((track_a, track_b, lag), (track_b, track_a, -lag)):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from genre_utils.datasets.catalog import usable
+from genre_utils.datasets.contents import usable
 from genre_utils.datasets.labels import genres_of, rarest
 from genre_utils.datasets.spelling import split_of
 from genre_utils.errors import SplitError, listed

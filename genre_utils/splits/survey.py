@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from genre_utils.audio import decoding
-from genre_utils.datasets import catalog
+from genre_utils.datasets import contents
 from genre_utils.errors import AudioError
 from genre_utils.features import spectrogram
 from genre_utils.params import Params
@@ -54,7 +54,7 @@ def survey(tracks: pd.DataFrame, params: Params) -> tuple[pd.DataFrame, pd.DataF
     ----------
     Notebook: 01_eda.
     """
-    usable = catalog.usable(tracks)
+    usable = contents.usable(tracks)
     pairs = zip(usable["track_id"], usable["path"], strict=True)
     jobs = [joblib.delayed(survey_track)(track_id, path, params) for track_id, path in pairs]
     with cluster.spread() as timeout:

@@ -10,7 +10,7 @@ from bounds import rounded
 from conftest import tone
 
 from genre_utils.audio import decoding
-from genre_utils.datasets import archives, catalog, gtzan
+from genre_utils.datasets import archives, catalog, contents, gtzan
 from genre_utils.errors import AudioError, CatalogError, DownloadError, ParamsError, RunError
 from genre_utils.features import store
 from genre_utils.inference import litert_model
@@ -88,8 +88,8 @@ def test_a_name_that_no_table_holds_is_a_fault_and_the_others_are_extracted(tmp_
     except OSError:
         pytest.skip("this file system takes no such name")
     tracks = store.build(catalog.from_folder(tmp_path / "music", params), params, tmp_path).tracks
-    assert catalog.faults(tracks)["fault"].str.contains("line break").tolist() == [True]
-    assert len(catalog.usable(tracks)) == 2
+    assert contents.faults(tracks)["fault"].str.contains("line break").tolist() == [True]
+    assert len(contents.usable(tracks)) == 2
 
 
 def test_a_genre_folder_without_a_genre_is_named(tmp_path, params):

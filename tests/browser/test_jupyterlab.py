@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from browser import jupyterlab
 from browser.conftest import watched
-from genre_utils.datasets import catalog
+from genre_utils.datasets import contents
 from genre_utils.paths import NOTEBOOKS
 from genre_utils.runs import origins
 from genre_utils.runs.folder import RunFolder
@@ -31,7 +31,7 @@ def lab_run(genre_folder, built, assignment, params, tmp_path_factory):
     fingerprinting.duplicates(tracks, fingerprints).to_csv(run.folder / "duplicates.csv", index=False)
     built.tracks.to_parquet(run.folder / "tracks.parquet", index=False)
     assignment.to_csv(run.folder / "split.csv", index=False)
-    genres = sorted(catalog.usable(built.tracks)["genre"].unique())
+    genres = sorted(contents.usable(built.tracks)["genre"].unique())
     trainer.train(built, assignment, genres, chosen, run.folder, tmp_path_factory.mktemp("state"), quiet=True)
     made = ["duplicates.csv", "tracks.parquet", "split.csv", "history.csv", "model.keras"]
     origins.sign(run, origins.of(built.tracks, chosen), *made)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from genre_utils.datasets import catalog, download, gtzan, labels
+from genre_utils.datasets import catalog, contents, download, gtzan, labels
 from genre_utils.datasets.demo import composition
 from genre_utils.errors import CatalogError
 
@@ -38,11 +38,11 @@ def test_bad_files_stay_in_the_table_with_their_fault(genre_folder, params, tmp_
     (tmp_path / "bass" / "broken.wav").symlink_to(tmp_path / "nowhere.wav")
     soundfile.write(tmp_path / "bass" / "short.wav", np.ones(100), 8_000)
     tracks = catalog.from_folder(tmp_path, params)
-    faults = catalog.faults(tracks).set_index("track_id")["fault"]
+    faults = contents.faults(tracks).set_index("track_id")["fault"]
     assert set(faults.index) == {f"bass/{name}" for name in ("empty.wav", "text.mp3", "broken.wav", "short.wav")}
     assert "one segment needs" in faults["bass/short.wav"]
     assert "cannot be read as audio" in faults["bass/empty.wav"]
-    assert len(catalog.usable(tracks)) == 24
+    assert len(contents.usable(tracks)) == 24
 
 
 def test_what_is_not_audio_is_said(genre_folder, params, tmp_path):
@@ -188,7 +188,7 @@ def test_audio_in_no_genres_folder_stays_in_the_table_with_its_reason(genre_fold
     shutil.copy(tmp_path / "bass" / "bass.00000.wav", tmp_path / "mixdown.wav")
     tracks, told = quiet_load(tmp_path, params)
     assert len(tracks) == 25
-    assert catalog.faults(tracks).to_numpy().tolist() == [
+    assert contents.faults(tracks).to_numpy().tolist() == [
         ["mixdown.wav", "", "is not in a genre's folder. Move it into one, or leave it out."]
     ]
     assert labels.genres_of(tracks) == ["bass", "noise", "treble"]

@@ -91,7 +91,7 @@ def test_the_filters_are_librosas(rate_hz, n_fft, n_mels, fmin_hz, fmax_hz):
 
 
 def test_bands_without_a_bin_are_told(params):
-    with pytest.warns(UserWarning, match=r"^\d+ of 300 mel bands lie between two bins .* stay empty"):
+    with pytest.warns(UserWarning, match=r"^\d+ of 300 mel bands lie between two frequency bins .* stay empty"):
         spectrogram.mel_filters(dataclasses.replace(params, n_mels=300))
 
 

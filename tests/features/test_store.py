@@ -21,7 +21,7 @@ from bounds import HALF
 from conftest import tone
 
 from genre_utils.audio import augmentation, decoding
-from genre_utils.datasets import catalog
+from genre_utils.datasets import catalog, contents
 from genre_utils.errors import CatalogError, DiskError, WorkerError
 from genre_utils.features import extraction, journal, spectrogram, store
 from genre_utils.params import FEATURE_NAMES
@@ -84,13 +84,13 @@ def test_faults_found_by_decoding_are_named_and_nothing_else_is_lost(genre_folde
     built = store.build(tracks, params, tmp_path)
     surveyed, spectra, fingerprints = survey.survey(tracks, params)
     for table in (built.tracks, surveyed):
-        faults = catalog.faults(table).set_index("track_id")["fault"]
+        faults = contents.faults(table).set_index("track_id")["fault"]
         assert set(faults.index) == {"bass/nan.wav", "bass/silent.wav", "noise/text.wav"}
         assert "NaN" in faults["bass/nan.wav"]
         assert "silent" in faults["bass/silent.wav"]
     assert len(built.segments) == 96
     assert len(spectra) == len(fingerprints) == 24
-    assert set(built.segments["track_id"]) == set(catalog.usable(built.tracks)["track_id"])
+    assert set(built.segments["track_id"]) == set(contents.usable(built.tracks)["track_id"])
     assert (built.features[built.segments["row"]].min(axis=(1, 2)) < -10).all()  # rows point at features, not at gaps
 
 
@@ -105,7 +105,7 @@ def test_tracks_share_this_process(tracks, params, tmp_path, monkeypatch, room, 
     work = getattr(room, worker)
     monkeypatch.setattr(room, worker, watched)
     store.build(tracks, params, tmp_path) if room is extraction else survey.survey(tracks, params)
-    assert len(seen) == len(catalog.usable(tracks))  # in a process of its own it would have been another list
+    assert len(seen) == len(contents.usable(tracks))  # in a process of its own it would have been another list
 
 
 FAULTS = """

@@ -10,7 +10,7 @@ import soundfile
 
 from genre_utils import errors
 from genre_utils.audio import decoding
-from genre_utils.datasets import catalog
+from genre_utils.datasets import catalog, contents
 from genre_utils.errors import GenreUtilsWarning, warn
 from genre_utils.params import Params
 from genre_utils.paths import PROJECT
@@ -51,11 +51,11 @@ def test_libmpg123_says_nothing_of_a_damaged_file(damaged, capfd):
     said = capfd.readouterr().err
     assert said.startswith(quiet.CHATTER[0].decode()), f"libmpg123 has become silent, or speaks otherwise: {said}"
     tracks = catalog.table([{"track_id": p.name, "path": p, "genre": "x"} for p in damaged.iterdir()], PARAMS)
-    for path in catalog.usable(tracks)["path"]:
+    for path in contents.usable(tracks)["path"]:
         decoding.load(path, PARAMS)
     assert capfd.readouterr().err == ""
-    assert catalog.faults(tracks)["track_id"].tolist() == ["page.mp3"]
-    assert "it is a web page" in catalog.faults(tracks)["fault"][0]
+    assert contents.faults(tracks)["track_id"].tolist() == ["page.mp3"]
+    assert "it is a web page" in contents.faults(tracks)["fault"][0]
 
 
 def test_what_others_write_meanwhile_comes_through_in_order(capfd):
@@ -96,7 +96,7 @@ def test_a_file_that_breaks_off_is_a_finding_with_both_lengths(damaged):
     found = findings(tracks, pd.DataFrame(columns=["track_a", "track_b", "kind", "similarity", "lag_seconds"]), PARAMS)
     damage = found[found["finding"] == "damage"].set_index("track_id")["detail"]
     assert list(damage.index) == ["cut.mp3", "hole.mp3"]
-    assert damage["cut.mp3"].startswith("its header promises 6.0 s, ")
+    assert damage["cut.mp3"].startswith("its header says 6.0 s, ")
 
 
 def leave_out():
