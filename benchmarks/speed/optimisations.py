@@ -31,11 +31,10 @@ from genre_utils.params import Params  # and no more: what else is imported coun
 os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, as all else here is, by whom it measures
 PARAMS = Params()
 BATCH = 32
-CLIP_SECONDS, CLIPS, STORES = 30, 40, 2
+CLIP_SECONDS, CLIPS = 30, 40
 MATRIX = (65_536, 512)  # the paper network's largest: 134 MB
 BUSY_SECONDS = 15  # more than that one takes
 COMPARED = 56  # fingerprints, the most that are compared at once
-VALIDATIONS = (10, 20, 30, 40, 50)  # batches
 STORE_GB, COLD_BATCHES = 1.5, 3
 IMAGES = (8, 256, 256, 32)  # the outputs of the paper network's first convolution, for a quarter of a batch
 SECONDS = 1.0  # where both ways are quick
@@ -226,18 +225,6 @@ def extraction_threads(folder: Path) -> Pair:
     return Pair(under(processes, chosen), chosen, lambda: get_reusable_executor().shutdown(kill_workers=True))
 
 
-def extraction_memory(folder: Path) -> Pair:
-    """What the workers do with the memory of one clip after the other."""
-    from genre_utils.features import extraction
-
-    build = built(folder, CLIPS)
-
-    def chosen() -> np.ndarray:  # some stores: as many clips as a data set has
-        return np.stack([build() for _ in range(STORES)])
-
-    return Pair(under(patch.object(extraction, "keep_freed_memory", lambda: None), chosen), chosen)
-
-
 def matrix(folder: Path) -> Path:
     """Weights (input, output) of a dense layer."""
     return once(
@@ -342,7 +329,7 @@ def audit_tiles(_: Path) -> Pair:
 def pipeline_cold(folder: Path) -> Pair:
     """Batches from a store that is not in the page cache, in real blocks on the disk."""
     from benchmarks.speed import pipeline as delivery
-    from genre_utils.training import pipeline
+    from genre_utils.features import store
 
     rows = max(COLD_BATCHES * BATCH, round(STORE_GB * 1e9 / (2 * PARAMS.n_mels * PARAMS.frames_per_segment)))
     once(folder / "features.npy", lambda file: delivery.written(file.parent, rows, PARAMS))
@@ -350,7 +337,7 @@ def pipeline_cold(folder: Path) -> Pair:
     chosen = np.random.default_rng(0).choice(len(features), (COLD_BATCHES, BATCH), replace=False)
     return Pair(
         lambda: np.stack([features[batch] for batch in chosen]),
-        lambda: np.stack([pipeline.fetched(features, batch) for batch in chosen]),
+        lambda: np.stack([store.read_rows(features, batch) for batch in chosen]),
         lambda: delivery.cool(features),
     )
 
@@ -364,21 +351,6 @@ def examples(rows: int) -> tuple[Any, Any]:
     table = pd.DataFrame({"row": np.arange(rows), "next_row": np.arange(rows), "label": 0})
     nothing = pd.DataFrame()
     return Store(Path(), decibels(rows, np.float16), nothing, nothing, nothing, 0, 0), table
-
-
-def pipeline_options(_: Path) -> Pair:
-    """Some validations by Keras, of a network that takes no time."""
-    from genre_utils.training import pipeline
-
-    store, table = examples(max(VALIDATIONS) * BATCH)
-    keras = pipeline.tf.keras
-    network = keras.Sequential([keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(len(GENRES))])
-
-    def chosen() -> np.ndarray:
-        data = [pipeline.in_order(store, table[: batches * BATCH], PARAMS) for batches in VALIDATIONS]
-        return np.concatenate([network.predict(one, verbose=0) for one in data])
-
-    return Pair(under(patch.object(pipeline, "OPTIONS", pipeline.tf.data.Options()), chosen), chosen)
 
 
 def pipeline_graph(_: Path) -> Pair:
@@ -443,16 +415,14 @@ OPTIMISATIONS = {
         Optimisation("the same, busy cores", "one product", ("ms", "cpu_ms"), features_busy, tolerance=1e-3),
         Optimisation("spectrogram.mel_filters", "librosa.filters.mel", ("ms",), features_filters, True, 1e-7),
         Optimisation("extraction.extract, threads", "processes", ("ms",), extraction_threads),
-        Optimisation("extraction.keep_freed_memory", "nothing", ("page_faults", "cpu_ms"), extraction_memory, True),
         Optimisation("litert_model, one BLAS thread", "one a core", ("ms", "cpu_ms"), light_threads, True, 1e-3),
         Optimisation("litert_model.ROWS", "all at once", ("peak_mb",), light_rows, True, 1e-3),
         Optimisation("litert_model.product", "LiteRT's own", ("peak_mb", "cpu_ms"), light_matrix, True, 1e-4),
         Optimisation("prediction.THREADS = 2", "10", ("grown_mb",), listening_threads, True),
         Optimisation("fingerprinting.BANDS = 32", "64", ("cpu_ms",), audit_bands),
         Optimisation("fingerprinting.TILE_VALUES", "a sixteenth", ("grown_mb",), audit_tiles, True),
-        Optimisation("pipeline.OPTIONS", "autotuned", ("ms",), pipeline_options),
         Optimisation("pipeline.as_written", "made into a graph", ("ms",), pipeline_graph, True),
-        Optimisation("pipeline.fetched, cold", "through the map", ("disk_mb", "ms"), pipeline_cold),
+        Optimisation("store.read_rows, cold", "through the map", ("disk_mb", "ms"), pipeline_cold),
         Optimisation("keras_model.compiled", "model.predict", ("ms",), predict_traced, tolerance=1e-4),
         Optimisation("classifiers.CALIBRATION_FOLDS = 3", "5", ("cpu_ms",), classifiers_folds),
         Optimisation("fused.moments", "tf.nn.moments", ("ms",), fused_moments, tolerance=1e-3),

@@ -51,7 +51,6 @@ def keras_epoch(way: str, image: int, size: int, steps: int) -> tuple[Callable[[
 
     from genre_utils.models import factory, fused
     from genre_utils.params import Params
-    from genre_utils.training import pipeline
 
     plain = factory.build(Params(image_height=image, image_width=image), GENRES, FRAMES)
     weights = plain.get_weights()
@@ -62,8 +61,6 @@ def keras_epoch(way: str, image: int, size: int, steps: int) -> tuple[Callable[[
     network.compile(optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     x, y = batches(steps, size)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(size).prefetch(2)
-    if way == "ours":
-        data = data.with_options(pipeline.OPTIONS)
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:

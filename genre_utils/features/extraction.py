@@ -1,6 +1,5 @@
 """Extraction of log-mels from tracks and their augmented versions, in parallel, resumable after a kill."""
 
-import functools
 import json
 import time
 from concurrent.futures import BrokenExecutor
@@ -14,13 +13,11 @@ import pandas as pd
 from genre_utils.audio import augmentation, decoding
 from genre_utils.datasets import contents
 from genre_utils.errors import AudioError, CatalogError, GenreUtilsError, WorkerError, by_reason
-from genre_utils.features import journal, spectrogram
+from genre_utils.features import journal, plan, spectrogram
 from genre_utils.features.journal import Block, Outcome
-from genre_utils.params import FEATURE_NAMES, SOUND_NAMES, Params
+from genre_utils.params import Params
 from genre_utils.system import cluster, disk
 from genre_utils.system.progress import progress
-
-VERSION = 1  # part of the store's name: raise it when the features of the same audio change
 
 
 def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
@@ -48,9 +45,9 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
         If there is not enough memory.
     """
     started = time.monotonic()
-    blocks = plan(contents.usable(tracks), params)
+    blocks = plan.blocks_of(contents.usable(tracks), params)
     originals = [block for block in blocks if block.version == augmentation.ORIGINAL]
-    shape = shape_of(blocks, params)
+    shape = plan.shape_of(blocks, params)
     partial = folder.with_suffix(".partial")
     partial.mkdir(exist_ok=True)
     journal.allocate(partial, shape)
@@ -75,7 +72,7 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
 
     segment_table(originals + versions, done, params).to_parquet(partial / "segments.parquet", index=False)
     explained.to_parquet(partial / "tracks.parquet", index=False)
-    facts = feature_params(params) | {"version": VERSION, "extract_seconds": seconds}
+    facts = plan.feature_params(params) | {"version": plan.VERSION, "extract_seconds": seconds}
     names = ["segments.parquet", "tracks.parquet", "params.json", journal.NAME]
     if versions:
         outcomes = pd.DataFrame([done[block.key] for block in versions])
@@ -86,37 +83,6 @@ def extract(tracks: pd.DataFrame, params: Params, folder: Path) -> None:
     journal.write({block.key: done[block.key] for block in originals + versions}, partial)
     disk.seal(partial, names)
     partial.rename(folder)
-
-
-def plan(usable: pd.DataFrame, params: Params) -> list[Block]:
-    """Plan the rows of every track and version in the file.
-
-    Parameters
-    ----------
-    usable : pd.DataFrame
-        Tracks without a fault.
-    params : Params
-        The segments and the augmented versions.
-
-    Returns
-    -------
-    list of Block
-        All original tracks, then all versions, both in the catalog's order: the rows of a store without versions
-        are the first rows of a store with them.
-    """
-    tracks = list(zip(usable["track_id"], usable["path"], usable["duration_seconds"], strict=True))
-    versions = [(track, version) for track in tracks for version in augmentation.versions(track[0], params)]
-    blocks, row = [], 0
-    for (track_id, path, seconds), version in [(track, augmentation.ORIGINAL) for track in tracks] + versions:
-        room = params.segments_in(seconds / version.rate)
-        blocks.append(Block(track_id, path, version, row, room))
-        row += room
-    return blocks
-
-
-def shape_of(blocks: list[Block], params: Params) -> tuple[int, int, int]:
-    """Shape of the features: row, mel, frame."""
-    return sum(block.room for block in blocks), params.n_mels, params.frames_per_segment
 
 
 def work(
@@ -200,7 +166,6 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
         If the track needs more memory than there is.
     """
     started = time.monotonic()
-    keep_freed_memory()
     cluster.leave_with_parent()
     cluster.visible(Path(block.path).parent, file.parent)
     # A faster version needs more of the track for the same duration.
@@ -226,17 +191,6 @@ def extract_track(block: Block, file: Path, params: Params) -> Outcome:
     return outcome._replace(checksum=journal.checksum(outcome, rows.data))
 
 
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let this process keep the memory of one track for the next.
-
-    glibc returns free memory to the system once it exceeds twice the largest block freed so far; every track then
-    causes six times as many page faults or more, a ninth of its time. Freeing one block of just under 32 MB, the most
-    that glibc takes into account, ends that. The block is never written to; other systems ignore it.
-    """
-    np.empty(31 << 20, np.uint8)
-
-
 def segment_table(blocks: list[Block], done: dict[tuple[str, str], Outcome], params: Params) -> pd.DataFrame:
     """The track, segment and version of each row, in order of ``row``."""
     found = [done[block.key].segments for block in blocks]
@@ -256,9 +210,3 @@ def explain(tracks: pd.DataFrame, done: dict[tuple[str, str], Outcome]) -> pd.Da
     """Add the faults that decoding found to the catalog."""
     found = {outcome.track_id: outcome.fault for outcome in done.values() if not outcome.augmentation}
     return tracks.assign(fault=tracks["fault"].where(tracks["fault"] != "", tracks["track_id"].map(found).fillna("")))
-
-
-def feature_params(params: Params) -> dict[str, float]:
-    """The parameters that a store depends on; those of augmented versions only if there are any."""
-    versions = (*SOUND_NAMES, "seed") if any(getattr(params, name) for name in SOUND_NAMES) else ()
-    return {name: getattr(params, name) for name in (*FEATURE_NAMES, *versions)}

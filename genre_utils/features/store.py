@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from genre_utils.datasets import contents
-from genre_utils.errors import warn
-from genre_utils.features import journal
-from genre_utils.features.extraction import VERSION, extract, feature_params, plan, shape_of
+from genre_utils.errors import CatalogError, warn
+from genre_utils.features import journal, plan
+from genre_utils.features.extraction import extract
 from genre_utils.params import SOUND_NAMES, Params
 from genre_utils.paths import CACHE, given
 from genre_utils.system import disk
@@ -149,8 +150,8 @@ def damage(folder: Path, tracks: pd.DataFrame, params: Params) -> str:
     """
     if files := disk.broken(folder):
         return f"{', '.join(files)} damaged or missing"
-    blocks = plan(contents.usable(tracks), params)
-    shape = shape_of(blocks, params)
+    blocks = plan.blocks_of(contents.usable(tracks), params)
+    shape = plan.shape_of(blocks, params)
     if not journal.whole(folder, shape):
         return f"{journal.ROWS} is cut off or has a damaged header"
     lost = sorted(journal.lost(journal.read(folder), blocks, folder, shape))
@@ -200,9 +201,33 @@ def fingerprint(tracks: pd.DataFrame, params: Params) -> str:
     """
     files = [(s.st_size, s.st_mtime_ns) for s in map(os.stat, contents.usable(tracks)["path"])]
     facts = [
-        VERSION,
-        feature_params(params),
+        plan.VERSION,
+        plan.feature_params(params),
         files,
         tracks[["track_id", "fault", "duration_seconds"]].to_dict("records"),
     ]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+
+
+def read_rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Read rows of the store's memory map (n, mel, frame), after asking the disk for all of them at once.
+
+    Reading through the map is slow: the kernel fetches one row at a time, each with as much around it as the disk's
+    read-ahead setting. With 8 MB that is a hundred times the data that is needed, and takes some 40 times as long.
+    The memory of this process would also grow until it holds everything that was ever read.
+    """
+    if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
+        return features[rows]  # not a memory map, only a part of one, or a system without posix_fadvise
+    taken = np.empty((len(rows), *features.shape[1:]), features.dtype)
+    size = features[0].nbytes
+    starts = (features.offset + rows * size).tolist()
+    with Path(features.filename).open("rb", buffering=0) as file:
+        for start in starts:
+            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
+        for row, start in zip(taken, starts, strict=True):
+            if os.preadv(file.fileno(), [row], start) < size:
+                raise CatalogError(
+                    f"{file.name} is cut off: it ends in the middle of a row. Delete its folder; a new run creates it "
+                    "again."
+                )
+    return taken

@@ -1,14 +1,9 @@
 """The tf.data input pipeline: shuffle all row numbers, then gather each batch from the feature store's file."""
 
-import mmap
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from genre_utils.errors import CatalogError
-from genre_utils.features.store import Store
+from genre_utils.features.store import Store, read_rows
 from genre_utils.params import Params
 from genre_utils.system.quiet import quiet_stderr
 from genre_utils.training import spec_augment
@@ -19,10 +14,6 @@ with quiet_stderr():
 tf.get_logger().setLevel("ERROR")  # it warns of every further network in a process, because each is traced again
 
 AHEAD = 2  # batches to prepare in advance: two keep up with any network here, more would only use memory
-# In TensorFlow 2.21 an iterator often ends only when its autotuner wakes up, and the autotuner's sleep doubles from
-# 10 ms up to a minute: short validations and predictions take up to 1.2 times as long.
-OPTIONS = tf.data.Options()
-OPTIONS.autotune.enabled = False
 # No function below has Python statements that AutoGraph must convert, and its conversion makes the first batch take
 # four times as long.
 as_written = tf.autograph.experimental.do_not_convert
@@ -90,7 +81,7 @@ def in_order(store: Store, table: pd.DataFrame, params: Params, targets: np.ndar
     Notebook: 03_training, 06_beyond_the_paper.
     """
     plain = tf.constant(-1, tf.int64)
-    return batches(store, table, tf.data.Dataset.range(len(table)), plain, params, targets).with_options(OPTIONS)
+    return batches(store, table, tf.data.Dataset.range(len(table)), plain, params, targets)
 
 
 def shuffled(
@@ -131,7 +122,7 @@ def shuffled(
         )
         return batches(store, table, tf.data.Dataset.from_tensor_slices(order), epoch, params, targets)
 
-    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_order).prefetch(AHEAD).with_options(OPTIONS)
+    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_order).prefetch(AHEAD)
 
 
 def batches(
@@ -149,10 +140,10 @@ def batches(
     _, mels, frames = store.features.shape
 
     def gather(index: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        decibels, target = fetched(store.features, rows[index]), wanted[index]
+        decibels, target = read_rows(store.features, rows[index]), wanted[index]
         if epoch < 0:
             return decibels.astype(np.float32), target
-        following = fetched(store.features, next_rows[index]) if params.crop else decibels
+        following = read_rows(store.features, next_rows[index]) if params.crop else decibels
         rng = np.random.default_rng([params.seed, epoch, step])
         return spec_augment.augmented(decibels, following, target, params, rng)
 
@@ -163,30 +154,6 @@ def batches(
 
     steps = order.batch(params.batch_size).enumerate()
     return steps.map(load, num_parallel_calls=AHEAD).prefetch(AHEAD)
-
-
-def fetched(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Read rows of the store's memory map (n, mel, frame), after asking the disk for all of them at once.
-
-    Reading through the map is slow: the kernel fetches one row at a time, each with as much around it as the disk's
-    read-ahead setting. With 8 MB that is a hundred times the data that is needed, and takes some 40 times as long.
-    The memory of this process would also grow until it holds everything that was ever read.
-    """
-    if not (isinstance(features, np.memmap) and isinstance(features.base, mmap.mmap) and hasattr(os, "posix_fadvise")):
-        return features[rows]  # not a memory map, only a part of one, or a system without posix_fadvise
-    taken = np.empty((len(rows), *features.shape[1:]), features.dtype)
-    size = features[0].nbytes
-    starts = (features.offset + rows * size).tolist()
-    with Path(features.filename).open("rb", buffering=0) as file:
-        for start in starts:
-            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
-        for row, start in zip(taken, starts, strict=True):
-            if os.preadv(file.fileno(), [row], start) < size:
-                raise CatalogError(
-                    f"{file.name} is cut off: it ends in the middle of a row. Delete its folder; a new run creates it "
-                    "again."
-                )
-    return taken
 
 
 def gpus() -> list[str]:

@@ -138,8 +138,8 @@ def test_the_page_cache_is_seen(tmp_path):
 def few(monkeypatch):
     monkeypatch.setattr(optimisations, "PARAMS", optimisations.Params(segment_seconds=1.0, max_segments=1))
     for name, value in {
-        "BATCH": 4, "CLIP_SECONDS": 2, "CLIPS": 2, "STORES": 2, "MATRIX": (3_000, 4), "COMPARED": 4,
-        "VALIDATIONS": (1,), "STORE_GB": 0.001, "GENRES": ["blues", "jazz"], "COLD_BATCHES": 1, "IMAGES": (2, 8, 8, 2),
+        "BATCH": 4, "CLIP_SECONDS": 2, "CLIPS": 2, "MATRIX": (3_000, 4), "COMPARED": 4,
+        "STORE_GB": 0.001, "GENRES": ["blues", "jazz"], "COLD_BATCHES": 1, "IMAGES": (2, 8, 8, 2),
         "SECONDS": 0.0,
     }.items():  # fmt: skip
         monkeypatch.setattr(optimisations, name, value)

@@ -3,7 +3,6 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from conftest import tone
 from genre_utils.audio import augmentation, decoding
 from genre_utils.datasets import catalog, contents
 from genre_utils.errors import CatalogError, DiskError, WorkerError
-from genre_utils.features import extraction, journal, spectrogram, store
+from genre_utils.features import extraction, journal, plan, spectrogram, store
 from genre_utils.params import FEATURE_NAMES
 from genre_utils.splits import survey
 from genre_utils.system import disk
@@ -125,13 +124,6 @@ with threads:
         threads(joblib.delayed(extraction.extract_track)(block, folder / "features.npy", params) for _ in range(tracks))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 24)
 """
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep or return memory as they like")
-def test_a_track_finds_the_memory_of_the_one_before(tmp_path, rng):
-    soundfile.write(tmp_path / "a.wav", rng.normal(0, 0.1, 30 * 22_050), 22_050)
-    told = subprocess.run([sys.executable, "-c", FAULTS, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert float(told.stdout) < 300  # of 4 kB
 
 
 def test_survey_measures_level_and_clipping(params, tmp_path):
@@ -257,7 +249,7 @@ def test_a_faster_version_takes_more_of_a_longer_track(tracks, params, tmp_path)
 
 def test_a_version_that_goes_wrong_is_a_fault_and_no_end(tracks, params, tmp_path, monkeypatch):
     monkeypatch.setattr(augmentation, "render", lambda samples, *_: samples * np.float32(np.inf))
-    block = extraction.plan(tracks[:1], dataclasses.replace(params, noise_snr_db=20.0))[-1]
+    block = plan.blocks_of(tracks[:1], dataclasses.replace(params, noise_snr_db=20.0))[-1]
     outcome = extraction.extract_track(block, tmp_path / "features.npy", params)
     assert outcome[:3] == ("bass/bass.00000.wav", "noise 20 dB", 0)
     assert "finite" in outcome.fault
@@ -270,7 +262,7 @@ def test_a_version_that_goes_wrong_is_a_fault_and_no_end(tracks, params, tmp_pat
 
 def test_a_track_longer_than_its_header_says_keeps_to_its_own_rows(tracks, params, tmp_path):
     mapped = np.lib.format.open_memmap(tmp_path / "features.npy", "w+", np.float16, (4, 32, 32))
-    block = extraction.plan(tracks[:1], params)[0]._replace(room=2)
+    block = plan.blocks_of(tracks[:1], params)[0]._replace(room=2)
     assert extraction.extract_track(block, tmp_path / "features.npy", params).segments == 2
     assert (mapped != 0).any(axis=(1, 2)).tolist() == [True, True, False, False]
 
@@ -327,7 +319,7 @@ def interrupted(tracks, versioned, loud, tmp_path):
         shutil.copy(versioned.folder / "features.npy", partial)
         mapped = np.load(partial / "features.npy", mmap_mode="r+")
         noted = {}
-        for number, block in enumerate(extraction.plan(tracks, loud)):
+        for number, block in enumerate(plan.blocks_of(tracks, loud)):
             rows = mapped[block.row : block.row + block.room]
             if number < done:
                 outcome = journal.Outcome(*block.key, block.room, "", 10.0, 0)
@@ -442,7 +434,7 @@ def test_too_little_memory_names_the_track_and_is_no_fault_of_it(tracks, params,
         raise MemoryError("Unable to allocate 9 TiB")
 
     monkeypatch.setattr(augmentation, "render", greedy)
-    block = extraction.plan(tracks[:1], dataclasses.replace(params, noise_snr_db=20.0))[versions]
+    block = plan.blocks_of(tracks[:1], dataclasses.replace(params, noise_snr_db=20.0))[versions]
     with pytest.raises(WorkerError, match=r"not enough memory for 4 segments .*9 TiB.*Lower max_segments"):
         extraction.extract_track(block, tmp_path / "features.npy", params)
 

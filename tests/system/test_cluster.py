@@ -15,7 +15,7 @@ from processes import processes
 from genre_utils import __main__
 from genre_utils.datasets import catalog
 from genre_utils.errors import ClusterError, RunError
-from genre_utils.features import extraction, handcrafted, journal, store
+from genre_utils.features import extraction, handcrafted, journal, plan, store
 from genre_utils.runs import headless
 from genre_utils.splits import survey
 from genre_utils.system import cluster
@@ -27,7 +27,7 @@ def tracks(genre_folder, params):
 
 
 def test_a_worker_that_does_not_see_the_files_says_so(tracks, params, tmp_path):
-    block = extraction.plan(tracks[:1], params)[0]
+    block = plan.blocks_of(tracks[:1], params)[0]
     with pytest.raises(ClusterError, match=r"does not see .*partial\. .*file system that they share"):
         extraction.extract_track(block, tmp_path / "partial" / "features.npy", params)
     for work in (
@@ -41,7 +41,7 @@ def test_a_worker_that_does_not_see_the_files_says_so(tracks, params, tmp_path):
 
 def test_a_track_that_has_gone_from_its_folder_is_the_tracks_own_fault(tracks, params, tmp_path):
     outcome = extraction.extract_track(
-        extraction.plan(tracks[:1], params)[0]._replace(path=str(tmp_path / "gone.wav")),
+        plan.blocks_of(tracks[:1], params)[0]._replace(path=str(tmp_path / "gone.wav")),
         tmp_path / "features.npy",
         params,
     )

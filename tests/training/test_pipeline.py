@@ -37,12 +37,6 @@ def test_in_order_gives_the_store_as_it_is(built, assignment, params):
     assert decibels.dtype == np.float32
 
 
-def test_no_iterator_waits_for_an_autotuner(built, assignment, params):
-    table = pipeline.examples(built, assignment, "train", GENRES)
-    for dataset in (pipeline.in_order(built, table, params), pipeline.shuffled(built, table, params)):
-        assert dataset.options().autotune.enabled is False
-
-
 def epoch(built, table, params, number):
     steps = -(-len(table) // params.batch_size)
     return gathered(pipeline.shuffled(built, table, params, first_epoch=number).take(steps))
@@ -97,7 +91,7 @@ def test_rows_come_from_the_file_as_from_the_map(built):
     in_memory = np.array(built.features)
     for features in (built.features, built.features[3:], in_memory):  # a part of a map is no map of its own
         for rows in ([7, 0, 7, len(features) - 1], []):
-            taken = pipeline.fetched(features, np.array(rows, int))
+            taken = store.read_rows(features, np.array(rows, int))
             np.testing.assert_array_equal(taken, features[np.array(rows, int)])
             assert taken.dtype == np.float16
 
@@ -107,9 +101,9 @@ def test_a_store_that_was_cut_says_so(built, tmp_path):
     cut = store.open_store(folder)
     with (folder / "features.npy").open("rb+") as file:
         file.truncate(cut.features.offset + 2 * cut.features[0].nbytes - 1)
-    np.testing.assert_array_equal(pipeline.fetched(cut.features, np.array([0])), built.features[:1])
+    np.testing.assert_array_equal(store.read_rows(cut.features, np.array([0])), built.features[:1])
     with pytest.raises(CatalogError, match="is cut off: it ends in the middle of a row"):
-        pipeline.fetched(cut.features, np.array([0, 1]))
+        store.read_rows(cut.features, np.array([0, 1]))
 
 
 AUGMENTED = {
