@@ -93,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    from genre_utils.runs import headless
+    from genre_utils.runs import execution  # noqa: F401  first: what it lacks has an extra that brings all
+    from genre_utils.runs import headless  # isort: skip
     from genre_utils.runs.folder import RunFolder
 
     if chosen.again and (chosen.set or chosen.notebooks):

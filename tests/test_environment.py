@@ -169,7 +169,7 @@ def test_the_base_install_predicts_and_names_the_extra_for_the_rest(tmp_path, rn
     assert len(found.stdout.splitlines()) == 1 + 1 + 2  # the head, the track, its segments
     for command, library, extra in (
         (["predict", words[1], "--model", str(tmp_path)], "", "train"),
-        (["run"], "", "train"),
+        (["run"], "papermill", "notebooks"),
         (["explore", str(tmp_path)], "", "train"),
         (["fetch", "demo"], "pandas", "train"),
         (["export", str(tmp_path), str(tmp_path / "out")], "", "train"),
