@@ -163,7 +163,7 @@ def test_a_worker_killed_half_way_changes_no_byte(dask, built, tracks, params, t
     with cluster.connected(address) as client:
         started.until(lambda: len(client.scheduler_info()["workers"]) == 3, *workers[1:])
     with (
-        pytest.raises(ClusterError, match=r"cannot do the work .*'genre_utils.system.cluster'.*same"),
+        pytest.raises(ClusterError, match=r"cannot do the work .*'genre_utils.system'.*same"),
         cluster.connected(address),
     ):
         pass
