@@ -54,7 +54,8 @@ class OwnKernel(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The kernel of this interpreter, whatever is installed under that name."""
-        return KernelSpec(**get_kernel_dict())
+        quiet = ["--IPKernelApp.log_level=50"]  # when it ends it is interrupted first, and may log that as an error
+        return KernelSpec(**get_kernel_dict(quiet))
 
 
 def new_kernel() -> AsyncKernelManager:

@@ -218,7 +218,7 @@ def test_a_kernel_that_dies_is_told(house, ran):
 def test_a_kernel_that_does_not_start_leaves_no_folder(house, ran, tmp_path, monkeypatch):
     house("01_fine", "pass")
     spec = execution.get_kernel_dict() | {"argv": ["/nonexistent/python", "-m", "ipykernel_launcher"]}
-    monkeypatch.setattr(execution, "get_kernel_dict", lambda: spec)
+    monkeypatch.setattr(execution, "get_kernel_dict", lambda *_: spec)
     status, _, printed = ran("--profile", "tiny")
     assert status == 1
     assert "the kernel 'python3' (/nonexistent/python -m ipykernel_launcher) does not start" in printed.err
