@@ -63,8 +63,8 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     tracks = catalog.load(params)
     print(contents.summary(tracks), file=sys.stderr)
     decided: dict[str, Any] = {}
-    if params.protocol == "paper" and protocols.on_disk(tracks):
-        decided = {"protocol": "filtered"}
+    if (protocol := protocols.protocol_for(tracks, params.protocol)) != params.protocol:
+        decided = {"protocol": protocol}
         params = dataclasses.replace(params, **decided)
     if numbers & set(range(TRAINS, 100)):
         labels.output_for(tracks, output)

@@ -226,6 +226,16 @@ def on_disk(tracks: pd.DataFrame) -> bool:
     )
 
 
+def protocol_for(tracks: pd.DataFrame, asked: str) -> str:
+    """The protocol for a catalog: tracks that are split into folders keep their split, if ``asked`` is paper.
+
+    References
+    ----------
+    Notebook: 03_training.
+    """
+    return "filtered" if asked == "paper" and on_disk(tracks) else asked
+
+
 def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
     """No artist and no song in two splits: one fold of a stratified group k-fold for testing, the next for validation.
 

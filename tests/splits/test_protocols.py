@@ -197,10 +197,12 @@ def test_a_side_that_a_given_split_lacks_is_taken_from_training(counts, seed, fr
 def test_a_split_on_disk_is_never_mixed_unasked():
     tracks = on_two_sides({"a": 20, "b": 20})
     assert protocols.on_disk(tracks)
+    assert [protocols.protocol_for(tracks, asked) for asked in ("paper", "artist")] == ["filtered", "artist"]
     with pytest.raises(SplitError, match=r"would mix them.*protocol=filtered.*genre_level"):
         protocols.assign(tracks, named("paper"))
     for other in (catalog_of({"a": 20, "b": 20}), tracks.assign(published_split="")):  # GTZAN's lists; mixed by hand
         assert not protocols.on_disk(other)
+        assert protocols.protocol_for(other, "paper") == "paper"
         protocols.assign(other, named("paper"))
 
 
