@@ -28,7 +28,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from benchmarks import shared
 from genre_utils.audio import decoding
-from genre_utils.datasets import catalog, labels
+from genre_utils.datasets import catalog, contents, labels
 from genre_utils.errors import SplitError
 from genre_utils.evaluation import calibration, novelty, reliability, scoring, temperature_scaling, uncertainty
 from genre_utils.evaluation.temperature_scaling import NOT_SURE, SURE_FROM, UNLIKE
@@ -403,7 +403,7 @@ def main() -> int:
     about = shared.machine(("tensorflow", "keras", "numpy", "scikit-learn"), pipeline.gpus())
     changes = recipe.RECIPES["augmented"] | {"max_epochs": 2 if options.short else options.epochs}
     params = Params(dataset=options.data, model="compact_cnn", batch_size=16, **changes)
-    tracks = protocols.usable(catalog.load(params))
+    tracks = contents.usable(catalog.load(params))
     kept = store.build(tracks, params)
     assigned, how = folds(tracks, params)
     genres = labels.genres_of(tracks)

@@ -10,6 +10,7 @@ import pandas as pd
 from genre_utils.evaluation import protocol_study, scoring, uncertainty
 from genre_utils.features.store import Store
 from genre_utils.paths import CACHE, given
+from genre_utils.training import parallel
 
 
 def train_variants(
@@ -43,7 +44,7 @@ def train_variants(
     predictions : dict of str to pd.DataFrame
         As ``scoring.predict`` returns them: validation and test segments.
     seconds : pd.Series [index=variant]
-        Training time; ``protocol_study.in_parallel`` may have trained another network at the same time.
+        Training time; ``parallel.in_order`` may have trained another network at the same time.
 
     References
     ----------
@@ -58,7 +59,7 @@ def train_variants(
         place.mkdir(parents=True, exist_ok=True)
         jobs.append(joblib.delayed(protocol_study.train)(own, store.with_versions(own.params), genres, place, cache))
         models.add(own.params.model)
-    found = dict(zip(changes, protocol_study.in_parallel(jobs, models), strict=True))
+    found = dict(zip(changes, parallel.in_order(jobs, models), strict=True))
     predictions = {name: table for name, (table, _) in found.items()}
     seconds = {name: seconds for name, (_, seconds) in found.items()}
     return predictions, pd.Series(seconds, name="seconds").rename_axis("variant")

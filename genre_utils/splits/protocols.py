@@ -6,14 +6,14 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import StratifiedGroupKFold
 
 from genre_utils.datasets.contents import usable
 from genre_utils.datasets.labels import genres_of, rarest
 from genre_utils.datasets.spelling import split_of
 from genre_utils.errors import SplitError, listed
 from genre_utils.params import SPLITS, Params
-from genre_utils.splits import leaks
+from genre_utils.splits import leaks, stratification
 
 DESCRIPTIONS = {
     "paper": "split by file, artists in several splits",
@@ -26,7 +26,6 @@ CONSEQUENCES = {  # of a split that lacks a genre
     "validation": "the best epoch is selected without it.",
     "test": "the test results do not cover it.",
 }
-ONE_OF_SEVERAL = "A track of several genres counts as its rarest one."
 
 
 def assign(
@@ -128,7 +127,9 @@ def paper(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
             "These tracks are already split into folders, and this protocol would mix them. To keep the split, set "
             "protocol=filtered. To mix them, set genre_level to the number of levels down to the genre folders."
         )
-    return of_segments(chosen, stratified(rarest(chosen["genre"]), params, "track"), params)
+    return stratification.of_segments(
+        chosen, stratification.stratified(rarest(chosen["genre"]), params, "track"), params
+    )
 
 
 def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -156,9 +157,9 @@ def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
             "This split puts segments of one file into train and test; its results do not estimate anything. Expected "
             f"protocol=leaky, received protocol={params.protocol}."
         )
-    table = of_segments(usable(tracks), "", params)
+    table = stratification.of_segments(usable(tracks), "", params)
     genre = table["track_id"].map(tracks.set_index("track_id")["genre"])
-    return table.assign(split=stratified(rarest(genre), params, "segment"))
+    return table.assign(split=stratification.stratified(rarest(genre), params, "segment"))
 
 
 def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -191,7 +192,7 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     chosen = chosen[chosen["published_split"].isin(SPLITS)]
     split = chosen["published_split"].copy()
     if set(split) == {"train", "test"}:
-        split[held_out(rarest(chosen.loc[split == "train", "genre"]), params)] = "validation"
+        split[stratification.held_out(rarest(chosen.loc[split == "train", "genre"]), params)] = "validation"
     counts = split.value_counts().reindex(SPLITS, fill_value=0)
     if counts.min() == 0:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -206,15 +207,7 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
             f"Every genre needs a usable training track. The given split has none of {listed(lacking)}. "
             "Add training tracks, or leave these genres out: exclude_genres."
         )
-    return of_segments(chosen, split, params)
-
-
-def held_out(genre: pd.Series, params: Params) -> pd.Index:
-    """``validation_fraction`` of the rows of each genre, at least one: for a validation split that is missing."""
-    order = genre.sample(frac=1, random_state=params.seed)
-    each = order.groupby(order)
-    wanted = (params.validation_fraction * each.transform("size")).round().clip(lower=1)
-    return order.index[each.cumcount() < wanted]
+    return stratification.of_segments(chosen, split, params)
 
 
 def on_disk(tracks: pd.DataFrame) -> bool:
@@ -274,14 +267,14 @@ def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = No
         few = ", ".join(f"{genre} {count}" for genre, count in counts[counts < params.folds].items())
         raise SplitError(
             f"Each of folds={params.folds} parts needs an artist of every genre. Received: {few or 'no usable track'}. "
-            f"Lower folds (3 or more), add artists, or leave the genre out. {ONE_OF_SEVERAL}"
+            f"Lower folds (3 or more), add artists, or leave the genre out. {stratification.ONE_OF_SEVERAL}"
         )
     folds = StratifiedGroupKFold(params.folds, shuffle=True, random_state=params.seed)
     parts = [part for _, part in folds.split(chosen, genre, group)]
     split = np.full(len(chosen), "train", dtype=object)
     split[parts[params.fold]] = "test"
     split[parts[(params.fold + 1) % params.folds]] = "validation"
-    return of_segments(chosen, split, params)
+    return stratification.of_segments(chosen, split, params)
 
 
 PROTOCOL_OF: dict[str, Callable[[pd.DataFrame, Params], pd.DataFrame]] = {
@@ -290,67 +283,3 @@ PROTOCOL_OF: dict[str, Callable[[pd.DataFrame, Params], pd.DataFrame]] = {
     "artist": artist,
     "leaky": leaky,
 }
-
-
-def of_segments(tracks: pd.DataFrame, split: pd.Series | np.ndarray | str, params: Params) -> pd.DataFrame:
-    """One row per segment, from one split per track."""
-    counts = tracks["duration_seconds"].map(params.segments_in).to_numpy()
-    table = tracks[["track_id"]].assign(split=split).loc[tracks.index.repeat(counts)]
-    table.insert(1, "segment", np.concatenate([np.arange(count) for count in counts]) if len(counts) else [])
-    return table.reset_index(drop=True)
-
-
-def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
-    """Assign rows (tracks or segments) to splits, with each genre in the same proportion in all of them."""
-    counts = genre.value_counts()
-    if len(genre) == 0 or counts.min() < len(SPLITS):
-        few = ", ".join(f"{name} {count}" for name, count in counts[counts < len(SPLITS)].items())
-        raise SplitError(
-            f"Every genre needs {len(SPLITS)} usable {unit}s, one for each of {', '.join(SPLITS)}. "
-            f"Received: {few or f'no usable {unit}'}. Add tracks, or leave the genre out. {ONE_OF_SEVERAL}"
-        )
-    assignment = pd.Series("train", index=genre.index, name="split")
-    rest = genre.index
-    for split, fraction in (("test", params.test_fraction), ("validation", params.validation_fraction)):
-        count = round(fraction * len(genre))
-        if count < len(counts) or len(rest) - count < len(counts):
-            raise SplitError(
-                f"{split} would hold {count} of {len(genre)} {unit}s; stratified over {len(counts)} genres it needs "
-                f"at least {len(counts)}, and leaves as many for training. Add tracks or change {split}_fraction."
-            )
-        left = genre[rest]
-        lone = left.map(left.value_counts()) == 1  # scikit-learn needs two or more; with_every_genre places it
-        strata = left.where(~lone, left.mode()[0])
-        rest, chosen = train_test_split(rest, test_size=count, stratify=strata, random_state=params.seed)
-        assignment[chosen] = split
-    return with_every_genre(assignment, genre, params.seed)
-
-
-def with_every_genre(assignment: pd.Series, genre: pd.Series, seed: int) -> pd.Series:
-    """Swap rows so that every split has every genre: a small split's share of a genre may be rounded to none.
-
-    Parameters
-    ----------
-    assignment : pd.Series
-        The split of each row; each split has at least as many rows as there are genres.
-    genre : pd.Series
-        The genre of each row; each genre has at least as many rows as there are splits.
-    seed : int
-        Decides which rows are swapped: one of the missing genre with one of the split's most frequent genre.
-
-    Returns
-    -------
-    pd.Series
-        The splits, as large as before; unchanged if no split lacks a genre.
-    """
-    counts = pd.crosstab(genre, assignment).reindex(columns=[*SPLITS], fill_value=0)
-    rng, changed = np.random.default_rng(seed), assignment.copy()
-    for name in counts.index[(counts == 0).any(axis=1)]:
-        for split in counts.columns[counts.loc[name] == 0]:
-            other, frequent = counts.loc[name].idxmax(), counts[split].idxmax()
-            incoming = rng.choice(genre.index[(genre == name) & (changed == other)])
-            outgoing = rng.choice(genre.index[(genre == frequent) & (changed == split)])
-            changed[incoming], changed[outgoing] = split, other
-            counts.loc[[name, frequent], split] += [1, -1]
-            counts.loc[[name, frequent], other] += [-1, 1]
-    return changed

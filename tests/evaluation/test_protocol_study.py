@@ -13,6 +13,7 @@ from genre_utils.evaluation import protocol_study, uncertainty
 from genre_utils.models import factory
 from genre_utils.params import SPLITS, Params
 from genre_utils.splits import leaks
+from genre_utils.training import parallel
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def small_trials(built, params):
 def alone(small_trials, built, tmp_path_factory):
     """What they predict, trained one after the other."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol_study, "AT_ONCE", 1)
+        patch.setattr(parallel, "AT_ONCE", 1)
         return protocol_study.run(small_trials, built, ["bass", "noise", "treble"], tmp_path_factory.mktemp("alone"))
 
 
@@ -210,7 +211,7 @@ def test_trainings_side_by_side_give_what_they_give_one_after_the_other(
         model.set_weights(disturbed(model.get_weights(), of_network(model, built.features)))
         return model
 
-    monkeypatch.setattr(protocol_study, "AT_ONCE", 1)
+    monkeypatch.setattr(parallel, "AT_ONCE", 1)
     monkeypatch.setattr(factory, "build", erring)
     astray = protocol_study.run(small_trials[:1], built, ["bass", "noise", "treble"], tmp_path / "astray")
     probabilities = ["p_bass", "p_noise", "p_treble"]
@@ -228,12 +229,12 @@ def killed():
 
 @pytest.mark.parametrize(("cores", "apart"), [(1, False), (2, True)])
 def test_trainings_have_processes_of_their_own_where_there_are_cores_for_them(monkeypatch, cores, apart):
-    monkeypatch.setattr(protocol_study.joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(parallel.joblib, "cpu_count", lambda: cores)
     jobs = [joblib.delayed(elsewhere)(os.getpid()) for _ in range(3)]
-    assert list(protocol_study.in_parallel(jobs, set())) == [apart] * 3
+    assert list(parallel.in_order(jobs, set())) == [apart] * 3
 
 
 def test_a_training_that_is_killed_is_told_with_the_way_out(monkeypatch):
-    monkeypatch.setattr(protocol_study.joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(parallel.joblib, "cpu_count", lambda: 2)
     with pytest.raises(WorkerError, match="LOKY_MAX_CPU_COUNT=1"):
-        list(protocol_study.in_parallel([joblib.delayed(killed)() for _ in range(2)], set()))
+        list(parallel.in_order([joblib.delayed(killed)() for _ in range(2)], set()))

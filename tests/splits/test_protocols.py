@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from genre_utils.datasets import labels
 from genre_utils.errors import ParamsError, SplitError
 from genre_utils.params import PROTOCOLS, SPLITS, Params
-from genre_utils.splits import leaks, protocols
+from genre_utils.splits import leaks, protocols, stratification
 
 
 def catalog_of(counts: dict[str, int], faulty: int = 0, artists: int = 0) -> pd.DataFrame:
@@ -353,7 +353,7 @@ def test_what_every_side_has_already_is_left_as_it_is():
     """And so figures of ordinary data stay."""
     genre = pd.Series(["a"] * 20 + ["b"] * 12)
     assignment = pd.Series((["train"] * 3 + ["validation", "test"]) * 6 + ["train"] * 2)
-    assert protocols.with_every_genre(assignment, genre, 0).equals(assignment)
+    assert stratification.with_every_genre(assignment, genre, 0).equals(assignment)
 
 
 def test_a_genre_that_a_side_lacks_is_named():
