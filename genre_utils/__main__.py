@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from genre_utils.errors import GenreUtilsError, ParamsError
+from genre_utils.errors import GenreUtilsError, ParamsError, RunError
 from genre_utils.paths import PROFILES, RUNS, given, profile_summary
 from genre_utils.system.terminal import plain_output
 
@@ -136,6 +136,11 @@ def fetch(chosen: argparse.Namespace) -> int:
 
 
 def export(chosen: argparse.Namespace) -> int:
+    from genre_utils.inference import model_folder
+
+    model_folder.find(chosen.model)  # what is wrong is reported before TensorFlow is imported, which takes seconds
+    if chosen.folder.exists():
+        raise RunError(f"{chosen.folder} exists already. Choose another folder, or remove it.")
     from genre_utils.inference import export
 
     export.write_from(chosen.model, chosen.folder)

@@ -227,3 +227,15 @@ def test_a_folder_does_not_lead_out_of_itself(compact, tmp_path):
     np.save(tmp_path / "0.npy", np.ones((3, 3), np.float32))
     with pytest.raises(RunError, match="not a complete exported network"):
         litert_model.open_exported(inside)
+
+
+def test_what_cannot_be_exported_is_told_without_tensorflow(tmp_path):
+    code = f"""
+import sys
+from genre_utils.__main__ import main
+assert main(["export", {str(tmp_path / "none")!r}, {str(tmp_path / "out")!r}]) == 1
+assert "tensorflow" not in sys.modules
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "none" in found.stderr and not (tmp_path / "out").exists()
