@@ -96,13 +96,10 @@ def sources(named: str | Path | Iterable[str | Path]) -> Sources:
         if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises if it may not read the folder above)
             found.files.append(path)
             continue
-        below = tree.below(path)
+        below = tree.below(path, seen)
         found.unreadable.extend(unreadable(error) for error in below.closed if not is_hidden(error.filename, path))
-        folders = {folder: os.path.realpath(folder) for folder in {file.parent for file in below.files}}
         for file in below.files:
-            if folders[file.parent] not in seen:  # of another path that was named
-                (found.files if tree.is_audio(file) else found.not_audio).append(file)
-        seen.update(folders.values())
+            (found.files if tree.is_audio(file) else found.not_audio).append(file)
     if not found.files and not found.unreadable:
         others = f" Found only files with other suffixes ({len(found.not_audio)})." if found.not_audio else ""
         raise CatalogError(
