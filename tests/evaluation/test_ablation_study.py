@@ -9,6 +9,7 @@ from bounds import of_network
 from genre_utils.evaluation import ablation_study, protocol_study, scoring, uncertainty
 from genre_utils.models import factory
 from genre_utils.splits import leaks
+from genre_utils.training import parallel
 
 GENRES = ["bass", "noise", "treble"]
 
@@ -29,7 +30,7 @@ def test_variants_are_trained_on_one_split_and_each_on_its_own_sounds(built, tri
         return trained(own, sounds, *rest)
 
     monkeypatch.setattr(protocol_study, "train", noted)
-    monkeypatch.setattr(protocol_study, "AT_ONCE", 1)  # in this process, where the patch holds
+    monkeypatch.setattr(parallel, "AT_ONCE", 1)  # in this process, where the patch holds
     changes = {"nothing": {}, "noise": {"noise_snr_db": 20.0}}
     predictions, seconds = ablation_study.train_variants(changes, trial, wide, GENRES, tmp_path / "beyond", tmp_path)
     assert heard == {0.0: [""], 20.0: ["", "noise 20 dB"]}
