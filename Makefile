@@ -7,9 +7,10 @@ PROFILE ?= demo
 DATA ?=
 export PROFILE DATA TORCH ESSENTIA  # the shell takes them as they are: a folder's name may hold blanks, quotes and ;
 BIN := .venv/bin
+MUSICNN := musicnn==0.1.0  # without its dependencies, which ask for TensorFlow 1: only its weights are used
 EXTRAS := --extra all --extra dev --extra dask
 
-.PHONY: run all test test-avx2 test-browser test-real test-cluster bench torture torture-short lab lint lock audit clean
+.PHONY: run all transfer test test-avx2 test-browser test-real test-cluster bench torture torture-short lab lint lock audit clean
 
 # The paper: notebooks 1 to 4. All of them: make all.
 RUN = $(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
@@ -18,6 +19,10 @@ run: .venv/installed
 
 all: .venv/installed
 	$(RUN) --notebooks all
+
+# Your own genres: DATA is a folder with one folder per genre. They are classified by a pretrained network's features.
+transfer: PROFILE = transfer
+transfer: run
 
 # A file of tests belongs to one process, so that what its tests share is made once. More than four wait for memory.
 test: .venv/installed
@@ -111,6 +116,7 @@ clean:
 	@echo "Installing into .venv: 3.4 GB of disk, and some minutes. It is done once."
 	"$(PYTHON)" -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --no-compile $(MUSICNN)
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@echo "Compiling what librosa compiles once (half a minute, which notebook 2 would wait for) ..."
 	$(BIN)/python -c "import librosa, numpy; librosa.feature.melspectrogram(y=numpy.zeros(4096, numpy.float32))"

@@ -54,7 +54,11 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--profile", default="demo", help="set of parameters, see below (default: demo)")
     which.add_argument("--continue", type=given, metavar="RUN", dest="before", help="continue a run that stopped")
     which.add_argument("--again", type=given, metavar="RUN", help="repeat a run with the same values, and compare both")
-    one.add_argument("--notebooks", metavar="WHICH", help="1-4 (the paper; default), all, or a part such as 5-6")
+    one.add_argument(
+        "--notebooks",
+        metavar="WHICH",
+        help="1-4 (the paper), all, or a part such as 5-6 (default: the profile's, or 1-4)",
+    )
     one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a value of the profile")
     one.add_argument("--out", type=given, metavar="DIR", help="the run folder (default: runs/<time>-<profile>)")
     one.add_argument("--dask", metavar="ADDRESS", help="extract features on this Dask cluster, such as tcp://host:8786")
@@ -106,7 +110,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.before:
         headless.resume(RunFolder.existing(chosen.before), chosen.dask, chosen.notebooks or "")
     else:
-        headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask, chosen.notebooks or headless.PAPER)
+        headless.run(chosen.profile, chosen.set, chosen.out, chosen.dask, chosen.notebooks or "")
     return 0
 
 

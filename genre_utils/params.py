@@ -13,6 +13,7 @@ from genre_utils.errors import ParamsError
 PROTOCOLS = ("paper", "filtered", "artist", "leaky")
 SPLITS = ("train", "validation", "test")
 MODELS = ("paper_cnn", "compact_cnn", "crnn", "attention")  # models/architectures.py builds them, and needs TensorFlow
+PRETRAINED = "musicnn"  # the model that is a classifier of a pretrained network's features: models/probe.py
 LEVELS = ("relative", "absolute")
 MOST_VALUES = 2**28  # of one array: 1 GiB in float32
 

@@ -30,9 +30,7 @@ def train(logmel: list[Path], lists: Path, folder: Path) -> None:
     genres = sorted(tracks["genre"].unique())
     height, width = segments.shape[2:]
     fixed = {"protocol": "artist", "model": "compact_cnn", "n_mels": height, "folds": FOLDS, **networks.ARRAYS}
-    base = Params.from_mapping(
-        {"image_height": height, "image_width": width} | recipe.RECIPES["augmented"] | fixed
-    )
+    base = Params.from_mapping({"image_height": height, "image_width": width} | recipe.RECIPES["augmented"] | fixed)
     folder.mkdir(parents=True, exist_ok=True)
     for fold in [*range(FOLDS), ALL]:
         saved = folder / f"compact_cnn_{fold}.keras"

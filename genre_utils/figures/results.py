@@ -18,7 +18,7 @@ from genre_utils.params import Params
 
 
 def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
-    """Training curves: loss, accuracy and learning rate by epoch.
+    """Training curves: loss, accuracy and learning rate by epoch; of probes, the accuracy of each.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
     ----------
     Paper, II.D. Notebook: 03_training.
     """
+    if "probe" in history:
+        return probes(history, title, save)
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.1))
     figure.suptitle(title)
     for axes, name in ((left, "loss"), (middle, "accuracy")):
@@ -51,6 +53,24 @@ def curves(history: pd.DataFrame, title: str, save: Path) -> Figure:
     for axes in (left, middle, right):
         axes.set_xlim(0.5, len(history) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    sns.despine(figure)
+    return finished(figure, save)
+
+
+def probes(history: pd.DataFrame, title: str, save: Path) -> Figure:
+    """Accuracy of each probe on training and validation segments, and which one is kept; see :func:`curves`."""
+    figure, axes = plt.subplots(figsize=(8, 1.6 + 0.24 * len(history)))
+    places = np.arange(len(history))
+    axes.plot(history["accuracy"], places, "o", label="training")
+    axes.plot(history["val_accuracy"], places, "s", label="validation")
+    best = int(history["val_accuracy"].argmax())
+    axes.plot(history["val_accuracy"][best], best, "*", markersize=16, color="black", label="kept for evaluation")
+    axes.set(xlabel="accuracy of segments", xlim=(0, 1.02), title=title)
+    axes.set_yticks(places, history["probe"], fontsize="small")
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     sns.despine(figure)
     return finished(figure, save)
 

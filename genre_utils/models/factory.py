@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from genre_utils.errors import ParamsError, RunError
+from genre_utils.models import musicnn
 from genre_utils.models.architectures import ANY_LENGTH, MODELS
-from genre_utils.params import Params, unknown_name
+from genre_utils.params import PRETRAINED, Params, unknown_name
 from genre_utils.paths import given
 from genre_utils.system.quiet import quiet_stderr
 
@@ -46,6 +47,8 @@ def build(params: Params, genres: int, frames: int | None = None) -> keras.Model
     ----------
     Notebook: 02_feature_extraction, 03_training, 06_beyond_the_paper.
     """
+    if params.model == PRETRAINED:
+        return musicnn.classifier(params, genres)
     if params.model not in MODELS:
         raise ParamsError(unknown_name(params.model, MODELS).replace("parameter", "model"))
     keras.utils.set_random_seed(params.seed)

@@ -3,14 +3,15 @@
 It was trained to predict fifty tags that listeners gave to the songs of the Million Song Dataset.
 """
 
-import importlib.util
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from genre_utils.errors import MissingExtraError, ParamsError
+from genre_utils.models import pretrained
+from genre_utils.models.pretrained import TAGS
 from genre_utils.params import Params
 from genre_utils.system.quiet import quiet_stderr
 
@@ -18,32 +19,9 @@ with quiet_stderr():
     import keras
     from keras import layers
 
-PACKAGE = "musicnn==0.1.0"  # its code needs TensorFlow 1 and is not imported; its weights are what counts
-INSTALL = f"python -m pip install --no-deps {PACKAGE}"  # with its dependencies, pip would look for TensorFlow 1
-WEIGHTS = "MSD_musicnn"  # the folder of the weights in the package
-# The features that the network was trained on, in the words of ``Params``; a segment has exactly 187 frames.
-FEATURES = {
-    "sample_rate_hz": 16_000,
-    "segment_seconds": 2.976,
-    "n_fft": 512,
-    "hop_length": 256,
-    "n_mels": 96,
-    "fmin_hz": 0.0,
-    "fmax_hz": 8_000.0,
-    "level": "absolute",
-}
-DECIDING = [name for name in FEATURES if name != "segment_seconds"]  # any length will do
 TIMBRAL = (204, ((7, 38), (7, 67)))  # filters, and kernels (frame, mel): timbres of 40 % and 70 % of the bands
 TEMPORAL = (51, (128, 64, 32))  # filters, and kernels in frames: 2 s, 1 s and half a second of rhythm
 MIDDLE, POOLED, PENULTIMATE = 64, 1_506, 200
-# What listeners wrote most often, in the order of the network's outputs.
-TAGS = (
-    "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock", "jazz",
-    "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow", "electronica",
-    "80s", "folk", "90s", "chill", "instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic",
-    "experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy",
-    "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
-)  # fmt: skip
 
 
 def network(params: Params, folder: str | Path | None = None) -> keras.Model:
@@ -52,16 +30,16 @@ def network(params: Params, folder: str | Path | None = None) -> keras.Model:
     Parameters
     ----------
     params : Params
-        Its features must be those of ``FEATURES``; segments may have another length.
+        Its features must be those of ``pretrained.FEATURES``; segments may have another length.
     folder : str or Path, optional
-        Of the weights; default: :func:`weights`.
+        Of the weights; default: ``pretrained.weights``.
 
     Returns
     -------
     keras.Model
         From log-mel in dB ``(batch, mel, frame)`` to ``pooled`` (batch, 1506), maxima and means over time of all
         convolutions; ``penultimate`` (batch, 200), the last hidden layer; ``tags`` (batch, 50), a probability for
-        each of ``TAGS``. All layers are Keras' own, so that a saved network loads without this package.
+        each of ``pretrained.TAGS``. All layers are Keras' own, so that a saved network loads without this package.
 
     Raises
     ------
@@ -75,22 +53,38 @@ def network(params: Params, folder: str | Path | None = None) -> keras.Model:
     J. Pons and X. Serra, musicnn: pre-trained convolutional neural networks for music audio tagging, late-breaking
     session of ISMIR 2019, arXiv:1909.06654. Notebook: 07_transfer.
     """
-    check(params)
+    pretrained.check(params)
     model = architecture(params)
-    load(model, Path(folder) if folder else weights())
+    load(model, Path(folder) if folder else pretrained.weights())
     return model
 
 
-def check(params: Params) -> None:
-    """Raise ParamsError if the features are not those that the network was trained on."""
-    wrong = {name: getattr(params, name) for name in DECIDING if getattr(params, name) != FEATURES[name]}
-    if wrong:
-        needed = ", ".join(f"{name}={FEATURES[name]}" for name in wrong)
-        received = ", ".join(f"{name}={value}" for name, value in wrong.items())
-        raise ParamsError(
-            f"The pretrained network needs {needed}, on which it was trained. Received: {received}. "
-            "The profile transfer has these values."
-        )
+def classifier(params: Params, genres: int, inputs: Sequence[str] = ("pooled", "penultimate")) -> keras.Model:
+    """The pretrained network with a dense layer of random weights for other classes than its tags.
+
+    Parameters
+    ----------
+    params : Params
+        As of :func:`network`, and ``output``: softmax or sigmoid.
+    genres : int
+        Number of outputs.
+    inputs : sequence of str
+        Outputs of :func:`network` that the layer sees, side by side.
+
+    Returns
+    -------
+    keras.Model
+        From log-mel in dB ``(batch, mel, frame)`` to probabilities ``(batch, genres)``.
+
+    References
+    ----------
+    Notebook: 07_transfer.
+    """
+    backbone = network(params)
+    parts = [backbone.output[name] for name in inputs]
+    x = parts[0] if len(parts) == 1 else layers.Concatenate(name="embedding")(parts)
+    probabilities = layers.Dense(genres, activation=params.output, name="probabilities")(x)
+    return keras.Model(backbone.input, probabilities, name="musicnn")
 
 
 def architecture(params: Params) -> keras.Model:
@@ -101,7 +95,7 @@ def architecture(params: Params) -> keras.Model:
     x = layers.Permute((2, 1))(x)
     x = layers.Reshape((params.frames_per_segment, params.n_mels, 1))(x)  # (batch, frame, mel, 1)
     x = layers.BatchNormalization(name="norm")(x)
-    wide = layers.ZeroPadding2D(((3, 3), (0, 0)))(x)  # 7 frames wide, and the highest band first: padded in time only
+    wide = layers.ZeroPadding2D(((3, 3), (0, 0)))(x)  # in time only: the kernels reach over most mel bands
     filters, kernels = TIMBRAL
     parts = [over_mels(wide, filters, kernel, "valid", f"timbral_{kernel[1]}") for kernel in kernels]
     filters, lengths = TEMPORAL
@@ -130,21 +124,6 @@ def over_mels(
     x = layers.BatchNormalization(name=f"{name}_norm")(x)
     x = layers.MaxPooling2D((1, x.shape[2]))(x)
     return layers.Reshape((x.shape[1], filters))(x)
-
-
-def weights() -> Path:
-    """The folder of the weights in the installed package.
-
-    Raises
-    ------
-    MissingExtraError
-        If the package is not installed.
-    """
-    found = importlib.util.find_spec("musicnn")  # without running its code
-    for root in (found and found.submodule_search_locations) or ():
-        if (Path(root) / WEIGHTS / ".index").is_file():
-            return Path(root) / WEIGHTS
-    raise MissingExtraError(f"The weights of the pretrained network musicnn are not installed. Install them: {INSTALL}")
 
 
 def load(model: keras.Model, folder: Path) -> None:

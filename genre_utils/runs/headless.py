@@ -15,7 +15,7 @@ from genre_utils.errors import DiskError, ParamsError, RunError
 from genre_utils.paths import CACHE, RUNS, profile_summary
 from genre_utils.runs import execution, preflight, profiles, provenance, report
 from genre_utils.runs.folder import LATEST, WRITTEN, RunFolder
-from genre_utils.runs.profiles import PAPER, RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
+from genre_utils.runs.profiles import RUNNER_KEYS, checked, chosen, defaults, notebooks, number_of
 from genre_utils.system import cluster, disk
 from genre_utils.system.progress import Screen
 
@@ -25,14 +25,14 @@ def run(
     settings: list[str] | None = None,
     out: Path | None = None,
     dask: str | None = None,
-    numbers: str = PAPER,
+    numbers: str = "",
 ) -> RunFolder:
     """Run notebooks in a new run folder, and write its report.
 
     Parameters
     ----------
     profile : str
-        demo, ci, gtzan_mini or paper.
+        demo, ci, gtzan_mini, paper or transfer.
     settings : list of str, optional
         Texts of the form ``name=value``, which override the profile.
     out : Path, optional
@@ -41,7 +41,7 @@ def run(
     dask : str, optional
         Address of a Dask scheduler, whose workers do the extraction.
     numbers : str
-        Which notebooks, in the form of :func:`chosen`; by default the paper's.
+        Which notebooks, in the form of :func:`chosen`; by default those of the profile, or the paper's.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def run(
     papermill. Every notebook gets its own kernel, so that it also works alone.
     """
     values = RUNNER_KEYS | checked(profiles.read_profile(profile), settings or [], defaults())
-    wanted = chosen(numbers)
+    wanted = chosen(numbers or values["notebooks"])
     summary = profile_summary(profiles.PROFILES / f"{profile}.yml")
     print(f"{profile}: {summary}", flush=True)
     made = {"profile": profile, "settings": settings or [], "values": values}
@@ -248,7 +248,7 @@ def check(result: RunFolder, name: str) -> None:
         metrics = result.metrics()
         numbers = [metrics[level][end] for level in ("segment", "track") for end in ("accuracy", "low", "high")]
     if "history.csv" in WRITTEN.get(name, ()):
-        numbers = result.history().to_numpy().ravel().tolist()
+        numbers = result.history().select_dtypes("number").to_numpy().ravel().tolist()
     if not all(math.isfinite(number) for number in numbers if number is not None):
         raise RunError(f"{result.folder}: metrics.json or history.csv holds a number that is not finite.")
 

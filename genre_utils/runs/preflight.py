@@ -12,12 +12,13 @@ from genre_utils.datasets import catalog, contents, labels
 from genre_utils.errors import ParamsError, SplitError
 from genre_utils.evaluation import protocol_study
 from genre_utils.features import store
-from genre_utils.params import MODELS, SOUND_NAMES, Params, unknown_name
+from genre_utils.models import pretrained
+from genre_utils.params import MODELS, PRETRAINED, SOUND_NAMES, Params, unknown_name
 from genre_utils.paths import CACHE
 from genre_utils.splits import protocols
 from genre_utils.system import disk
 
-TRAINS, LEAVES = 3, 6  # first notebook that splits the tracks; the notebook beyond the paper
+TRAINS, LEAVES, TRANSFER = 3, 6, 7  # first notebook that splits the tracks; beyond the paper; pretrained network
 STATES = 10  # times the weights: two training states, each with Adam's moments and the best weights, and copies
 MEDIA_BYTES = 150_000  # per track in the explorer: 30 s of Vorbis and the spectrogram
 ROOM_BYTES = 50_000_000  # executed notebooks, figures, tables
@@ -55,9 +56,13 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     output = values.get("output", labels.AUTO)
     undecided = {"output"} if output == labels.AUTO else set()
     params = Params.from_mapping({name: value for name, value in values.items() if name in names - undecided})
-    for name in {"model", "lesson_model"} & set(values):
-        if values[name] not in MODELS:
-            raise ParamsError(unknown_name(values[name], MODELS).replace("parameter", name))
+    for name, known in {"model": (*MODELS, PRETRAINED), "lesson_model": MODELS}.items():
+        if values.get(name, known[0]) not in known:
+            raise ParamsError(unknown_name(values[name], known).replace("parameter", name))
+    if params.model == PRETRAINED or TRANSFER in numbers:
+        pretrained.weights()
+    if params.model == PRETRAINED:
+        pretrained.check(params)
     if "dataset" not in values:  # notebooks without data
         return {}
     tracks = catalog.load(params)

@@ -13,8 +13,9 @@ from genre_utils.params import as_type, unknown_name
 from genre_utils.paths import NOTEBOOKS, PROFILES
 from genre_utils.runs.folder import plain, read_mapping
 
-RUNNER_KEYS = {"silence_seconds": 1_800}  # keys of a profile that are for the runner, with their defaults
 PAPER = "1-4"  # the notebooks of the paper; later ones need all of them
+# Keys of a profile that are for the runner, with their defaults.
+RUNNER_KEYS = {"silence_seconds": 1_800, "notebooks": PAPER}
 
 
 def notebooks() -> list[Path]:

@@ -18,12 +18,12 @@ from genre_utils.datasets import labels
 from genre_utils.errors import DiskError, ParamsError, warn
 from genre_utils.features.store import Store
 from genre_utils.models import factory, fused
-from genre_utils.params import Params
+from genre_utils.params import PRETRAINED, Params
 from genre_utils.paths import CACHE, given
 from genre_utils.system import disk
 from genre_utils.system.progress import HEADLESS, sign
 from genre_utils.system.quiet import quiet_stderr
-from genre_utils.training import distribution, pipeline, recipe
+from genre_utils.training import distribution, pipeline, recipe, transfer
 
 with quiet_stderr():
     import keras
@@ -46,6 +46,8 @@ def train(
     quiet: bool = False,
 ) -> pd.DataFrame:
     """Train a network, and write the weights of its best epoch and the training history.
+
+    The model ``musicnn`` is trained by :func:`transfer.train`.
 
     The best epoch is the one with the highest validation accuracy, as in the paper; with a cosine schedule the last
     epoch is used.
@@ -94,6 +96,8 @@ def train(
     ----------
     Paper, II.D. Notebook: 03_training, 06_beyond_the_paper.
     """
+    if params.model == PRETRAINED:
+        return transfer.train(store, assignment, genres, params, folder, cache)
     cache = given(cache)
     folder = given(folder)
     examples = pipeline.examples(store, assignment, "train", genres)
