@@ -2,9 +2,10 @@
 
 import functools
 
+import keras
 from keras import layers
 
-from genre_utils.models import architectures, factory
+from genre_utils.models import architectures, embeddings, factory
 
 
 def tiny_cnn(log_mel, params, genres, dropout=0.2):
@@ -18,3 +19,12 @@ def tiny_cnn(log_mel, params, genres, dropout=0.2):
 
 factory.MODELS["tiny_cnn"] = tiny_cnn
 factory.MODELS["still_cnn"] = functools.partial(tiny_cnn, dropout=0)  # the same on one device and on several
+
+
+def tiny_musicnn(params):
+    """In place of the pretrained network: outputs of the same widths, in a moment, and without its weights."""
+    keras.utils.set_random_seed(0)
+    log_mel = keras.Input((params.n_mels, params.frames_per_segment))
+    x = layers.GlobalAveragePooling1D()(layers.Permute((2, 1))(layers.Rescaling(0.1)(log_mel)))
+    parts = {name: layers.Dense(width, activation="sigmoid")(x) for name, width in embeddings.WIDTHS.items()}
+    return keras.Model(log_mel, parts)
