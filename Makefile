@@ -116,8 +116,7 @@ clean:
 	@echo "Installing into .venv: 3.4 GB of disk, and some minutes. It is done once."
 	"$(PYTHON)" -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --no-compile $(MUSICNN)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --no-build-isolation $(MUSICNN) -e .
 	@echo "Compiling what librosa compiles once (half a minute, which notebook 2 would wait for) ..."
 	$(BIN)/python -c "import librosa, numpy; librosa.feature.melspectrogram(y=numpy.zeros(4096, numpy.float32))"
 	touch $@

@@ -10,8 +10,11 @@ A killed run goes on where it stopped: each network is saved as soon as it is tr
 """
 
 import dataclasses
+import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,11 +23,14 @@ import scipy.signal
 import soundfile
 import soxr
 
+from benchmarks import shared
 from benchmarks.accuracy import networks
 from genre_utils.audio import decoding
-from genre_utils.datasets import catalog
+from genre_utils.datasets import catalog, gtzan
+from genre_utils.errors import CatalogError
+from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.features import spectrogram
-from genre_utils.models import embeddings, musicnn, pretrained
+from genre_utils.models import embeddings, factory, musicnn, pretrained, probe
 from genre_utils.params import Params
 from genre_utils.splits import leaks, protocols
 from genre_utils.system.progress import progress
@@ -32,6 +38,13 @@ from genre_utils.training import recipe
 
 FOLDS = 5
 ALL = "all"
+# Kinds of candidate B: on how many of the conditions below it is trained, and what it sees.
+PROBES = {
+    "B": (1, "both"),
+    "B, trained on all": (None, "both"),
+    "B, last layer": (1, "penultimate"),
+    "B, tags": (1, "tags"),
+}
 MP3 = "MP3 at 64 kbit/s"
 CONDITIONS = (
     "as it is", MP3, "8 kHz telephone band", "echo of a room", "20 dB quieter", "one channel of stereo", "44.1 kHz",
@@ -109,11 +122,11 @@ def write_clip(samples: np.ndarray, rate_hz: int, condition: str, folder: Path) 
 
 def measure(tracks: pd.DataFrame, condition: str, folder: Path) -> dict[str, np.ndarray]:
     """Log-mels for candidate A and embeddings for B of all clips under a condition, computed once."""
-    saved = folder / f"{condition.replace(' ', '_')}.npz"
+    saved = folder / f"{re.sub(r'\W+', '_', condition)}.npz"
     if saved.exists():
         with np.load(saved) as arrays:
             return dict(arrays)
-    own, theirs = params_of_a(), Params(max_segments=0, **pretrained.FEATURES)
+    own, theirs = params_of_a(), params_of_b()
     network = musicnn.network(theirs)
     found: dict[str, list] = {"a": [], "a_clip": [], "b": [], "b_clip": []}
     rng = np.random.default_rng(0)
@@ -140,6 +153,94 @@ def params_of_a() -> Params:
     )
 
 
+def folds_of(tracks: pd.DataFrame, logmel: list[Path], lists: Path) -> np.ndarray:
+    """The artist fold that tests each clip: that of the networks of candidate A, for all candidates."""
+    known = networks.catalog_of(networks.read_arrays(logmel)[0], lists)
+    fold = pd.Series(-1, known["track_id"])
+    for number in range(FOLDS):
+        split = protocols.assign(known, Params(protocol="artist", folds=FOLDS, fold=number))[0]
+        fold[split.loc[split["split"] == "test", "track_id"].unique()] = number
+    found = fold.reindex([gtzan.clip_of(Path(path).name) for path in tracks["path"]]).to_numpy()
+    if not (found >= 0).all():
+        raise CatalogError("A clip is not in the arrays, so that candidate A may have been trained on its artist.")
+    return found.astype(int)
+
+
+def of_a(measured: dict[str, np.ndarray], fold: np.ndarray, folder: Path) -> np.ndarray:
+    """Probabilities of all segments (n, genre) by candidate A, each by the network that has not heard the artist."""
+    found = np.zeros((len(measured["a"]), len(shared.GENRES)))
+    for number in range(FOLDS):
+        some = fold[measured["a_clip"]] == number
+        network = factory.load(folder / f"compact_cnn_{number}.keras")
+        found[some] = network.predict(measured["a"][some].astype(np.float32), verbose=0)
+    return found
+
+
+def examples(every: Iterable[dict[str, np.ndarray]]) -> np.ndarray:
+    """The mean embedding of each clip under each condition, (condition, clip, feature)."""
+    return np.stack([embeddings.by_track(one["b"], pd.DataFrame({"track_id": one["b_clip"]}))[0] for one in every])
+
+
+def of_b(
+    measured: dict[str, np.ndarray], means: np.ndarray, label: np.ndarray, fold: np.ndarray, **head: Any
+) -> np.ndarray:
+    """Probabilities of all segments (n, genre) by candidate B, trained on clips of other artists.
+
+    ``means`` (condition, clip, feature) are what it is trained on; ``head`` goes to ``probe.fit``.
+    """
+    found = np.zeros((len(measured["b"]), len(shared.GENRES)))
+    for number in range(FOLDS):
+        probed = probe_of(means[:, fold != number], label[fold != number], **head)
+        some = fold[measured["b_clip"]] == number
+        found[some] = probed.probabilities(measured["b"][some])
+    return found
+
+
+def probe_of(means: np.ndarray, label: np.ndarray, **head: Any) -> probe.Probe:
+    """A probe of clips, each of them under several conditions: (condition, clip, feature) and (clip,)."""
+    targets = np.eye(len(shared.GENRES))[np.tile(label, len(means))]
+    return probe.fit(means.reshape(-1, means.shape[2]), targets, params_of_b(), **head)
+
+
+def table_of(tracks: pd.DataFrame, clip: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """Predictions of segments as ``scoring.predict`` returns them."""
+    columns = pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in shared.GENRES])
+    rows = tracks[["track_id", "genre", "artist"]].iloc[clip].reset_index(drop=True)
+    first = pd.DataFrame({"segment": rows.groupby("track_id").cumcount(), "split": "test"})
+    guess = np.array(shared.GENRES)[probabilities.argmax(axis=1)]
+    return pd.concat([rows, first, columns], axis=1).assign(predicted=guess)
+
+
+def compare(tracks: pd.DataFrame, fold: np.ndarray, folder: Path) -> tuple[list[dict], dict[str, pd.DataFrame]]:
+    """All candidates under all conditions: rows of a table, and the predictions of clips as they are."""
+    label = np.array([shared.GENRES.index(genre) for genre in tracks["genre"]])
+    every = {condition: measure(tracks, condition, folder) for condition in CONDITIONS}
+    means = examples(every.values())
+    rows, kept = [], {}
+    for condition, measured in every.items():
+        a = table_of(tracks, measured["a_clip"], of_a(measured, fold, folder))
+        b = {name: table_of(tracks, measured["b_clip"], of_b(measured, means[:count], label, fold, inputs=inputs))
+             for name, (count, inputs) in PROBES.items()}  # fmt: skip
+        by_clip = {name: scoring.by_track(table) for name, table in {"A": a, **b}.items()}
+        for name in b:
+            both = (scoring.probabilities(by_clip["A"]) + scoring.probabilities(by_clip[name])) / 2
+            by_clip[f"mean of A and {name}"] = scoring.with_probabilities(by_clip["A"], both).assign(
+                predicted=np.array(shared.GENRES)[both.argmax(axis=1)]
+            )
+        for name, table in by_clip.items():
+            figure = uncertainty.accuracy(table)
+            rows.append({"candidate": name, "condition": condition, **figure})
+            print(f"{name}, {condition}: {networks.said(figure)}", flush=True)
+        if condition == CONDITIONS[0]:
+            kept = by_clip | {f"{name}, segments": table for name, table in b.items()}
+    return rows, kept
+
+
+def params_of_b() -> Params:
+    """The features of candidate B."""
+    return Params(model="musicnn", dataset="gtzan", protocol="artist", max_segments=0, **pretrained.FEATURES)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run what the command line asks for."""
     options = networks.parser(__doc__)
@@ -148,8 +249,9 @@ def main(argv: list[str] | None = None) -> None:
     args = options.parse_args(argv)
     if args.clips:
         tracks = catalog.load(Params(dataset=str(args.clips)))
-        for condition in CONDITIONS:
-            print(condition, {name: values.shape for name, values in measure(tracks, condition, args.networks).items()})
+        fold = folds_of(tracks, args.logmel, args.lists)
+        rows, _ = compare(tracks, fold, args.networks)
+        shared.save(args.json, shared.machine(["keras"]), {}, rows)
     else:
         train(args.logmel, args.lists, args.networks)
 

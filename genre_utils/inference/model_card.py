@@ -12,7 +12,7 @@ from genre_utils.datasets import catalog, download
 from genre_utils.evaluation import calibration, novelty, reliability, scoring, temperature_scaling
 from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.inference import model_folder
-from genre_utils.params import SPLITS
+from genre_utils.params import PRETRAINED, SPLITS
 from genre_utils.runs import report
 from genre_utils.runs.folder import RunFolder
 from genre_utils.splits import protocols
@@ -160,8 +160,10 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
     )
     environment.filters |= {"plain": plain, "percent": lambda share: f"{100 * share:.1f} %"}
     environment.filters["figure"] = lambda value: "not tested" if value is None else f"{value:.2f}"
+    notice = environment.get_template("musicnn_licence.txt").render().strip()
     return environment.get_template("model_card.md.j2").render(
         facts,
+        pretrained=notice if metrics["model"] == PRETRAINED else "",
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         genres=genres,
         sentences=[plain(report.sentence(metrics, level)) for level in ("segment", "track")],

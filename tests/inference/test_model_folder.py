@@ -293,6 +293,14 @@ def test_the_card_says_whose_the_music_is(published, run, dataset, licence, said
     assert said in text.partition("## Licence")[2]
 
 
+def test_the_card_of_a_pretrained_network_carries_its_notice(published, run):
+    facts = model_card.facts_of(run, published[1], published[2])
+    facts["metrics"]["model"] = "musicnn"
+    text = model_card.text(facts, GENRES)
+    assert "Universitat Pompeu Fabra 2019" in text and "this permission notice appear in all copies" in text
+    assert "Million Song Dataset" in text and "Trained for" not in text
+
+
 def test_genres_in_another_order_are_not_believed(folder):
     facts = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(facts | {"genres": facts["genres"][::-1]}))

@@ -1,4 +1,5 @@
 import importlib.util
+import re
 import shutil
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 from genre_utils.errors import MissingExtraError, ParamsError
 from genre_utils.models import factory, musicnn, pretrained
 from genre_utils.params import Params
+from genre_utils.paths import PROJECT
 
 with_weights = pytest.mark.skipif(
     importlib.util.find_spec("musicnn") is None, reason=f"the weights are not installed: {pretrained.INSTALL}"
@@ -79,6 +81,13 @@ def test_without_the_package_the_error_names_the_command(params, monkeypatch):
 def test_other_features_are_refused_with_both_values():
     with pytest.raises(ParamsError, match=r"sample_rate_hz=16000.*level=absolute.*sample_rate_hz=22050.*level=relative"):
         musicnn.network(Params())
+
+
+@pytest.mark.parametrize("name", ["Makefile", "README.md", "environment.yml"])
+def test_every_way_to_install_brings_the_same_weights(name):
+    text = (PROJECT / name).read_text()
+    found = set(re.findall(r"musicnn==[\w.]+", text))
+    assert found == {pretrained.PACKAGE} and "--no-deps" in text
 
 
 def test_there_is_a_name_for_each_tag():
