@@ -82,7 +82,7 @@ def train(logmel: list[Path], lists: Path, folder: Path) -> None:
 
 
 def altered(samples: np.ndarray, rate_hz: int, condition: str, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """A clip (samples,) as it would be after a loss that real files have; (samples,) or (samples, channel), and its rate."""
+    """A clip (samples,) after a loss that real files have: (samples,) or (samples, channel), and its rate."""
     if condition == "8 kHz telephone band":
         band = scipy.signal.butter(4, (300, 3_400), "bandpass", fs=8_000, output="sos")
         return scipy.signal.sosfilt(band, soxr.resample(samples, rate_hz, 8_000)), 8_000
@@ -122,7 +122,7 @@ def write_clip(samples: np.ndarray, rate_hz: int, condition: str, folder: Path) 
 
 def measure(tracks: pd.DataFrame, condition: str, folder: Path) -> dict[str, np.ndarray]:
     """Log-mels for candidate A and embeddings for B of all clips under a condition, computed once."""
-    saved = folder / f"{re.sub(r'\W+', '_', condition)}.npz"
+    saved = folder / (re.sub(r"\W+", "_", condition) + ".npz")
     if saved.exists():
         with np.load(saved) as arrays:
             return dict(arrays)
