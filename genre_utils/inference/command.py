@@ -89,7 +89,7 @@ def predict(
         if exists:
             run.take(results.kept(str(out), network, form))
         run.predict()
-        for written in playlist.write(run.playlist, targets):
+        for written in playlist.write(run.playlist, targets) if targets else []:
             print(f"Playlist: {written}", file=sys.stderr)
         return 1 if run.counts["failed"] else 0
 

@@ -14,6 +14,7 @@ from genre_utils.inference import files
 from genre_utils.inference.prediction import Network, Prediction
 
 STDOUT = "-"
+JSON_STARTS = b'{"path": "'  # each line of JSON
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet reads a cell that starts with one of these as a formula
 
 
@@ -108,6 +109,8 @@ def json_kept(file: BinaryIO, network: Network) -> Kept:
     entries, end = [], 0
     for line in file:
         if not line.endswith(b"\n"):
+            if not (line.startswith(JSON_STARTS) or JSON_STARTS.startswith(line)):
+                raise ValueError("not a line of ours that was stopped")
             break
         answer = json.loads(line)
         fault, timeline = answer.get("fault", ""), answer.get("timeline", [])
