@@ -1,10 +1,12 @@
 """Predicting a whole library: stop and continue, several files at once, playlists; and one song from a pipe."""
 
 import dataclasses
+import errno
 import hashlib
 import io
 import itertools
 import json
+import os
 import re
 import struct
 import sys
@@ -118,6 +120,33 @@ def test_what_was_added_to_the_library_since_is_predicted(predict, form, tmp_pat
     paths = asked(monkeypatch)
     assert predict("#1.wav", "b.wav", "b.wav", "bad.wav", f"--{form}", out, "--continue") == 1
     assert paths == ["#1.wav", "b.wav"]  # which was named twice now
+
+
+def test_what_is_not_complete_is_cut_off(predict, whole, form, tmp_path):
+    out = tmp_path / "out"
+    out.write_bytes(whole[:-5])
+    assert predict(*NAMES[:4], f"--{form}", out, "--continue") == 1  # nothing to add
+    left = out.read_bytes()
+    assert whole.startswith(left) and left.endswith(b"\n") and NAMES[-2].encode()[:2] in left
+    assert NAMES[-1].encode() not in left and json.dumps(NAMES[-1]).encode() not in left
+
+
+def test_a_folder_that_cannot_be_read_is_named_once(predict, form, tmp_path, monkeypatch, capsys):
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    texts = []
+    for _ in range(2):
+        assert predict("b.wav", tmp_path / "closed", f"--{form}", tmp_path / "out", "--continue") == 1
+        texts.append((tmp_path / "out").read_bytes())
+        assert "2 files: 1 predicted, 1 failed" in capsys.readouterr().err
+    assert texts[0] == texts[1] and b"cannot be read (Permission denied)" in texts[0]
 
 
 @pytest.mark.parametrize("other", ["genres", "text", "a song", "no newline", "middle", "folder"])
