@@ -147,7 +147,7 @@ def csv_kept(file: BinaryIO, network: Network) -> Kept:
             values = dict(zip(columns, row, strict=True))
             if values["level"] == "track":
                 begins.append(complete)
-                entries.append(Entry(*(values[name] for name in ("path", "predicted", "verdict", "fault")), 0))
+                entries.append(Entry(values["path"], values["predicted"], values["verdict"], values["fault"], 0))
             elif values["path"] != entries[-1].path:
                 raise ValueError("a segment without its track")
             else:
