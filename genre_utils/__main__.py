@@ -5,10 +5,12 @@ import os
 import sys
 
 from genre_utils.errors import GenreUtilsError, ParamsError, RunError
-from genre_utils.paths import PROFILES, RUNS, given, profile_summary
+from genre_utils.paths import PROFILES, given, profile_summary
 from genre_utils.system.terminal import plain_output
 
-LATEST = RUNS / "latest"
+ANSWERS = """which model answers:
+  the one that comes with genre_utils, before and after any run of your own;
+  --model runs/latest names your newest run, --model FOLDER any other model"""
 
 
 @plain_output()
@@ -66,12 +68,18 @@ def parser() -> argparse.ArgumentParser:
     one.epilog = f"profiles:\n{described}\n\n{one.epilog}"
 
     one = command("predict", predict, "predict the genre of audio files and folders", "predict song.mp3 albums/")
-    one.add_argument("file", nargs="+", help="an audio file, or a folder; its subfolders are included")
-    one.add_argument("--model", type=given, default=LATEST, help="run, model or exported folder (default: runs/latest)")
+    one.add_argument("file", nargs="+", help="an audio file, a folder with all below it, or - for standard input")
+    one.add_argument("--model", type=given, help="run, model or exported folder (default: see below)")
     one.add_argument("--top", type=int, default=3, metavar="N", help="genres to print for each file (default: 3)")
     form = one.add_mutually_exclusive_group()
     form.add_argument("--json", metavar="OUT", help="write one line of JSON per file; - is standard output")
     form.add_argument("--csv", metavar="OUT", help="write one row per file and per segment; - is standard output")
+    one.add_argument("--continue", action="store_true", dest="resume", help="add to OUT the files that are not in it")
+    one.add_argument("--workers", type=int, metavar="N", help="predict N files at once (default: decode ahead only)")
+    one.add_argument(
+        "--write-playlist", metavar="OUT", help="write one playlist, grouped by genre; FOLDER/: one per genre"
+    )
+    one.epilog = f"{ANSWERS}\n\n{one.epilog}"
 
     one = command(
         "explore", explore, "write an interactive confusion matrix with sound", "explore runs/latest --single-file"
@@ -119,7 +127,10 @@ def predict(chosen: argparse.Namespace) -> int:
     from genre_utils.inference import command
 
     form = "json" if chosen.json else "csv"
-    return command.predict(chosen.file, chosen.model, chosen.top, form, chosen.json or chosen.csv)
+    out = chosen.json or chosen.csv
+    return command.predict(
+        chosen.file, chosen.model, chosen.top, form, out, chosen.workers, chosen.resume, chosen.write_playlist
+    )
 
 
 def explore(chosen: argparse.Namespace) -> int:

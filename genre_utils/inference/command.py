@@ -1,43 +1,57 @@
-"""The command ``python -m genre_utils predict``: print each prediction, and write JSON or CSV."""
+"""The command ``python -m genre_utils predict``: print each prediction, and write JSON, CSV and playlists."""
 
+import collections
 import contextlib
-import csv
 import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from genre_utils.errors import ParamsError, RunError
-from genre_utils.inference import files, litert_model, prediction
+from genre_utils.inference import litert_model, playlist, prediction, results, standard_input
 from genre_utils.inference.prediction import printable
-from genre_utils.system.progress import progress
+from genre_utils.inference.results import STDOUT
+from genre_utils.system.progress import progress, progress_lines
 
-STDOUT = "-"
 PASSAGES = 12  # to print for a file; a mix of some hours has hundreds
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet reads a cell that starts with one of these as a formula
+MOST_ABOUT = 1_000  # characters of a sentence from an untrusted model
 
 
-def predict(named: list[str], model: Path, top: int, form: str, out: str | None) -> int:
+def predict(
+    named: list[str],
+    model: Path | None,
+    top: int,
+    form: str,
+    out: str | None,
+    workers: int | None = None,
+    resume: bool = False,
+    playlists: str | None = None,
+) -> int:
     """Predict files one after the other, and print each result as soon as it is ready.
 
     Parameters
     ----------
     named : list of str
-        As :func:`genre_utils.inference.prediction.sources`.
-    model : Path
-        As ``keras_model.open_model``, or a folder that ``export.write`` has written.
+        As :func:`genre_utils.inference.prediction.sources`; - is standard input.
+    model : Path or None
+        As ``keras_model.open_model``, or a folder that ``export.write`` has written; None is ``litert_model.SHIPPED``.
     top : int
         How many genres to print for each file.
     form : str
         Format of ``out``: json or csv.
     out : str or None
         A file that does not exist yet, or - for standard output, which then contains nothing else.
+    workers : int or None
+        How many files to predict at once; None: one, while the next ones are decoded.
+    resume : bool
+        Continue ``out`` if it exists: files that are in it are not predicted again.
+    playlists : str or None
+        As ``path`` of :func:`genre_utils.inference.playlist.targets`.
 
     Returns
     -------
@@ -47,59 +61,155 @@ def predict(named: list[str], model: Path, top: int, form: str, out: str | None)
     Raises
     ------
     GenreUtilsError
-        If there is no audio file, no model, or ``out`` exists already.
+        If there is no audio file, no model, ``out`` or a playlist exists already, or ``out`` cannot be continued.
     """
     if top < 1:
         raise ParamsError(f"--top must be 1 or more. Received: {top}.")
-    found = prediction.sources(named)
-    if out not in (None, STDOUT) and os.path.lexists(out):
-        raise RunError(f"{out} exists already and is not overwritten. Choose another file name, or remove the file.")
-    if hasattr(sys.stdout, "reconfigure"):  # a file name may have characters that the terminal's encoding lacks
-        sys.stdout.reconfigure(encoding="utf-8" if out == STDOUT else None, errors="backslashreplace")
-    network = open_network(model)
-    if network.notice:
-        print(network.notice, file=sys.stderr)
-    counts, total = {"predicted": 0, "failed": 0}, len(found.files) + len(found.unreadable)
-    try:
-        predict_each(found, network, top, form, out, counts)
-    except OSError as error:  # from the output; an error of an audio file is part of its prediction
-        with contextlib.suppress(io.UnsupportedOperation):  # else Python complains at its end that it cannot flush
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise RunError(f"The output cannot be written ({error.strerror}).") from error
-    finally:
-        counts["not processed"] = total - sum(counts.values())
-        summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name != "not processed")
-        print(f"{total} file{'' if total == 1 else 's'}: {summary}", file=sys.stderr)
-        if found.not_audio:
-            print(prediction.left_out(found), file=sys.stderr)
-    return 1 if counts["failed"] else 0
+    if workers is not None and workers < 1:
+        raise ParamsError(f"--workers must be 1 or more. Received: {workers}.")
+    if resume and (out in (None, STDOUT) or standard_input.SIGN in named):
+        raise ParamsError("--continue needs a file to continue, by --json or --csv, and audio files by name: no -.")
+    exists = out not in (None, STDOUT) and os.path.lexists(str(out))
+    if exists and not resume:
+        raise RunError(
+            f"{out} exists already and is not overwritten. Choose another file name, remove the file, or add "
+            "--continue, which adds the files that are not in it."
+        )
+    with contextlib.ExitStack() as stack:
+        spooled = stack.enter_context(standard_input.spooled()) if standard_input.SIGN in named else None
+        found = prediction.sources([str(spooled) if name == standard_input.SIGN else name for name in named])
+        if hasattr(sys.stdout, "reconfigure"):  # a file name may have characters that the terminal's encoding lacks
+            sys.stdout.reconfigure(encoding="utf-8" if out == STDOUT else None, errors="backslashreplace")
+        network = open_network(model or litert_model.SHIPPED, 1 if workers else None)
+        targets = playlist.targets(playlists, network.genres) if playlists is not None else {}
+        print(introduction(network, model), file=sys.stderr)
+        if network.notice:
+            print(network.notice, file=sys.stderr)
+        run = Run(found, network, top, form, out, workers, spooled)
+        if exists:
+            run.take(results.kept(str(out), network, form))
+        run.predict()
+        for written in playlist.write(run.playlist, targets) if targets else []:
+            print(f"Playlist: {written}", file=sys.stderr)
+        return 1 if run.counts["failed"] else 0
 
 
-def open_network(folder: Path) -> prediction.Network:
+def open_network(folder: Path, threads: int | None = None) -> prediction.Network:
     """Open an exported network with LiteRT, which starts at once, or any other model with TensorFlow."""
     if (folder / litert_model.FACTS).is_file():
-        return litert_model.open_exported(folder)
+        return litert_model.open_exported(folder, threads)
+    if folder == litert_model.SHIPPED:
+        raise RunError(
+            f"The model that comes with genre_utils is missing: {folder / litert_model.FACTS} is not there. Install "
+            "genre_utils again, or name another model: --model FOLDER."
+        )
     from genre_utils.inference import keras_model
 
     return keras_model.open_model(folder)
 
 
-def predict_each(
-    found: prediction.Sources, network: prediction.Network, top: int, form: str, out: str | None, counts: dict[str, int]
-) -> None:
-    """Print and write each prediction as soon as it is ready, and count; see :func:`predict` for the parameters."""
-    answers = itertools.chain(prediction.predict(found.files, network), found.unreadable)
-    total = len(found.files) + len(found.unreadable)
-    shown = progress(answers, total, "files") if total > 1 and sys.stderr.isatty() else answers
-    in_form = files.as_json if form == "json" else csv_lines
-    with destination(out) as write:
-        if form == "csv":
-            write(csv_text([files.columns(network)]))
-        for answer in shown:
-            if out != STDOUT:
-                print_line(on_screen(answer, network, top))
-            write(in_form(answer, network))
-            counts["failed" if answer.fault else "predicted"] += 1
+def introduction(network: prediction.Network, model: Path | None) -> str:
+    """A line: which model answers, and how good it is."""
+    about = printable(network.about[:MOST_ABOUT])
+    if model is None:
+        return f"{about or 'The model that comes with genre_utils.'} --model names another, such as runs/latest."
+    return printable(f"Model {model}. ") + (about or "How good it is, it does not say.")
+
+
+class Run:
+    """One call of the command: predicts each file, prints and writes it, and counts.
+
+    Parameters
+    ----------
+    found : prediction.Sources
+        The files.
+    network : prediction.Network
+        The network.
+    top, form, out, workers
+        As in :func:`predict`.
+    spooled : Path or None
+        The file that holds standard input.
+    """
+
+    def __init__(
+        self,
+        found: prediction.Sources,
+        network: prediction.Network,
+        top: int,
+        form: str,
+        out: str | None,
+        workers: int | None,
+        spooled: Path | None,
+    ):
+        self.found, self.network, self.workers, self.spooled = found, network, workers, spooled
+        self.top, self.form, self.out = top, form, out
+        self.total = len(found.files) + len(found.unreadable)
+        self.counts = {"predicted": 0, "failed": 0}
+        self.playlist: list[playlist.Item] = []
+        self.end: int | None = None  # of what stays of a file that is continued
+
+    def take(self, kept: results.Kept) -> None:
+        """Take the files that are done from those to predict."""
+        done = collections.defaultdict(list)
+        for entry in kept.entries:
+            done[entry.path].append(entry)
+        todo: list[Path] = []
+        for path in self.found.files:
+            entries = done[results.as_written(str(path), self.form)]
+            if entries:  # a file that is named twice has two
+                entry = entries.pop()
+                self.count(str(path), entry.genre, entry.verdict, entry.fault, entry.segments)
+            else:
+                todo.append(path)
+        folders = [one for one in self.found.unreadable if not done[results.as_written(one.path, self.form)]]
+        self.counts["failed"] += len(self.found.unreadable) - len(folders)
+        self.found, self.end = self.found._replace(files=todo, unreadable=folders), kept.end
+        print(f"{sum(self.counts.values()):,} of {self.total:,} files are already in {self.out}.", file=sys.stderr)
+
+    def count(self, path: str, genre: str, verdict: str, fault: str, segments: int) -> None:
+        """Count a file, and keep what a playlist needs."""
+        self.counts["failed" if fault else "predicted"] += 1
+        if not fault and path != standard_input.SHOWN:
+            seconds = round(segments * self.network.params.segment_seconds)
+            self.playlist.append(playlist.Item(path, verdict or genre, seconds))
+
+    def predict(self) -> None:
+        """Predict all files that are left, and print a summary at the end."""
+        try:
+            self.predict_each()
+        except OSError as error:  # from the output; an error of an audio file is part of its prediction
+            with contextlib.suppress(io.UnsupportedOperation):  # else Python complains at its end that it cannot flush
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise RunError(f"The output cannot be written ({error.strerror}).") from error
+        finally:
+            self.counts["not processed"] = self.total - sum(self.counts.values())
+            summary = ", ".join(f"{n} {name}" for name, n in self.counts.items() if n or name != "not processed")
+            print(f"{self.total} file{'' if self.total == 1 else 's'}: {summary}", file=sys.stderr)
+            if self.found.not_audio:
+                print(prediction.left_out(self.found), file=sys.stderr)
+
+    def predict_each(self) -> None:
+        """Print and write each prediction as soon as it is ready."""
+        genres, shown = self.network.genres, self.answers()
+        left = self.total - sum(self.counts.values())
+        if self.total > 1:
+            shown = (progress if sys.stderr.isatty() else progress_lines)(shown, left, "files")
+        with results.destination(self.out, print_line, self.end) as write:
+            if self.form == "csv" and not self.end:
+                write(results.header(self.network))
+            for answer in shown:
+                if self.out != STDOUT:
+                    print_line(on_screen(answer, self.network, self.top))
+                write(results.text_of(answer, self.network, self.form))
+                genre = "" if answer.fault else genres[int(answer.track.argmax())]
+                self.count(answer.path, genre, answer.verdict, answer.fault, len(answer.probabilities))
+
+    def answers(self) -> Iterator[prediction.Prediction]:
+        """All predictions; a temporary file is shown as standard input."""
+        answers = prediction.predict(self.found.files, self.network, workers=self.workers or 0)
+        for answer in itertools.chain(answers, self.found.unreadable):
+            of_pipe = answer.path == str(self.spooled)
+            yield answer._replace(path=standard_input.SHOWN) if of_pipe else answer
 
 
 def on_screen(answer: prediction.Prediction, network: prediction.Network, top: int) -> str:
@@ -125,45 +235,3 @@ def print_line(text: str) -> None:
     """Print a line on standard output, above the progress bar if there is one."""
     with tqdm.external_write_mode(file=sys.stdout):
         print(f"{text}\n", end="", flush=True)  # in one write, so that Ctrl-C does not cut a line
-
-
-def csv_lines(answer: prediction.Prediction, network: prediction.Network) -> str:
-    """The rows of a prediction as lines of CSV."""
-    lines = [list(row.values()) for row in files.rows(answer, network)]
-    if answer.path.startswith(FORMULA):
-        for line in lines:
-            line[0] = f"./{answer.path}"  # the same file, but not a formula
-    return csv_text(lines)
-
-
-def csv_text(lines: list[list[Any]]) -> str:
-    """Lines of CSV, without the last line break; texts are quoted, so that a name may contain anything."""
-    text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerows(lines)
-    return text.getvalue().removesuffix("\n")
-
-
-@contextlib.contextmanager
-def destination(out: str | None) -> Iterator[Callable[[str], None]]:
-    """Where to write JSON or CSV: nowhere, to standard output, or to a new file."""
-    if out is None:
-        yield lambda text: None  # noqa: ARG005
-    elif out == STDOUT and not sys.stdout.isatty():  # a program reads it: the real stream, with names unchanged
-        stream = getattr(sys.stdout, "stream", sys.stdout)
-        yield lambda text: print(f"{text}\n", end="", file=stream, flush=True)
-    elif out == STDOUT:
-        yield print_line
-    else:
-        with Path(out).open("xb", buffering=0) as file:
-            yield lambda text: append(file, f"{text}\n".encode(errors="backslashreplace"))
-
-
-def append(file: io.FileIO, data: bytes) -> None:
-    """Write all or nothing, even on a full disk or after Ctrl-C, so that the file has only complete results."""
-    begin = file.tell()
-    try:
-        while data:
-            data = data[file.write(data) :]
-    except BaseException:
-        file.truncate(begin)
-        raise

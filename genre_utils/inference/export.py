@@ -24,7 +24,12 @@ TOLERANCE = 1e-4  # largest difference between a probability of Keras and one of
 
 
 def write(
-    model: keras.Model, genres: list[str], params: Params, folder: str | Path, calibration: Calibration | None = None
+    model: keras.Model,
+    genres: list[str],
+    params: Params,
+    folder: str | Path,
+    calibration: Calibration | None = None,
+    about: str = "",
 ) -> None:
     """Write everything that predictions need: network, genres, parameters, mel filters and calibration.
 
@@ -42,6 +47,8 @@ def write(
         Must not exist yet.
     calibration : Calibration, optional
         Calibrates the probabilities; without it, they stay as they are.
+    about : str
+        A sentence that ``predict`` shows: what the network was trained on and how good it is.
 
     Raises
     ------
@@ -64,7 +71,7 @@ def write(
             convert(part, partial / stages[-1])
     np.save(partial / litert_model.FILTERS, spectrogram.mel_filters(params))
     facts = {"genres": genres, "params": params.to_mapping(), "stages": stages}
-    facts |= {"trust": (calibration or Calibration()).write(partial)}
+    facts |= {"trust": (calibration or Calibration()).write(partial), "about": about}
     (partial / litert_model.FACTS).write_text(json.dumps(facts, indent=2) + "\n")
 
     rng, half_db = np.random.default_rng(0), params.top_db / 2
@@ -97,7 +104,7 @@ def write_from(path: str | Path, folder: str | Path) -> None:
         If the model is not complete, or cannot be exported.
     """
     known = model_folder.read(model_folder.find(path))
-    write(factory.load(known.network), known.genres, known.params, folder, known.calibration)
+    write(factory.load(known.network), known.genres, known.params, folder, known.calibration, known.about)
 
 
 def parts(model: keras.Model) -> list[keras.Model | np.ndarray]:

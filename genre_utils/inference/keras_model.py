@@ -1,5 +1,6 @@
 """Open a saved Keras network for predictions with TensorFlow."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ def open_model(path: str | Path) -> Network:
             f"shape {expected[0]} and the output shape {expected[1]}, found {found[0]} and {found[1]}. Copy the folder "
             f"again. {known.differs}".rstrip()
         )
-    return compiled(model, known.genres, known.params, known.calibration)
+    network = compiled(model, known.genres, known.params, known.calibration)
+    return dataclasses.replace(network, about=known.about)
 
 
 def compiled(

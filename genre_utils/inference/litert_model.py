@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,22 +17,25 @@ from genre_utils.features import spectrogram
 from genre_utils.inference import prediction
 from genre_utils.params import Params
 from genre_utils.paths import given
-from genre_utils.system.quiet import quiet_stderr
+from genre_utils.system.quiet import WITHOUT_CHATTER, quiet_stderr
 
+SHIPPED = Path(__file__).parent / "shipped"  # the model that comes with genre_utils
 FACTS, FILTERS = "export.json", "mel_filters.npy"
 ROWS = 2_048  # of a matrix in memory at once: 4 MB of the 134 MB of the paper's network
 
 Stage = Callable[[np.ndarray], np.ndarray]
 
 
-def open_exported(folder: str | Path) -> prediction.Network:
+def open_exported(folder: str | Path, threads: int | None = None) -> prediction.Network:
     """Open a folder that ``export.write`` has written.
 
     Parameters
     ----------
     folder : str or Path
-        With ``export.json`` (genres, params, trust, stages), ``mel_filters.npy``, a file for each stage, and, if the
-        training data are known, ``reference.npy``.
+        With ``export.json`` (genres, params, trust, stages, about), ``mel_filters.npy``, a file for each stage, and,
+        if the training data are known, ``reference.npy``. ``SHIPPED`` is the model that comes with genre_utils.
+    threads : int, optional
+        Threads that each thread which runs the network uses; by default, as many as there are CPU cores.
 
     Raises
     ------
@@ -46,7 +50,8 @@ def open_exported(folder: str | Path) -> prediction.Network:
         calibration = Calibration.read(folder, facts["trust"], params.n_mels)
         # Only the last part of each name: a file name from an untrusted folder must not point outside of it.
         files = [folder / Path(name).name for name in facts["stages"]]
-        stages = [product(file) if file.suffix == ".npy" else interpreted(file) for file in files]
+        stages = [product(file) if file.suffix == ".npy" else interpreted(file, threads) for file in files]
+        about = str(facts.get("about", ""))
         ours = spectrogram.mel_filters(params)
         same = filters.shape == ours.shape and np.allclose(filters, ours, atol=1e-7)
     except RunError:
@@ -72,29 +77,38 @@ def open_exported(folder: str | Path) -> prediction.Network:
             ) from error
         return answers
 
-    return prediction.Network(run, genres, params, calibration)
+    return prediction.Network(run, genres, params, calibration, about)
 
 
-def interpreted(file: Path) -> Stage:
+def interpreted(file: Path, threads: int | None = None) -> Stage:
     """Run a .tflite file on (n, …), one example after the other, so that memory does not grow with n."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(file), num_threads=os.cpu_count())
-    entry, leaving = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    shape: tuple[int, ...] = ()
+    own = threading.local()  # an interpreter runs one example at a time: each thread has its own
+
+    def started() -> None:
+        own.interpreter = Interpreter(str(file), num_threads=threads or os.cpu_count())
+        own.entry = own.interpreter.get_input_details()[0]["index"]
+        own.leaving = own.interpreter.get_output_details()[0]["index"]
+        own.shape = ()
 
     def one(values: np.ndarray) -> np.ndarray:
-        nonlocal shape
-        if values.shape != shape:
-            interpreter.resize_tensor_input(entry, values.shape)
-            with quiet_stderr():  # it prints which kernels it uses
-                interpreter.allocate_tensors()
-            shape = values.shape
-        interpreter.set_tensor(entry, values)
-        interpreter.invoke()
-        return interpreter.get_tensor(leaving)
+        if values.shape != own.shape:
+            own.interpreter.resize_tensor_input(own.entry, values.shape)
+            with WITHOUT_CHATTER.lock, quiet_stderr():  # it prints which kernels it uses; one redirection at a time
+                own.interpreter.allocate_tensors()
+            own.shape = values.shape
+        own.interpreter.set_tensor(own.entry, values)
+        own.interpreter.invoke()
+        return own.interpreter.get_tensor(own.leaving)
 
-    return lambda values: np.concatenate([one(value) for value in values[:, np.newaxis]])
+    def run(values: np.ndarray) -> np.ndarray:
+        if not hasattr(own, "interpreter"):
+            started()
+        return np.concatenate([one(value) for value in values[:, np.newaxis]])
+
+    started()  # a broken file is an error now, not at the first prediction
+    return run
 
 
 def product(file: Path) -> Stage:

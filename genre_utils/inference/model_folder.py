@@ -21,6 +21,7 @@ DECISIVE = ("genre_utils", "keras", "tensorflow")  # versions that can change a 
 NETWORKS = (".keras", ".h5", ".hdf5")  # files with a network and nothing else
 DECIDING, SEAL = ("genres", "params", "trust"), "sha256_of_genres_params_trust"  # in FACTS, which has no checksum
 BROKEN = (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError)  # of a broken file
+ARTISTS = {"artist": " (artists apart)", "paper": " (artists in several splits)"}  # else the name says it, or nothing
 MOST_BYTES = 2**20  # of a text file: one from an untrusted folder may be endless
 # Parameters that change a prediction; max_segments does not, because files are always predicted whole.
 FIXED = {*FEATURE_NAMES, "output"} - {"max_segments"}
@@ -34,6 +35,7 @@ class Model(NamedTuple):
     params: Params
     calibration: Calibration
     differs: str  # which versions differ from those installed here; "" if none
+    about: str = ""  # what it was trained on and how good it is; "" if that is not known
 
 
 def write(
@@ -189,7 +191,26 @@ def read(folder: str | Path) -> Model:
     if differs or changed:
         also = f"{PARAMS} was changed, without effect on predictions: {changes}." if changed else ""
         warn(f"{folder}: {differs} {also}".strip(), 3)
-    return Model(folder / NETWORK, genres, params, calibration, differs)
+    return Model(folder / NETWORK, genres, params, calibration, differs, about(facts.get("metrics")))
+
+
+def about(metrics: Any) -> str:
+    """The sentence about a model from the metrics in ``model.json``, an untrusted file; "" if they are not known.
+
+    Parameters
+    ----------
+    metrics : Any
+        As ``model_card.facts_of`` returns them.
+    """
+    try:
+        track, protocol = metrics["track"], str(metrics["protocol"])
+        interval = "" if track["low"] is None else f" [{100 * track['low']:.1f}, {100 * track['high']:.1f}]"
+        return (
+            f"Data set {metrics['dataset']}, protocol {protocol}{ARTISTS.get(protocol, '')}: "
+            f"{100 * track['accuracy']:.1f} % of {track['n']:,} test tracks right{interval}."
+        )
+    except (*BROKEN, OverflowError):
+        return ""
 
 
 def of_mapping(values: Any, name: str, differs: str) -> Params:

@@ -4,8 +4,9 @@ import collections
 import dataclasses
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ from genre_utils.paths import several
 
 SYNTHESISED = ("demo", "demo-mixed")  # ``catalog.DEMOS``, without pandas
 THREADS = 2  # that decode while the network computes; each needs some 20 MB, whatever the length of its file
+AHEAD = 4  # files begun for each worker: while one waits for a long file, the others go on
+
+Chunks = Iterator[np.ndarray]  # log-mels of one file, (n, mel, frame) each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,19 +34,23 @@ class Network:
     Attributes
     ----------
     run : callable
-        From log-mels in dB ``(n, mel, frame)`` to the network's own probabilities ``(n, genre)``, both float32.
+        From log-mels in dB ``(n, mel, frame)`` to the network's own probabilities ``(n, genre)``, both float32. Several
+        threads may call it at once.
     genres : list of str
         The classes, in the order of the outputs.
     params : Params
         The features that it was trained on.
     calibration : Calibration
         Calibrates its probabilities.
+    about : str
+        A sentence: what it was trained on and how good it is; "" if that is not known.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
     genres: list[str]
     params: Params
     calibration: Calibration = dataclasses.field(default_factory=Calibration)
+    about: str = ""
 
     @property
     def notice(self) -> str:
@@ -132,11 +140,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def predict(paths: str | Path | Iterable[str | Path], network: Network, threads: int = THREADS) -> Iterator[Prediction]:
-    """Predict files one after the other, from all complete segments of each.
+def predict(
+    paths: str | Path | Iterable[str | Path], network: Network, threads: int = THREADS, workers: int = 0
+) -> Iterator[Prediction]:
+    """Predict files, from all complete segments of each.
 
-    The next files are decoded while the network computes. An error in one file does not stop the others: it becomes
-    the ``fault`` of that file's prediction. Memory grows neither with the number of files nor with their length.
+    The next files are decoded while the network computes; with ``workers``, several files are predicted at once. An
+    error in one file does not stop the others: it becomes the ``fault`` of that file's prediction. Memory grows neither
+    with the number of files nor with their length.
 
     Parameters
     ----------
@@ -146,6 +157,8 @@ def predict(paths: str | Path | Iterable[str | Path], network: Network, threads:
         As ``keras_model.open_model`` or ``litert_model.open_exported`` returns it.
     threads : int
         Number of threads that decode ahead.
+    workers : int
+        Number of threads that each decode a file and run the network on it; 0: the network runs in the caller's thread.
 
     Yields
     ------
@@ -154,7 +167,12 @@ def predict(paths: str | Path | Iterable[str | Path], network: Network, threads:
     """
     params = dataclasses.replace(network.params, max_segments=0)
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths
-    coming = ((path, log_mels(path, params)) for path in paths)
+    coming = ((str(path), log_mels(path, params)) for path in paths)
+    return at_once(coming, network, workers) if workers else ahead(coming, network, threads)
+
+
+def ahead(coming: Iterator[tuple[str, Chunks]], network: Network, threads: int) -> Iterator[Prediction]:
+    """Predict one file after the other, and decode the next ones meanwhile."""
     waiting: collections.deque = collections.deque()
     pool = ThreadPoolExecutor(threads)
 
@@ -162,23 +180,54 @@ def predict(paths: str | Path | Iterable[str | Path], network: Network, threads:
         for path, chunks in itertools.islice(coming, count):
             waiting.append((path, chunks, pool.submit(next, chunks, None)))
 
+    def decoded(chunks: Chunks, chunk: Future) -> Chunks:
+        while (decibels := chunk.result()) is not None:
+            chunk = pool.submit(next, chunks, None)
+            yield decibels
+
     try:
         begin(threads + 1)  # one for the network, the others to decode ahead
         while waiting:
             path, chunks, chunk = waiting.popleft()
-            outputs, fault = [np.empty((0, len(network.genres)), np.float32)], ""
-            novelty: list[float] = []
-            try:
-                while (decibels := chunk.result()) is not None:
-                    chunk = pool.submit(next, chunks, None)
-                    outputs.append(network.run(decibels))
-                    novelty.extend(network.calibration.novelty_score(decibels))
-            except GenreUtilsError as error:
-                outputs, fault = outputs[:1], error.reason if isinstance(error, AudioError) else str(error)
+            answer = of_chunks(path, decoded(chunks, chunk), network)
             begin(1)
-            yield prediction_of(str(path), np.concatenate(outputs), fault, novelty, network)
+            yield answer
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def at_once(coming: Iterator[tuple[str, Chunks]], network: Network, workers: int) -> Iterator[Prediction]:
+    """Predict several files at once; the results keep their order."""
+    waiting: collections.deque[Future[Prediction]] = collections.deque()
+    pool, stopped = ThreadPoolExecutor(workers), threading.Event()
+
+    def begin(count: int) -> None:
+        for path, chunks in itertools.islice(coming, count):
+            until_stopped = itertools.takewhile(lambda _: not stopped.is_set(), chunks)
+            waiting.append(pool.submit(of_chunks, path, until_stopped, network))
+
+    try:
+        begin(AHEAD * workers)
+        while waiting:
+            answer = waiting.popleft().result()
+            begin(1)
+            yield answer
+    finally:
+        stopped.set()  # a file may have hours left
+        pool.shutdown(cancel_futures=True)
+
+
+def of_chunks(path: str, chunks: Chunks, network: Network) -> Prediction:
+    """The prediction for a file from its log-mels, some segments at a time."""
+    outputs, fault = [np.empty((0, len(network.genres)), np.float32)], ""
+    novelty: list[float] = []
+    try:
+        for decibels in chunks:
+            outputs.append(network.run(decibels))
+            novelty.extend(network.calibration.novelty_score(decibels))
+    except GenreUtilsError as error:
+        outputs, fault = outputs[:1], error.reason if isinstance(error, AudioError) else str(error)
+    return prediction_of(path, np.concatenate(outputs), fault, novelty, network)
 
 
 def prediction_of(path: str, raw: np.ndarray, fault: str, novelty: list[float], network: Network) -> Prediction:

@@ -47,6 +47,41 @@ def progress(iterable: Iterable[Item], total: int, description: str) -> Iterator
             sign(f"{description}: {count}/{total}", last=count == total)
 
 
+def progress_lines(iterable: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """Yield the items of an iterable; now and then, print on standard error how many are done and the time left.
+
+    For standard error that is no terminal, such as a log file.
+
+    Parameters
+    ----------
+    iterable : iterable
+        The items.
+    total : int
+        How many items there will be.
+    description : str
+        A word or two before the count.
+
+    Yields
+    ------
+    object
+        The items, unchanged.
+    """
+    started = last = time.monotonic()
+    for count, item in enumerate(iterable, start=1):
+        yield item
+        now = time.monotonic()
+        if count < total and now - last >= seconds_between_lines(now - started):
+            last = now
+            left = tqdm.format_interval((now - started) / count * (total - count))
+            print(f"{description}: {count:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
+
+
+def seconds_between_lines(elapsed: float) -> float:
+    """The pause between two lines so many seconds after the start: first short, then longer."""
+    least, most = SECONDS_BETWEEN_LINES
+    return min(max(elapsed / 10, least), most)
+
+
 def sign(text: str, last: bool = False) -> None:
     """Print how far the work is, over the previous line; an executed notebook keeps only the last one."""
     print(f"\r{text}", end="\n" if last else "", flush=True)
@@ -97,8 +132,7 @@ class Screen:
                     self.counts |= {what: "" if count == of else line.strip()}
         now = ", ".join(filter(None, self.counts.values())) or "working"
         self.bar.set_description_str(f"{self.name}, {now}")
-        least, most = SECONDS_BETWEEN_LINES
-        wait = min(max((time.monotonic() - self.started) / 10, least), most)
+        wait = seconds_between_lines(time.monotonic() - self.started)
         if self.bar.disable and time.monotonic() - self.last >= wait:
             self.line(f"  {self.name}, {time.monotonic() - self.began:.0f} s: {now}")
 

@@ -1,5 +1,7 @@
+import contextlib
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -17,6 +19,7 @@ from genre_utils.evaluation.temperature_scaling import UNLIKE, Calibration
 from genre_utils.inference import export, keras_model, litert_model, model_folder, prediction
 from genre_utils.inference import files as prediction_files
 from genre_utils.models import factory
+from genre_utils.system import quiet as quiet_module
 
 pytest.importorskip("ai_edge_litert", reason="the extra 'light' is not installed")
 
@@ -100,7 +103,7 @@ def test_a_process_answers_without_anything_heavy(paper, files):
     )
     words = ["predict", *files, "--model", folder, "--json", "-"]
     child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-    assert child.stderr == "3 files: 2 predicted, 1 failed\n"
+    assert child.stderr.splitlines()[1:] == ["3 files: 2 predicted, 1 failed"]
     assert child.returncode == 1  # a file could not be heard
     lines = [json.loads(line) for line in child.stdout.splitlines()]
     assert [line["path"] for line in lines] == [str(path) for path in files]
@@ -156,8 +159,102 @@ def test_an_export_of_a_demo_says_that_it_has_heard_no_recording(compact, files,
     export.write(model, GENRES, dataclasses.replace(params, dataset="demo"), tmp_path / "demo")
     assert __main__.main(["predict", str(files[0]), "--model", str(tmp_path / "demo"), "--json", "-"]) == 0
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 1 and len(err.splitlines()) == 2
+    assert len(out.splitlines()) == 1 and len(err.splitlines()) == 3
     assert "only on synthesised music (data set demo)" in err
+
+
+def shipped(folder, about, tmp_path, monkeypatch):
+    """Put a copy of an export in the place of the model that comes with genre_utils."""
+    shutil.copytree(folder, tmp_path / "shipped")
+    facts = json.loads((folder / "export.json").read_text())
+    (tmp_path / "shipped" / "export.json").write_text(json.dumps(facts | {"about": about}))
+    monkeypatch.setattr(litert_model, "SHIPPED", tmp_path / "shipped")
+
+
+def test_the_shipped_model_answers_also_after_a_run(compact, paper, files, tmp_path, monkeypatch, capsys):
+    shipped(compact[-1], "Ten genres of GTZAN.", tmp_path, monkeypatch)
+    (tmp_path / "runs").mkdir()
+    shutil.copytree(paper[-1], tmp_path / "runs" / "latest")  # it would answer otherwise
+    monkeypatch.chdir(tmp_path)
+    told = {}
+    for words in ([], ["--model", compact[-1]], ["--model", "runs/latest"]):
+        assert __main__.main(["predict", str(files[0]), "--json", "-", *map(str, words)]) == 0
+        told[tuple(words)] = capsys.readouterr()
+    by_default, same, other = told.values()
+    assert by_default.err.splitlines()[0] == "Ten genres of GTZAN. --model names another, such as runs/latest."
+    assert same.err.splitlines()[0] == f"Model {compact[-1]}. How good it is, it does not say."
+    assert other.err.splitlines()[0].startswith("Model runs/latest. ")
+    assert by_default.out == same.out != other.out
+
+
+def test_what_a_model_says_of_itself_is_one_short_line(compact, files, tmp_path, monkeypatch, capsys):
+    shipped(compact[-1], "a\n\x1b[31mb" + "!" * 5_000, tmp_path, monkeypatch)
+    assert __main__.main(["predict", str(files[0])]) == 0
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("a\\n\\x1b[31mb!") and len(first) < 1_100 and last.startswith("1 file")
+
+
+def test_workers_with_an_interpreter_each_give_the_same_without_anything_heavy(paper, compact, files):
+    for _, _, folder in (paper, compact):
+        code = (
+            "import sys; from pathlib import Path; from genre_utils.inference import litert_model; "
+            f"litert_model.SHIPPED = Path({str(folder)!r}); from genre_utils.__main__ import main; "
+            f"status = main(sys.argv[1:]); assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)"
+        )
+        found = []
+        for workers in ("1", "3"):
+            words = ["predict", *files * 4, "--csv", "-", "--workers", workers]
+            child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+            assert child.returncode == 0, child.stderr
+            assert child.stderr.splitlines()[1:] == ["12 files: 8 predicted, 4 failed"]
+            found.append(child.stdout)
+        assert found[0] == found[1] and len(found[0].splitlines()) == 1 + 4 * (7 + 1 + 7)
+
+
+def test_one_redirection_of_standard_error_at_a_time(compact, files, monkeypatch):
+    """Two that overlap, here and while an MP3 is decoded, would leave it redirected."""
+    held = []
+
+    @contextlib.contextmanager
+    def quiet():
+        held.append(quiet_module.WITHOUT_CHATTER.lock.locked())
+        yield
+
+    monkeypatch.setattr(litert_model, "quiet_stderr", quiet)
+    list(prediction.predict(files * 2, litert_model.open_exported(compact[-1], 1), workers=3))
+    assert held and all(held)
+
+
+METRICS = {
+    "dataset": "gtzan", "protocol": "artist", "track": {"accuracy": 0.77, "low": 0.691, "high": 0.8431, "n": 1_138},
+}  # fmt: skip
+SAID = "Data set gtzan, protocol artist (artists apart): 77.0 % of 1,138 test tracks right [69.1, 84.3]."
+
+
+def test_an_export_says_how_good_the_model_is(compact, tmp_path, files, capsys):
+    model, params, _ = compact
+    model.save(tmp_path / "model.keras")
+    facts = {"metrics": METRICS}
+    model_folder.write(tmp_path / "model", tmp_path / "model.keras", GENRES, params, known(), facts, "no card")
+    export.write_from(tmp_path / "model", tmp_path / "exported")
+    for name in ("model", "exported"):
+        assert keras_model.open_model(tmp_path / name).about == SAID
+        assert __main__.main(["predict", str(files[0]), "--model", str(tmp_path / name)]) == 0
+        assert capsys.readouterr().err.splitlines()[0] == f"Model {tmp_path / name}. {SAID}"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        (METRICS | {"track": METRICS["track"] | {"low": None}}, SAID.replace(" [69.1, 84.3]", "")),
+        (METRICS | {"protocol": "filtered"}, SAID.replace("artist (artists apart)", "filtered")),
+        *((other, "") for other in (None, [], {}, METRICS | {"track": {}})),
+        (METRICS | {"track": METRICS["track"] | {"accuracy": "high"}}, ""),
+        (METRICS | {"track": METRICS["track"] | {"accuracy": 10**400}}, ""),
+    ],
+)
+def test_metrics_that_are_not_known_are_left_out(metrics, said):
+    assert model_folder.about(metrics) == said
 
 
 def test_without_trust_nothing_is_strange(compact, files, tmp_path):

@@ -33,6 +33,17 @@ def test_items_pass_unchanged_and_are_counted(monkeypatch, capsys, headless):
     assert headless or "3/3" in printed.err
 
 
+def test_a_log_gets_a_line_now_and_then_with_the_time_left(monkeypatch, capsys):
+    clock = iter(range(0, 10**6, 2))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    assert list(progress.progress_lines(iter(range(2_000)), 2_000, "files")) == [*range(2_000)]
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == "" and 60 < len(lines) < 100  # in an hour
+    assert lines[0] == "files: 8 of 2,000, 1:06:24 left"
+    assert "2,000 of 2,000" not in err
+
+
 def test_counts_are_shown_as_long_as_they_run(screen):
     one, shown = screen
     one.listen("stdout", "")
