@@ -10,7 +10,7 @@ from genre_utils.models import embeddings, musicnn, pretrained
 
 
 @pytest.fixture
-def calls(monkeypatch, params):
+def calls(monkeypatch):
     """The tiny network in place of the pretrained one, for these parameters, a few segments at a time; its batches."""
     seen = []
 
@@ -26,7 +26,7 @@ def calls(monkeypatch, params):
         return network
 
     monkeypatch.setattr(musicnn, "network", watched)
-    monkeypatch.setattr(pretrained, "check", lambda params: None)
+    monkeypatch.setattr(pretrained, "check", lambda _: None)
     monkeypatch.setattr(embeddings, "AT_ONCE", 10)
     return seen
 
@@ -46,7 +46,7 @@ def test_a_killed_computation_continues(built, params, tmp_path, calls, monkeypa
     whole = np.array(embeddings.of_store(built, params, tmp_path / "whole"))
     before = len(calls)
 
-    def stops(iterable, total, description):
+    def stops(iterable, *_):
         for number, item in enumerate(iterable):
             if number == 3:
                 raise KeyboardInterrupt
@@ -61,7 +61,8 @@ def test_a_killed_computation_continues(built, params, tmp_path, calls, monkeypa
     assert len(calls) - before == before  # none twice
 
 
-def test_a_damaged_file_is_computed_again(built, params, tmp_path, calls):
+@pytest.mark.usefixtures("calls")
+def test_a_damaged_file_is_computed_again(built, params, tmp_path):
     whole = np.array(embeddings.of_store(built, params, tmp_path))
     (file,) = tmp_path.rglob(embeddings.ROWS)
     with file.open("r+b") as opened:

@@ -73,13 +73,13 @@ def test_a_classifier_is_saved_and_loads_without_the_package(params, rng, tmp_pa
 
 
 def test_without_the_package_the_error_names_the_command(params, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"pip install --no-deps musicnn==0\.1\.0"):
         musicnn.network(params)
 
 
 def test_other_features_are_refused_with_both_values():
-    with pytest.raises(ParamsError, match=r"sample_rate_hz=16000.*level=absolute.*sample_rate_hz=22050.*level=relative"):
+    with pytest.raises(ParamsError, match=r"rate_hz=16000.*level=absolute.*rate_hz=22050.*level=relative"):
         musicnn.network(Params())
 
 

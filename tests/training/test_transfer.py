@@ -17,7 +17,7 @@ GENRES = ["bass", "noise", "treble"]
 @pytest.fixture
 def own(params, monkeypatch):
     monkeypatch.setattr(musicnn, "network", tiny.tiny_musicnn)
-    monkeypatch.setattr(pretrained, "check", lambda params: None)
+    monkeypatch.setattr(pretrained, "check", lambda _: None)
     return dataclasses.replace(params, model="musicnn")
 
 
