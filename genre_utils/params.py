@@ -14,7 +14,6 @@ PROTOCOLS = ("paper", "filtered", "artist", "leaky")
 SPLITS = ("train", "validation", "test")
 MODELS = ("paper_cnn", "compact_cnn", "crnn", "attention")  # models/architectures.py builds them, and needs TensorFlow
 PRETRAINED = "musicnn"  # the model that is a classifier of a pretrained network's features: models/probe.py
-LEVELS = ("relative", "absolute")
 MOST_VALUES = 2**28  # of one array: 1 GiB in float32
 
 
@@ -47,7 +46,6 @@ class Params:
     fmin_hz: float = 20.0
     fmax_hz: float = 8_000.0
     top_db: float = 80.0  # librosa's own floor below a segment's maximum
-    level: str = "relative"  # dB below a segment's maximum; absolute: dB above a fixed floor, as musicnn takes it
 
     # II.B.5: split by file; what these two fractions leave is for training
     protocol: str = "paper"  # or filtered, artist, leaky; leaky is only for the lesson on leakage
@@ -110,7 +108,6 @@ class Params:
                 "must be above fmin_hz and not exceed half of sample_rate_hz",
             ),
             "top_db": (self.top_db > 0, "must be above 0"),
-            "level": (self.level in LEVELS, f"must be one of {', '.join(LEVELS)}"),
             "validation_fraction": (0 < self.validation_fraction < 1, "must be in (0, 1)"),
             "test_fraction": (
                 0 < self.test_fraction < 1 - self.validation_fraction,
@@ -222,7 +219,6 @@ FEATURE_NAMES = (
     "fmin_hz",
     "fmax_hz",
     "top_db",
-    "level",
 )
 # Augmented versions of the waveform: the store depends on these too, where one of them is not 0.
 SOUND_NAMES = ("pitch_semitones", "stretch_share", "noise_snr_db")

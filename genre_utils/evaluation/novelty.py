@@ -80,8 +80,6 @@ def read_array(path: Path) -> np.ndarray:
 def summary_statistics(decibels: np.ndarray) -> np.ndarray:
     """Summarise a log-mel: the mean and the standard deviation over time of a few groups of mel bands.
 
-    Decibels count from the segment's maximum, so that a quiet copy of a file is no other music.
-
     Parameters
     ----------
     decibels : np.ndarray [shape=(n, mel, frame)]
@@ -92,7 +90,6 @@ def summary_statistics(decibels: np.ndarray) -> np.ndarray:
     np.ndarray [shape=(n, 2 * groups)]
         The means of up to ``GROUPS`` groups, then their standard deviations, in dB.
     """
-    decibels = decibels - decibels.max(axis=(1, 2), keepdims=True)
     bands = np.array_split(np.arange(decibels.shape[1]), min(GROUPS, decibels.shape[1]))
     level = np.stack([decibels[:, group].mean(axis=1, dtype=float) for group in bands], axis=1)  # (n, group, frame)
     return np.concatenate([level.mean(axis=2), level.std(axis=2)], axis=1)

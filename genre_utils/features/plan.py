@@ -41,10 +41,6 @@ def shape_of(blocks: list[Block], params: Params) -> tuple[int, int, int]:
 
 
 def feature_params(params: Params) -> dict[str, float]:
-    """The parameters that a store depends on; those of augmented versions only if there are any.
-
-    The level counts only where it is not the usual one: stores of before it was a parameter stay valid.
-    """
+    """The parameters that a store depends on; those of augmented versions only if there are any."""
     versions = (*SOUND_NAMES, "seed") if any(getattr(params, name) for name in SOUND_NAMES) else ()
-    usual = {"level"} if params.level == Params.level else set()
-    return {name: getattr(params, name) for name in (*FEATURE_NAMES, *versions) if name not in usual}
+    return {name: getattr(params, name) for name in (*FEATURE_NAMES, *versions)}

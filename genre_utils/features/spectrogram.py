@@ -10,7 +10,6 @@ from genre_utils.errors import GenreUtilsError, warn
 from genre_utils.params import Params
 
 POWER_FLOOR = 1e-10  # librosa's amin: keeps the logarithm of silence finite
-ABSOLUTE_GAIN = 10_000  # musicnn's: with level absolute, silence is at -40 dB of full scale
 BANDS_AT_ONCE = 8  # mel bands per matrix product: without most of the zeros, log-mels are 1.2 times as fast
 # Most multiplications in a matrix product: OpenBLAS runs larger ones in several threads, which wait for each other.
 # That would more than double the time of a clip's log-mels, and more on busy cores.
@@ -147,20 +146,19 @@ def in_bands(power: np.ndarray, params: Params) -> np.ndarray:
 
 
 def log_mel(audio: np.ndarray, params: Params) -> np.ndarray:
-    """Log-mel spectrograms of equally long segments, each relative to its own maximum or all to one floor.
+    """Log-mel spectrograms of equally long segments, each relative to its own maximum.
 
     Parameters
     ----------
     audio : np.ndarray [shape=(n, samples)]
         Mono audio in [-1, 1] at ``params.sample_rate_hz``.
     params : Params
-        The transform, the bands, ``level`` and ``top_db``.
+        The transform, the bands and ``top_db``.
 
     Returns
     -------
     np.ndarray [shape=(n, mel, frame), dtype=float32]
-        With the level ``relative``: decibels below each segment's own maximum, in [-top_db, 0]; digital silence is 0
-        throughout. With ``absolute``: ``10 log10(1 + 10,000 power) - top_db``; digital silence is -top_db throughout.
+        Decibels below each segment's own maximum, in [-top_db, 0]. Digital silence is 0 throughout.
 
     Raises
     ------
@@ -170,16 +168,11 @@ def log_mel(audio: np.ndarray, params: Params) -> np.ndarray:
     References
     ----------
     Paper, II.B.2 and II.B.3. Equal, segment by segment, to ``librosa.power_to_db(mel, ref=np.max)``; given
-    all segments at once, librosa would relate each to the loudest. J. Pons and X. Serra, musicnn (2019), for the
-    absolute level: its input is a tenth of ``top_db`` more than this. Notebook: 01_eda, 02_feature_extraction,
-    07_transfer.
+    all segments at once, librosa would relate each to the loudest. Notebook: 01_eda, 02_feature_extraction.
     """
     if not np.isfinite(audio).all():
         raise GenreUtilsError("log_mel needs finite samples. Received: NaN or infinity.")
-    power = mel_power(audio, params)  # (n, mel, frame)
-    if params.level == "absolute":
-        return 10 * np.log10(1 + ABSOLUTE_GAIN * power) - np.float32(params.top_db)
-    decibels = 10 * np.log10(np.maximum(power, POWER_FLOOR))
+    decibels = 10 * np.log10(np.maximum(mel_power(audio, params), POWER_FLOOR))  # (n, mel, frame)
     decibels -= decibels.max(axis=(1, 2), keepdims=True)
     return np.maximum(decibels, -params.top_db)
 

@@ -3,6 +3,7 @@
 It was trained to predict fifty tags that listeners gave to the songs of the Million Song Dataset.
 """
 
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,10 @@ with quiet_stderr():
     import keras
     from keras import layers
 
+LN_10 = math.log(10)
+# Each segment gets the same loudness, or a quiet copy of a song would have other features: its maximum is set to the
+# median of the segments of 138 clips of GTZAN, as log10(10,000 power).
+LOUDEST = 5.75
 TIMBRAL = (204, ((7, 38), (7, 67)))  # filters, and kernels (frame, mel): timbres of 40 % and 70 % of the bands
 TEMPORAL = (51, (128, 64, 32))  # filters, and kernels in frames: 2 s, 1 s and half a second of rhythm
 MIDDLE, POOLED, PENULTIMATE = 64, 1_506, 200
@@ -90,8 +95,9 @@ def classifier(params: Params, genres: int, inputs: Sequence[str] = ("pooled", "
 def architecture(params: Params) -> keras.Model:
     """The network of :func:`network` with random weights."""
     log_mel = keras.Input((params.n_mels, params.frames_per_segment), name="log_mel")
-    # From this project's decibels to the logarithm of base 10 that the network was trained on.
-    x = layers.Rescaling(0.1, offset=params.top_db / 10, name="log10")(log_mel)
+    # From decibels below the maximum to log10(1 + 10,000 power), which the network was trained on: a softplus.
+    x = layers.Rescaling(LN_10 / 10, offset=LN_10 * LOUDEST, name="level")(log_mel)
+    x = layers.Rescaling(1 / LN_10, name="log10")(layers.Activation("softplus")(x))
     x = layers.Permute((2, 1))(x)
     x = layers.Reshape((params.frames_per_segment, params.n_mels, 1))(x)  # (batch, frame, mel, 1)
     x = layers.BatchNormalization(name="norm")(x)

@@ -21,7 +21,6 @@ FEATURES = {
     "n_mels": 96,
     "fmin_hz": 0.0,
     "fmax_hz": 8_000.0,
-    "level": "absolute",
 }
 DECIDING = [name for name in FEATURES if name != "segment_seconds"]  # any length will do
 # What listeners wrote most often, in the order of the network's outputs.

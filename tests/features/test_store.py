@@ -150,8 +150,7 @@ def test_no_usable_track_is_an_error_with_the_reasons(params, tmp_path):
 def test_without_versions_a_store_keeps_the_name_it_always_had(tracks, params):
     files = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, tracks["path"])]
     table = tracks[["track_id", "fault", "duration_seconds"]].to_dict("records")
-    names = [name for name in FEATURE_NAMES if name != "level"]  # it counts only where it is not the usual
-    facts = [1, {name: getattr(params, name) for name in names}, files, table]
+    facts = [1, {name: getattr(params, name) for name in FEATURE_NAMES}, files, table]
     name = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
     assert store.fingerprint(tracks, params) == name
     assert store.fingerprint(tracks, dataclasses.replace(params, seed=1)) == name

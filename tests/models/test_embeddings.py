@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,7 +70,7 @@ def test_a_damaged_file_is_computed_again(built, params, tmp_path):
 
 def test_other_features_are_refused(built, params, tmp_path):
     with pytest.raises(ParamsError, match="was trained"):
-        embeddings.of_store(built, dataclasses.replace(params, level="absolute"), tmp_path)
+        embeddings.of_store(built, params, tmp_path)
 
 
 def test_a_track_is_the_mean_of_its_segments(rng):
