@@ -65,15 +65,15 @@ def train_variants(
     return predictions, pd.Series(seconds, name="seconds").rename_axis("variant")
 
 
-def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 0) -> pd.DataFrame:
+def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series | None = None, seed: int = 0) -> pd.DataFrame:
     """Accuracy of each variant on the test tracks, and its paired difference to the first variant.
 
     Parameters
     ----------
     predictions : dict of str to pd.DataFrame
         As :func:`train_variants` returns them.
-    seconds : pd.Series [index=variant]
-        Training time of each.
+    seconds : pd.Series [index=variant], optional
+        Training time of each, for a column of the same name.
     seed : int
         Seed of the intervals.
 
@@ -82,7 +82,7 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 
     pd.DataFrame [index=variant]
         ``accuracy, low, high`` of tracks; ``difference, difference_low, difference_high`` to the first variant, which
         itself has NaN; ``no_interval`` and ``difference_no_interval``, the reason if low and high are NaN; ``n``
-        tracks, ``resampled_by`` and ``seconds``.
+        tracks, ``resampled_by`` and, if given, ``seconds``.
 
     References
     ----------
@@ -96,7 +96,8 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 
         rows[name] = {key: right[key] for key in ("accuracy", "n", "resampled_by")} | uncertainty.columns(right)
         if tracks is not first:
             rows[name] |= {"difference": gain["difference"]} | uncertainty.columns(gain, "difference_")
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant").join(seconds)
+    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+    return found if seconds is None else found.join(seconds)
 
 
 def conclusion(table: pd.DataFrame) -> str:
