@@ -158,7 +158,8 @@ def neighbour_shares(apart: np.ndarray, tracks: pd.DataFrame, group: np.ndarray,
     -------
     pd.DataFrame [index=nearest of]
         ``same_genre`` and its interval ``low, high`` (``no_interval`` says why there is none); ``related``, the share
-        of nearest neighbours of the same group; ``n`` tracks and ``resampled_by``.
+        of nearest neighbours of the same group; ``n`` tracks and ``resampled_by``. If all tracks are related, there
+        is only the first row.
 
     References
     ----------
@@ -168,6 +169,8 @@ def neighbour_shares(apart: np.ndarray, tracks: pd.DataFrame, group: np.ndarray,
     rows = {}
     for name, other in nearest(apart, group).items():
         known = other >= 0
+        if not known.any():
+            continue
         own, table = other[known], tracks[known].reset_index(drop=True)
         same = pd.Series((genres[known] * genres[own]).any(axis=1).astype(float))
         facts = uncertainty.interval(same, table, seed)
