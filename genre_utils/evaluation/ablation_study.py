@@ -86,7 +86,7 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series | None = None
 
     References
     ----------
-    Notebook: 06_beyond_the_paper.
+    Notebook: 06_beyond_the_paper, 07_transfer.
     """
     tested = {name: scoring.by_track(own[own["split"] == "test"]) for name, own in predictions.items()}
     first = next(iter(tested.values()))
@@ -115,7 +115,7 @@ def conclusion(table: pd.DataFrame) -> str:
 
     References
     ----------
-    Notebook: 06_beyond_the_paper.
+    Notebook: 06_beyond_the_paper, 07_transfer.
     """
     others = table.iloc[1:]
     low, high = others["difference_low"], others["difference_high"]

@@ -163,7 +163,7 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path
 
     References
     ----------
-    Notebook: 05_honest_splits.
+    Notebook: 05_honest_splits, 07_transfer.
     """
     cache = given(cache)
     jobs = [joblib.delayed(evaluate)(trial, store, genres, cache) for trial in planned]

@@ -132,7 +132,7 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper, 07_transfer.
     """
     genres = genres_of(predictions)
     columns = [f"p_{genre}" for genre in genres]

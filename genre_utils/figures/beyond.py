@@ -85,7 +85,7 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
 
     References
     ----------
-    Notebook: 06_beyond_the_paper.
+    Notebook: 06_beyond_the_paper, 07_transfer.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 1.9 + 0.42 * len(table)), sharey=True)
     blue, orange = sns.color_palette("colorblind")[0], sns.color_palette("colorblind")[3]

@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.transforms import Bbox
 
 from genre_utils.datasets import labels
 from genre_utils.figures.beyond import PERCENT, POINTS, ROUND
@@ -49,7 +50,7 @@ def tags(table: pd.DataFrame, title: str, save: Path) -> Figure:
 
 
 def embedding_space(places: np.ndarray, shares: np.ndarray, tracks: pd.DataFrame, title: str, save: Path) -> Figure:
-    """Tracks in the two main directions of their embeddings, with the name of each genre at its median.
+    """Tracks in the two main directions of their embeddings, with the name of each genre near its median.
 
     Parameters
     ----------
@@ -90,7 +91,23 @@ def embedding_space(places: np.ndarray, shares: np.ndarray, tracks: pd.DataFrame
     axes.set_yticks([])
     figure.legend(loc="outside right upper", title="genre", fontsize="small", markerscale=1.2)
     sns.despine(figure)
+    spread(axes)
     return finished(figure, save)
+
+
+def spread(axes: plt.Axes) -> None:
+    """Move texts down until none covers another, from the highest to the lowest."""
+    for text in axes.texts:
+        text.set_in_layout(False)  # or the axes would shrink with each move
+    axes.figure.draw_without_rendering()
+    placed: list[Bbox] = []
+    for text in sorted(axes.texts, key=lambda text: -text.get_position()[1]):
+        box = text.get_window_extent()
+        while any(box.overlaps(other) for other in placed):
+            box = box.translated(0, -box.height / 8)
+        placed.append(box.padded(2))  # pixels: with another resolution, letters have slightly other widths
+        centre = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+        text.set_position(axes.transData.inverted().transform(centre))
 
 
 def comparison(table: pd.DataFrame, chance: float, title: str, save: Path) -> Figure:
