@@ -207,7 +207,7 @@ def run(planned: list[Trial], embedded: Embedded, view: str = WHOLE) -> pd.DataF
     """
     from genre_utils.training import pipeline  # TensorFlow
 
-    tables = []
+    tables: list[pd.DataFrame] = []
     for trial in planned:
         train, test = (
             pipeline.examples(embedded.store, trial.assignment, s, embedded.genres) for s in ("train", "test")

@@ -91,23 +91,23 @@ def embedding_space(places: np.ndarray, shares: np.ndarray, tracks: pd.DataFrame
     axes.set_yticks([])
     figure.legend(loc="outside right upper", title="genre", fontsize="small", markerscale=1.2)
     sns.despine(figure)
-    spread(axes)
+    spread(figure, axes)
     return finished(figure, save)
 
 
-def spread(axes: plt.Axes) -> None:
+def spread(figure: Figure, axes: plt.Axes) -> None:
     """Move texts down until none covers another, from the highest to the lowest."""
     for text in axes.texts:
         text.set_in_layout(False)  # or the axes would shrink with each move
-    axes.figure.draw_without_rendering()
+    figure.draw_without_rendering()
     placed: list[Bbox] = []
     for text in sorted(axes.texts, key=lambda text: -text.get_position()[1]):
         box = text.get_window_extent()
         while any(box.overlaps(other) for other in placed):
             box = box.translated(0, -box.height / 8)
         placed.append(box.padded(2))  # pixels: with another resolution, letters have slightly other widths
-        centre = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
-        text.set_position(axes.transData.inverted().transform(centre))
+        x, y = axes.transData.inverted().transform(((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
+        text.set_position((x, y))
 
 
 def comparison(table: pd.DataFrame, chance: float, title: str, save: Path) -> Figure:
