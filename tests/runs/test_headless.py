@@ -405,7 +405,7 @@ def finished(tmp_path, predictions):
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
     tracks.to_parquet(tmp_path / "tracks.parquet")
-    others = ("duplicates", "split", "protocols", "ablation", "ensemble")
+    others = ("duplicates", "split", "protocols", "ablation", "ensemble", "transfer", "learning_curve")
     for name in ("run.yml", "model.keras", *(f"{stem}.csv" for stem in others)):
         (tmp_path / name).touch()
     facts = {
