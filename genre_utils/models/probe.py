@@ -102,7 +102,8 @@ def fit(
     if len(known) < 2:
         raise SplitError(f"A probe needs training tracks of two genres or more. Received: {len(known)}.")
     several = params.output == "sigmoid"
-    always = targets.all(axis=0) & several  # nothing can be learnt of a genre that every example has
+    # Nothing can be learnt of a genre that every example has.
+    always = targets.all(axis=0) if several else np.zeros(targets.shape[1], dtype=bool)
     weights, bias = np.zeros((seen(values[:1], inputs).shape[1], targets.shape[1])), np.full(targets.shape[1], NEVER)
     bias[always] = -NEVER
     known = known[~always[known]]
