@@ -131,7 +131,8 @@ def significance(test: Mapping[str, Any]) -> str:
     differ = test["only_first"] + test["only_second"]
     least = min(1.0, 2 * 0.5**differ)  # if only one model is right on all these tracks
     few = f" ({counted(differ, 'track')} cannot give less than {least:.3f})" if least >= 0.05 else ""
-    return f"p = {test['p_value']:.3f}{few}"
+    value = f"p = {test['p_value']:.3f}" if test["p_value"] >= 0.0005 else "p < 0.001"
+    return f"{value}{few}"
 
 
 def over_seeds(accuracies: list[float]) -> dict[str, float | int | None]:

@@ -103,10 +103,10 @@ def fit(
         raise SplitError(f"A probe needs training tracks of two genres or more. Received: {len(known)}.")
     several = params.output == "sigmoid"
     # Nothing can be learnt of a genre that every example has.
-    always = targets.all(axis=0) if several else np.zeros(targets.shape[1], dtype=bool)
+    always = np.flatnonzero(several * targets.all(axis=0))
     weights, bias = np.zeros((seen(values[:1], inputs).shape[1], targets.shape[1])), np.full(targets.shape[1], NEVER)
     bias[always] = -NEVER
-    known = known[~always[known]]
+    known = np.setdiff1d(known, always)
     if not len(known):
         return Probe(inputs, head, c, weights, bias, params.output)
     x = seen(values, inputs)
