@@ -122,7 +122,7 @@ def load(path: str | Path, params: Params, seconds: float | None = None) -> np.n
     References
     ----------
     Paper, II.A and II.B. Resampling: soxr, quality HQ, as in librosa.
-    Notebook: 01_eda, 02_feature_extraction, 04_evaluation.
+    Notebook: 01_eda, 02_feature_extraction, 04_evaluation, 07_transfer.
     """
     return np.concatenate(list(blocks(path, params, seconds)))
 

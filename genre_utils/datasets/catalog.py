@@ -53,7 +53,7 @@ def load(params: Params) -> pd.DataFrame:
     References
     ----------
     Paper, II.A. Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits,
-    06_beyond_the_paper.
+    06_beyond_the_paper, 07_transfer.
     """
     path = path_of(params.dataset)
     if params.dataset in DEMOS:

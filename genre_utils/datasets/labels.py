@@ -25,7 +25,7 @@ def genres_of(tracks: pd.DataFrame) -> list[str]:
 
     References
     ----------
-    Notebook: 01_eda, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 01_eda, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper, 07_transfer.
     """
     return sorted({label for genre in tracks["genre"].unique() for label in genre.split(SEPARATOR) if label})
 
@@ -106,7 +106,7 @@ def chance(tracks: pd.DataFrame) -> float:
 
     References
     ----------
-    Notebook: 01_eda, 05_honest_splits.
+    Notebook: 01_eda, 05_honest_splits, 07_transfer.
     """
     return float(one_a_row(tracks)["genre"].value_counts().max() / (tracks["genre"] != "").sum())
 
@@ -226,7 +226,7 @@ def about_several(tracks: pd.DataFrame) -> str:
 
     References
     ----------
-    Notebook: 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper, 07_transfer.
     """
     count = int(of_several(tracks["genre"]).sum())
     if not count:

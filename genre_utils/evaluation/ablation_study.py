@@ -65,15 +65,15 @@ def train_variants(
     return predictions, pd.Series(seconds, name="seconds").rename_axis("variant")
 
 
-def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 0) -> pd.DataFrame:
+def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series | None = None, seed: int = 0) -> pd.DataFrame:
     """Accuracy of each variant on the test tracks, and its paired difference to the first variant.
 
     Parameters
     ----------
     predictions : dict of str to pd.DataFrame
         As :func:`train_variants` returns them.
-    seconds : pd.Series [index=variant]
-        Training time of each.
+    seconds : pd.Series [index=variant], optional
+        Training time of each, for a column of the same name.
     seed : int
         Seed of the intervals.
 
@@ -82,11 +82,11 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 
     pd.DataFrame [index=variant]
         ``accuracy, low, high`` of tracks; ``difference, difference_low, difference_high`` to the first variant, which
         itself has NaN; ``no_interval`` and ``difference_no_interval``, the reason if low and high are NaN; ``n``
-        tracks, ``resampled_by`` and ``seconds``.
+        tracks, ``resampled_by`` and, if given, ``seconds``.
 
     References
     ----------
-    Notebook: 06_beyond_the_paper.
+    Notebook: 06_beyond_the_paper, 07_transfer.
     """
     tested = {name: scoring.by_track(own[own["split"] == "test"]) for name, own in predictions.items()}
     first = next(iter(tested.values()))
@@ -96,7 +96,8 @@ def table(predictions: dict[str, pd.DataFrame], seconds: pd.Series, seed: int = 
         rows[name] = {key: right[key] for key in ("accuracy", "n", "resampled_by")} | uncertainty.columns(right)
         if tracks is not first:
             rows[name] |= {"difference": gain["difference"]} | uncertainty.columns(gain, "difference_")
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant").join(seconds)
+    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+    return found if seconds is None else found.join(seconds)
 
 
 def conclusion(table: pd.DataFrame) -> str:
@@ -114,7 +115,7 @@ def conclusion(table: pd.DataFrame) -> str:
 
     References
     ----------
-    Notebook: 06_beyond_the_paper.
+    Notebook: 06_beyond_the_paper, 07_transfer.
     """
     others = table.iloc[1:]
     low, high = others["difference_low"], others["difference_high"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
@@ -12,7 +13,7 @@ from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.features.store import Store
 from genre_utils.params import Params
 from genre_utils.paths import CACHE, given
-from genre_utils.splits import leaks, protocols
+from genre_utils.splits import leaks, protocols, stratification
 from genre_utils.training import parallel
 
 ORDER = ("leaky", "paper", "artist", "filtered")  # from the worst to the best
@@ -48,7 +49,11 @@ class Trial:
 
 
 def trials(
-    tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None
+    tracks: pd.DataFrame,
+    params: Params,
+    repeats: int,
+    pairs: pd.DataFrame | None = None,
+    among: Sequence[str] = ORDER,
 ) -> tuple[list[Trial], dict[str, str]]:
     """Plan ``repeats`` trainings of each protocol, all with the same number of training tracks.
 
@@ -65,11 +70,13 @@ def trials(
         Trainings per protocol.
     pairs : pd.DataFrame, optional
         Near-duplicates, as ``fingerprinting.duplicates`` returns them.
+    among : sequence of str
+        The protocols to plan.
 
     Returns
     -------
     planned : list of Trial
-        Sorted by protocol.
+        In the order of ``among``.
     refused : dict
         The reason for each protocol that is not possible with this catalog.
 
@@ -83,7 +90,7 @@ def trials(
     Notebook: 05_honest_splits.
     """
     planned, refused = [], {}
-    for protocol in ORDER:
+    for protocol in among:
         try:
             for repeat in range(repeats):
                 own = dataclasses.replace(params, protocol=protocol, seed=params.seed + repeat)
@@ -128,10 +135,8 @@ def subsampled(trial: Trial, tracks: pd.DataFrame, count: int, pairs: pd.DataFra
     if trial.training_tracks <= count:
         return trial
     training = trial.assignment.loc[trial.assignment["split"] == "train", "track_id"]
-    order = tracks[tracks["track_id"].isin(training)].sample(frac=1, random_state=trial.params.seed)
-    genre = order.groupby("genre")["genre"]
-    place = (genre.cumcount() + 0.5) / genre.transform("size")  # in (0, 1): the first tracks of each genre are kept
-    out = order.loc[place.sort_values(kind="stable").index[count:], "track_id"]
+    known = tracks[tracks["track_id"].isin(training)]
+    out = known.drop(stratification.in_proportion(known["genre"], count, trial.params.seed))["track_id"]
     assignment = trial.assignment[~trial.assignment["track_id"].isin(out)].reset_index(drop=True)
     return dataclasses.replace(trial, assignment=assignment, shared=leaks.between_splits(assignment, tracks, pairs))
 
@@ -158,7 +163,7 @@ def run(planned: list[Trial], store: Store, genres: list[str], cache: str | Path
 
     References
     ----------
-    Notebook: 05_honest_splits.
+    Notebook: 05_honest_splits, 07_transfer.
     """
     cache = given(cache)
     jobs = [joblib.delayed(evaluate)(trial, store, genres, cache) for trial in planned]

@@ -68,10 +68,35 @@ def predict(model: Any, store: "Store", assignment: pd.DataFrame, genres: list[s
     for split in ("validation", "test"):
         table = pipeline.examples(store, assignment, split, genres)
         probabilities = model.predict(pipeline.in_order(store, table, params), verbose=0)  # (segment, genre)
-        columns = pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in genres])
-        table = table.assign(split=split, predicted=np.array(genres)[probabilities.argmax(axis=1)])
-        tables.append(pd.concat([table, columns], axis=1))
-    table = pd.concat(tables, ignore_index=True).merge(store.tracks[["track_id", "artist", "path"]], on="track_id")
+        tables.append(tabulated(table.assign(split=split), probabilities, store, genres))
+    return pd.concat(tables, ignore_index=True)
+
+
+def tabulated(segments: pd.DataFrame, probabilities: np.ndarray, store: "Store", genres: list[str]) -> pd.DataFrame:
+    """Probabilities (segment, genre) as the table that :func:`predict` returns.
+
+    Parameters
+    ----------
+    segments : pd.DataFrame
+        As ``pipeline.examples`` returns it, with ``split``.
+    probabilities : np.ndarray [shape=(segment, genre)]
+        Of its rows.
+    store : Store
+        The features.
+    genres : list of str
+        The classes, in the order of the columns.
+
+    Returns
+    -------
+    pd.DataFrame
+
+    References
+    ----------
+    Notebook: 07_transfer.
+    """
+    columns = pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in genres])
+    table = segments.assign(predicted=np.array(genres)[probabilities.argmax(axis=1)]).reset_index(drop=True)
+    table = pd.concat([table, columns], axis=1).merge(store.tracks[["track_id", "artist", "path"]], on="track_id")
     front = ["track_id", "segment", "start_seconds", "split", "genre", "predicted"]
     return table[[*front, *columns, "artist", "path"]]
 
@@ -107,7 +132,7 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper, 07_transfer.
     """
     genres = genres_of(predictions)
     columns = [f"p_{genre}" for genre in genres]

@@ -74,7 +74,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> dict
 
     References
     ----------
-    Notebook: 05_honest_splits.
+    Notebook: 05_honest_splits, 07_transfer.
     """
     table = paired(first, second)
     gain = table["right_second"].astype(float) - table["right_first"]
@@ -104,7 +104,8 @@ def mcnemar(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
 
     References
     ----------
-    Q. McNemar, Psychometrika 12 (1947); exact form by ``scipy.stats.binomtest``. Notebook: 05_honest_splits.
+    Q. McNemar, Psychometrika 12 (1947); exact form by ``scipy.stats.binomtest``. Notebook: 05_honest_splits,
+    07_transfer.
     """
     if not first["track_id"].is_unique:
         raise EvaluationError("McNemar's test needs one row per track. Received segments: use scoring.by_track first.")
@@ -125,12 +126,13 @@ def significance(test: Mapping[str, Any]) -> str:
 
     References
     ----------
-    Notebook: 05_honest_splits.
+    Notebook: 05_honest_splits, 07_transfer.
     """
     differ = test["only_first"] + test["only_second"]
     least = min(1.0, 2 * 0.5**differ)  # if only one model is right on all these tracks
     few = f" ({counted(differ, 'track')} cannot give less than {least:.3f})" if least >= 0.05 else ""
-    return f"p = {test['p_value']:.3f}{few}"
+    value = f"p = {test['p_value']:.3f}" if test["p_value"] >= 0.0005 else "p < 0.001"
+    return f"{value}{few}"
 
 
 def over_seeds(accuracies: list[float]) -> dict[str, float | int | None]:
@@ -263,7 +265,7 @@ def words(value: Mapping[str, Any], signed: bool = False, brief: bool = False) -
 
     References
     ----------
-    Notebook: 04_evaluation, 05_honest_splits.
+    Notebook: 04_evaluation, 05_honest_splits, 07_transfer.
     """
     if value.get("no_interval"):
         text = f"no interval: {value['no_interval']}"

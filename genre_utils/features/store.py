@@ -107,7 +107,7 @@ def build(tracks: pd.DataFrame, params: Params, cache: str | Path = CACHE) -> St
 
     References
     ----------
-    Notebook: 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper, 07_transfer.
     """
     cache = given(cache)
     folder = cache / "features" / fingerprint(tracks, params)

@@ -76,7 +76,8 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
     ----------
     table : pd.DataFrame [index=variant]
         ``accuracy, low, high`` and, for the paired difference to the first row, ``difference, difference_low,
-        difference_high``, all in [-1, 1]; ``seconds`` of training. The differences of the first row are not used.
+        difference_high``, all in [-1, 1]; ``seconds`` of training, if known. The differences of the first row are not
+        used.
     title : str
         With data set, protocol, level and number of rows.
     save : Path
@@ -84,7 +85,7 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
 
     References
     ----------
-    Notebook: 06_beyond_the_paper.
+    Notebook: 06_beyond_the_paper, 07_transfer.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 1.9 + 0.42 * len(table)), sharey=True)
     blue, orange = sns.color_palette("colorblind")[0], sns.color_palette("colorblind")[3]
@@ -117,7 +118,8 @@ def ablation(table: pd.DataFrame, title: str, save: Path) -> Figure:
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=ROUND))
-    seconds_axis(right, table["seconds"], "training time")
+    if "seconds" in table:
+        seconds_axis(right, table["seconds"], "training time")
     left.set_ylim(len(table) - 0.5, -0.5)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize="small")
     figure.suptitle(title)

@@ -5,6 +5,7 @@ Without Keras, so that it can be checked before a run starts.
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from genre_utils.errors import MissingExtraError, ParamsError
 from genre_utils.params import Params
@@ -13,7 +14,7 @@ PACKAGE = "musicnn==0.1.0"  # its code needs TensorFlow 1 and is not imported; i
 INSTALL = f"python -m pip install --no-deps {PACKAGE}"  # with its dependencies, pip would look for TensorFlow 1
 WEIGHTS = "MSD_musicnn"  # the folder of the weights in the package
 # The features that the network was trained on, in the words of ``Params``; a segment has exactly 187 frames.
-FEATURES = {
+FEATURES: dict[str, Any] = {
     "sample_rate_hz": 16_000,
     "segment_seconds": 2.976,
     "n_fft": 512,
@@ -30,6 +31,14 @@ TAGS = (
     "80s", "folk", "90s", "chill", "instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic",
     "experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy",
     "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
+)  # fmt: skip
+
+# Those that name a genre or a style: with them, a part of the task has been solved by the listeners.
+GENRE_TAGS = (
+    "rock", "pop", "alternative", "indie", "electronic", "dance", "alternative rock", "jazz", "metal", "chillout",
+    "classic rock", "soul", "indie rock", "electronica", "folk", "punk", "blues", "hard rock", "ambient",
+    "experimental", "Hip-Hop", "country", "easy listening", "funk", "electro", "heavy metal", "Progressive rock",
+    "rnb", "indie pop", "House",
 )  # fmt: skip
 
 

@@ -101,6 +101,14 @@ def fit(
     known = np.flatnonzero(targets.any(axis=0))
     if len(known) < 2:
         raise SplitError(f"A probe needs training tracks of two genres or more. Received: {len(known)}.")
+    several = params.output == "sigmoid"
+    # Nothing can be learnt of a genre that every example has.
+    always = np.flatnonzero(several * targets.all(axis=0))
+    weights, bias = np.zeros((seen(values[:1], inputs).shape[1], targets.shape[1])), np.full(targets.shape[1], NEVER)
+    bias[always] = -NEVER
+    known = np.setdiff1d(known, always)
+    if not len(known):
+        return Probe(inputs, head, c, weights, bias, params.output)
     x = seen(values, inputs)
     scale = StandardScaler().fit(x)
     x = scale.transform(x)
@@ -108,17 +116,15 @@ def fit(
         machine = LinearSVC(C=c, random_state=params.seed)
     else:
         machine = LogisticRegression(C=c, max_iter=1_000)
-    several = params.output == "sigmoid"
     fitted = OneVsRestClassifier(machine) if several else machine
     with threadpool_limits(1, "blas"):  # for so few rows, threads would wait for each other
         fitted.fit(x, targets[:, known] if several else targets[:, known].argmax(axis=1))
     machines = fitted.estimators_ if several else [fitted]
     rows = np.concatenate([one.coef_ for one in machines])  # (genre, feature)
     levels = np.concatenate([one.intercept_ for one in machines])
-    if len(rows) == 1:  # two genres: scikit-learn has one logit, that of the second
+    if len(rows) == 1 and not several:  # two genres: scikit-learn has one logit, that of the second
         rows, levels = np.concatenate([-rows, rows]) / 2, np.concatenate([-levels, levels]) / 2
     rows = rows / scale.scale_
-    weights, bias = np.zeros((x.shape[1], targets.shape[1])), np.full(targets.shape[1], NEVER)
     weights[:, known], bias[known] = rows.T, levels - rows @ scale.mean_
     return Probe(inputs, head, c, weights, bias, params.output)
 

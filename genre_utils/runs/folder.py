@@ -31,6 +31,7 @@ WRITTEN = {  # files that each notebook writes at least
     "04_evaluation": ("predictions.parquet", "metrics.json", "model", "explorer"),
     "05_honest_splits": ("protocols.csv",),
     "06_beyond_the_paper": ("ablation.csv", "ensemble.csv"),
+    "07_transfer": ("transfer.csv", "learning_curve.csv"),
 }
 PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 
@@ -188,7 +189,8 @@ class RunFolder:
 
         References
         ----------
-        Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+        Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper,
+        07_transfer.
         """
         with disk.replacing(self.folder / name) as beside:
             table.to_parquet(beside, index=index) if beside.suffix == ".parquet" else table.to_csv(beside, index=index)

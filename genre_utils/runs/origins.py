@@ -70,7 +70,8 @@ def of(tracks: pd.DataFrame, params: Params | None = None) -> Origin:
 
     References
     ----------
-    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 05_honest_splits, 06_beyond_the_paper,
+    07_transfer.
     """
     data = provenance.fingerprint(tracks)
     if params is None:
@@ -92,7 +93,7 @@ def sign(run: RunFolder, origin: Origin, *names: str) -> None:
 
     References
     ----------
-    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation.
+    Notebook: 01_eda, 02_feature_extraction, 03_training, 04_evaluation, 07_transfer.
     """
     facts = dataclasses.asdict(origin)
     known = read(run) | {name: {"sha256": provenance.digest(run.folder / name)} | facts for name in names}
@@ -124,7 +125,7 @@ def check(run: RunFolder, origin: Origin, *names: str) -> Origin:
 
     References
     ----------
-    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 04_evaluation, 05_honest_splits, 06_beyond_the_paper, 07_transfer.
     """
     known, stale = read(run), {}
     for name in names:

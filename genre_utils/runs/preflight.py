@@ -77,7 +77,10 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     if LEAVES in numbers:
         check_several(params, values["several_dataset"])
     versions = sum(bool(values.get(name)) for name in SOUND_NAMES) if LEAVES in numbers else 0
-    check_room(tracks, params, versions, runs)
+    heard = None
+    if TRANSFER in numbers:
+        heard = dataclasses.replace(params, **pretrained.FEATURES, max_segments=values["transfer_segments"])
+    check_room(tracks, params, versions, runs, heard)
     return decided
 
 
@@ -92,15 +95,15 @@ def check_several(params: Params, dataset: str) -> None:
         raise SplitError(f"several_dataset={dataset}: {error}") from error
 
 
-def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path) -> None:
-    """Compare the size of what a run writes with the free disk space."""
+def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path, heard: Params | None = None) -> None:
+    """Compare the size of what a run writes, also for a pretrained network's features, with the free disk space."""
     usable = contents.usable(tracks)
-    segments = int(usable["duration_seconds"].map(params.segments_in).sum())
-    features = 2 * segments * params.n_mels * params.frames_per_segment  # float16
+    features = size_of(usable, params)
     there = (CACHE / "features" / store.fingerprint(tracks, params)).exists()
     pixels = params.image_height * params.image_width // 16**2 if params.model == "paper_cnn" else 1
     weights = 4 * (400_000 + 512 * 256 * pixels)  # float32; all but one layer is small
     needed = {CACHE: features * ((not there) + versions) + STATES * weights}
+    needed[CACHE] += 2 * size_of(usable, heard) if heard else 0  # embeddings are no larger than their log-mels
     written = 2 * weights + MEDIA_BYTES * round(params.test_fraction * len(usable)) + ROOM_BYTES
     nearest = next(folder for folder in (runs, *runs.parents) if folder.exists())
     same = CACHE.exists() and CACHE.stat().st_dev == nearest.stat().st_dev
@@ -108,3 +111,9 @@ def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path) 
     for folder, size in needed.items():
         if folder.exists():
             disk.needs(folder, size)
+
+
+def size_of(tracks: pd.DataFrame, params: Params) -> int:
+    """Bytes of the log-mels of some tracks, in float16."""
+    segments = int(tracks["duration_seconds"].map(params.segments_in).sum())
+    return 2 * segments * params.n_mels * params.frames_per_segment

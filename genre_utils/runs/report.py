@@ -26,6 +26,11 @@ MAIN_FIGURES = {
     "ablation.png": "The effect of each kind of augmentation, as paired difference to none",
     "listening.png": "What networks respond to: Grad-CAM over a log-mel, and attention over time",
     "several_genres.png": "Tracks of several genres: ranking and decision quality of each genre, and its threshold",
+    "transfer.png": "A classifier of a pretrained network's features against networks trained from scratch",
+    "learning_curve.png": "Accuracy of that classifier by the number of training tracks per genre",
+    "tags.png": "What the tags of the pretrained network give, with and without its genre words",
+    "tags_by_genre.png": "The tags that the pretrained network hears in the tracks of each genre",
+    "embedding_space.png": "The tracks in the two main directions of the pretrained network's features",
     "curves.png": "Loss, accuracy and learning rate by epoch",
     "log_mels.png": "A log-mel spectrogram of each genre",
 }

@@ -145,7 +145,7 @@ def groups(tracks: pd.DataFrame, pairs: pd.DataFrame | None = None) -> np.ndarra
 
     References
     ----------
-    Notebook: 05_honest_splits.
+    Notebook: 05_honest_splits, 07_transfer.
     """
     table = names(tracks, pairs)
     table = table[table["track_id"].isin(tracks["track_id"])]

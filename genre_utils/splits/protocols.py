@@ -81,7 +81,7 @@ def missing(assignment: pd.DataFrame, tracks: pd.DataFrame) -> list[str]:
 
     References
     ----------
-    Notebook: 03_training, 05_honest_splits, 06_beyond_the_paper.
+    Notebook: 03_training, 05_honest_splits, 06_beyond_the_paper, 07_transfer.
     """
     found = leaks.of_tracks(assignment).merge(tracks[["track_id", "genre"]], on="track_id")
     every = genres_of(usable(tracks))

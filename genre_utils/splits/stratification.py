@@ -26,6 +26,14 @@ def held_out(genre: pd.Series, params: Params) -> pd.Index:
     return order.index[each.cumcount() < wanted]
 
 
+def in_proportion(genre: pd.Series, count: int, seed: int) -> pd.Index:
+    """``count`` random rows, with each genre in the same proportion as in all of them; all if there are not more."""
+    order = genre.sample(frac=1, random_state=seed)
+    each = order.groupby(order)
+    place = (each.cumcount() + 0.5) / each.transform("size")  # in (0, 1): the first rows of each genre are kept
+    return place.sort_values(kind="stable").index[:count]
+
+
 def stratified(genre: pd.Series, params: Params, unit: str) -> pd.Series:
     """Assign rows (tracks or segments) to splits, with each genre in the same proportion in all of them."""
     counts = genre.value_counts()

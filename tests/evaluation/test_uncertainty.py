@@ -167,6 +167,12 @@ def test_of_five_tracks_that_differ_or_fewer_it_is_said_that_they_prove_nothing(
         assert said.endswith(f"cannot give less than {least:.3f})") == (least >= 0.05) == (differ <= 5)
 
 
+def test_no_p_value_is_said_to_be_zero():
+    facts = {"only_first": 30, "only_second": 5}
+    assert uncertainty.significance(facts | {"p_value": 4e-4}) == "p < 0.001"
+    assert uncertainty.significance(facts | {"p_value": 6e-4}) == "p = 0.001"
+
+
 def test_other_rows_or_segments_are_refused(predictions):
     tracks = scoring.by_track(predictions)
     with pytest.raises(EvaluationError, match="one row per track"):

@@ -72,3 +72,18 @@ def test_probe_and_pretrained_network_become_one_network(examples, params, rng, 
     one = probe.network(found, params).predict_on_batch(decibels)
     assert np.allclose(one, found.probabilities(rows), atol=1e-5)
     assert np.allclose(one.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_genre_that_every_example_has_is_certain_and_hides_no_other(examples, params):
+    values, genre = examples
+    own = dataclasses.replace(params, output="sigmoid")
+    targets = np.eye(4)[genre]
+    targets[:, 2] = 1
+    p = probe.fit(values, targets, own, "tags").probabilities(values)
+    assert p[:, 2].min() == 1
+    alone = probe.fit(values, np.delete(targets, 2, axis=1), own, "tags").probabilities(values)
+    assert np.allclose(np.delete(p, 2, axis=1), alone, atol=1e-12)
+    only = probe.fit(values, np.ones((40, 2)), own, "tags").probabilities(values)
+    assert only.min() == 1
+    one = probe.fit(values, np.stack([np.ones(40), genre == 0], axis=1), own, "tags").probabilities(values)
+    assert np.allclose(one[:, 1], alone[:, 0], atol=1e-9)

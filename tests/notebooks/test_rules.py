@@ -14,8 +14,12 @@ import genre_utils
 from genre_utils.runs import profiles
 
 NOTEBOOKS = profiles.notebooks()
-TENSORFLOW = [f"models.{name}" for name in ("architectures", "attribution", "factory", "fused")]
-TENSORFLOW += [f"training.{name}" for name in ("distribution", "pipeline", "recipe", "trainer")] + ["inference.export"]
+NETWORKS = ("architectures", "attribution", "embeddings", "factory", "fused", "musicnn", "probe")
+TENSORFLOW = [
+    *(f"models.{name}" for name in NETWORKS),
+    *(f"training.{name}" for name in ("distribution", "pipeline", "recipe", "trainer", "transfer")),
+    "inference.export",
+]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])

@@ -103,11 +103,12 @@ def test_every_profile_fits_the_notebooks():
     ("text", "numbers"),
     [
         ("1-4", [1, 2, 3, 4]),
-        ("all", [1, 2, 3, 4, 5, 6]),
+        ("all", [1, 2, 3, 4, 5, 6, 7]),
         ("1", [1]),
         ("3", [1, 2, 3]),  # what it builds on
         ("6", [1, 2, 3, 4, 6]),
         ("5-6", [1, 2, 3, 4, 5, 6]),
+        ("1-4,7", [1, 2, 3, 4, 7]),
         ("6,1-2", [1, 2, 3, 4, 6]),
     ],
 )
@@ -115,7 +116,7 @@ def test_notebooks_are_chosen_with_what_they_build_on(text, numbers):
     assert [profiles.number_of(path) for path in profiles.chosen(text)] == numbers
 
 
-@pytest.mark.parametrize("text", ["", "0", "7", "5-9", "four", "1-", "1;2", "-1", "1 - 4", "2-1", "1-999999999"])
+@pytest.mark.parametrize("text", ["", "0", "8", "5-9", "four", "1-", "1;2", "-1", "1 - 4", "2-1", "1-999999999"])
 def test_notebooks_that_are_not_there_are_an_error(text):
     with pytest.raises(ParamsError, match="--notebooks"):
         profiles.chosen(text)
@@ -404,7 +405,7 @@ def finished(tmp_path, predictions):
     pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, 0.4]}).to_csv(tmp_path / "history.csv", index=False)
     tracks = pd.DataFrame({"track_id": ["<script>alert(1)</script>.wav"], "genre": ["<b>"], "fault": ["odd & bad"]})
     tracks.to_parquet(tmp_path / "tracks.parquet")
-    others = ("duplicates", "split", "protocols", "ablation", "ensemble")
+    others = ("duplicates", "split", "protocols", "ablation", "ensemble", "transfer", "learning_curve")
     for name in ("run.yml", "model.keras", *(f"{stem}.csv" for stem in others)):
         (tmp_path / name).touch()
     facts = {
