@@ -41,9 +41,9 @@ ALL = "all"
 # Kinds of candidate B: on how many of the conditions below it is trained, and what it sees.
 PROBES = {
     "B": (1, "both"),
-    "B, trained on all": (None, "both"),
     "B, last layer": (1, "penultimate"),
     "B, tags": (1, "tags"),
+    "B, trained on all": (None, "both"),
 }
 MP3 = "MP3 at 64 kbit/s"
 CONDITIONS = (
@@ -167,12 +167,16 @@ def folds_of(tracks: pd.DataFrame, logmel: list[Path], lists: Path) -> np.ndarra
 
 
 def of_a(measured: dict[str, np.ndarray], fold: np.ndarray, folder: Path) -> np.ndarray:
-    """Probabilities of all segments (n, genre) by candidate A, each by the network that has not heard the artist."""
-    found = np.zeros((len(measured["a"]), len(shared.GENRES)))
+    """Probabilities of all segments (n, genre) by candidate A, each by the network that has not heard the artist.
+
+    NaN where that network is not trained yet.
+    """
+    found = np.full((len(measured["a"]), len(shared.GENRES)), np.nan)
     for number in range(FOLDS):
+        file = folder / f"compact_cnn_{number}.keras"
         some = fold[measured["a_clip"]] == number
-        network = factory.load(folder / f"compact_cnn_{number}.keras")
-        found[some] = network.predict(measured["a"][some].astype(np.float32), verbose=0)
+        if file.exists():
+            found[some] = factory.load(file).predict(measured["a"][some].astype(np.float32), verbose=0)
     return found
 
 
@@ -222,18 +226,25 @@ def compare(tracks: pd.DataFrame, fold: np.ndarray, folder: Path) -> tuple[list[
         b = {name: table_of(tracks, measured["b_clip"], of_b(measured, means[:count], label, fold, inputs=inputs))
              for name, (count, inputs) in PROBES.items()}  # fmt: skip
         by_clip = {name: scoring.by_track(table) for name, table in {"A": a, **b}.items()}
-        for name in b:
-            both = (scoring.probabilities(by_clip["A"]) + scoring.probabilities(by_clip[name])) / 2
-            by_clip[f"mean of A and {name}"] = scoring.with_probabilities(by_clip["A"], both).assign(
-                predicted=np.array(shared.GENRES)[both.argmax(axis=1)]
-            )
+        both = (scoring.probabilities(by_clip["A"]) + scoring.probabilities(by_clip["B"])) / 2
+        guess = np.array(shared.GENRES)[both.argmax(axis=1)]
+        by_clip["C"] = scoring.with_probabilities(by_clip["A"], both).assign(predicted=guess)
+        known = by_clip["A"]["p_blues"].notna().to_numpy()
         for name, table in by_clip.items():
-            figure = uncertainty.accuracy(table)
-            rows.append({"candidate": name, "condition": condition, **figure})
-            print(f"{name}, {condition}: {networks.said(figure)}", flush=True)
+            for some in [known] if known.all() else [known, ~known | known]:
+                if table[some].notna().all(axis=None):
+                    rows.append({"candidate": name, "condition": condition} | against(by_clip["B"][some], table[some]))
+                    print(f"{name}, {condition}: {networks.said(rows[-1])}{rows[-1]['less_b']}", flush=True)
         if condition == CONDITIONS[0]:
             kept = by_clip | {f"{name}, segments": table for name, table in b.items()}
     return rows, kept
+
+
+def against(b: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+    """The accuracy of a candidate, and as text its paired difference to B on the same clips."""
+    gain = uncertainty.difference(b, other)
+    less = f"; less B {100 * gain['difference']:+.1f} {uncertainty.words(gain, signed=True, brief=True)}"
+    return uncertainty.accuracy(other) | {"less_b": "" if b is other or b.equals(other) else less}
 
 
 def params_of_b() -> Params:

@@ -41,6 +41,10 @@ def open_exported(folder: str | Path, threads: int | None = None) -> prediction.
     ------
     RunError
         If the folder is not complete, or this version computes other features than those of the training.
+
+    References
+    ----------
+    Notebook: 04_evaluation.
     """
     folder = given(folder)
     try:

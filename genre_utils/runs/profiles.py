@@ -15,7 +15,7 @@ from genre_utils.runs.folder import plain, read_mapping
 
 PAPER = "1-4"  # the notebooks of the paper; later ones need all of them
 # Keys of a profile that are for the runner, with their defaults.
-RUNNER_KEYS = {"silence_seconds": 1_800, "notebooks": PAPER}
+RUNNER_KEYS: dict[str, Any] = {"silence_seconds": 1_800, "notebooks": PAPER}
 
 
 def notebooks() -> list[Path]:
