@@ -95,7 +95,11 @@ def card(
         by_genre=shared.markdown(["genre", "precision", "recall", "F1", "clips"], by_genre),
         losses=shared.markdown(
             ["sound", "clips correct"],
-            [[row["condition"], networks.said(row)] for row in rows if row["candidate"] == CHOSEN],
+            [
+                [row["condition"], networks.said(row)]
+                for row in rows
+                if (row["candidate"], row["n"]) == (CHOSEN, len(clips))
+            ],
         ),
         notice="\n".join(f"> {line}".rstrip() for line in notice),
     )

@@ -7,7 +7,6 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
@@ -23,6 +22,9 @@ with quiet_stderr():
 INPUTS = {"both": ("pooled", "penultimate"), "pooled": ("pooled",), "penultimate": ("penultimate",), "tags": ("tags",)}
 # Kinds of classifiers with the strengths C of their regularisation: the smaller, the stronger.
 HEADS = {"logistic regression": (1.0, 0.1), "linear SVM": (0.001,)}
+# Smallest standard deviation of a feature that counts. Most features of musicnn are always nearly 0, and what varies
+# less is rounding: LiteRT and TensorFlow differ by up to 0.0003.
+LEAST_SPREAD = 0.01
 NEVER = -100.0  # logit of a genre without training tracks
 
 
@@ -110,8 +112,10 @@ def fit(
     if not len(known):
         return Probe(inputs, head, c, weights, bias, params.output)
     x = seen(values, inputs)
-    scale = StandardScaler().fit(x)
-    x = scale.transform(x)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    varies = spread >= min(LEAST_SPREAD, spread.max())
+    mean, spread = mean[varies], np.maximum(spread[varies], np.finfo(float).tiny)
+    x = (x[:, varies] - mean) / spread
     if head == "linear SVM":
         machine = LinearSVC(C=c, random_state=params.seed)
     else:
@@ -124,8 +128,8 @@ def fit(
     levels = np.concatenate([one.intercept_ for one in machines])
     if len(rows) == 1 and not several:  # two genres: scikit-learn has one logit, that of the second
         rows, levels = np.concatenate([-rows, rows]) / 2, np.concatenate([-levels, levels]) / 2
-    rows = rows / scale.scale_
-    weights[:, known], bias[known] = rows.T, levels - rows @ scale.mean_
+    rows = rows / spread
+    weights[np.ix_(varies, known)], bias[known] = rows.T, levels - rows @ mean
     return Probe(inputs, head, c, weights, bias, params.output)
 
 

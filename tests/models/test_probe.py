@@ -55,6 +55,17 @@ def test_two_genres_and_one_without_training_tracks(examples, params):
         probe.fit(values[two], targets * [1, 1, 0], params)
 
 
+def test_what_only_rounding_moves_has_no_weight(examples, params, rng):
+    values, genre = examples
+    values = values.copy()
+    tags = values[:, embeddings.columns("tags")]  # a view
+    tags[:, :7] = 1e-6 * genre[:, np.newaxis] + rng.normal(0, 1e-9, (40, 7))  # it would tell the genres apart
+    found = probe.fit(values, np.eye(4)[genre], params, "tags")
+    assert (found.weights[:7] == 0).all() and (found.weights[7:] != 0).all()
+    same = np.ones_like(values)
+    assert np.allclose(probe.fit(same, np.eye(4)[genre], params).probabilities(same), 0.25)
+
+
 def test_all_candidates_are_tried_once(examples, params):
     values, genre = examples
     names = [found.name for found in probe.candidates(values, np.eye(4)[genre], params)]
