@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.accuracy import tries
 from benchmarks.reliability import page
+from genre_utils.inference import litert_model
 from genre_utils.paths import PROJECT
 
 
@@ -166,6 +167,23 @@ def test_the_results_page_says_what_more_training_clips_bring(name):
     shown = "support vector machine" if name == "svm" else f"`{name}`"
     text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     assert f"| {shown} | {' | '.join(f'{100 * value:.1f} %' for value in values)} |" in text
+
+
+def test_the_page_on_prediction_says_how_the_candidates_compared():
+    rows = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / "candidates.json").read_text())["rows"]
+    page = (PROJECT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    known = {(row["candidate"], row["condition"], row["n"]): row for row in rows}
+    for condition in {row["condition"] for row in rows}:
+        cells = []
+        for candidate, n in (("B", 138), ("B", 76), ("A", 76), ("C", 76)):
+            row = known[candidate, condition, n]
+            cells.append(f"{100 * row['accuracy']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]")
+        assert f"| {condition} | {' | '.join(cells)} |" in page
+    shipped = known["B", "as it is", 138]
+    figure = f"{100 * shipped['accuracy']:.1f} % of 138 GTZAN clips"
+    about = json.loads((litert_model.SHIPPED / "export.json").read_text())["about"]
+    assert figure in (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert figure.replace("GTZAN ", "") in about and about in page
 
 
 def test_the_page_of_tries_is_made_from_the_results_in_the_tree(tmp_path, monkeypatch):
