@@ -19,6 +19,8 @@ def test_the_defaults_are_the_paper():
         "repeats",
         "beyond_epochs",
         "beyond_tracks",
+        "transfer_segments",
+        "train_paper_cnn",
     ):  # not of the system
         del paper[name]
     assert Params.from_mapping(paper) == Params()

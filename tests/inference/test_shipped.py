@@ -43,7 +43,6 @@ def test_its_card_has_the_figure_that_predict_shows_and_the_notice_of_the_weight
 
 def test_what_is_no_music_is_unlike_anything_in_training(network, tmp_path, rng):
     sounds = {
-        "silence": np.zeros(10 * RATE_HZ),
         "noise": rng.normal(0, 0.1, 10 * RATE_HZ),
         "tone": tone(440.0, 10.0, RATE_HZ),
     }
