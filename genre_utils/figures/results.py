@@ -252,7 +252,7 @@ def reliability(curves: dict[str, pd.DataFrame], title: str, save: Path) -> Figu
     return finished(figure, save)
 
 
-def timeline(table: pd.DataFrame, params: Params, save: Path) -> Figure:
+def timeline(table: pd.DataFrame, params: Params, save: Path, by: str = "") -> Figure:
     """Predicted probabilities of one file over time.
 
     Parameters
@@ -263,6 +263,8 @@ def timeline(table: pd.DataFrame, params: Params, save: Path) -> Figure:
         The length of a segment.
     save : Path
         A .png file.
+    by : str
+        Which model predicted it, for the title.
 
     Raises
     ------
@@ -288,7 +290,10 @@ def timeline(table: pd.DataFrame, params: Params, save: Path) -> Figure:
     axes.set_yticks(range(len(sure)), [f"{genre}  {p:.0%}" for genre, p in zip(genres, sure, strict=True)])
     name = Path(track["path"]).name.encode(errors="replace").decode()
     verdict = f" ({track['verdict']})" if track["verdict"] else ""
-    axes.set_title(f"{name}\n{genres[0]}, calibrated probability {sure.iloc[0]:.0%}{verdict}", parse_math=False)
+    axes.set_title(
+        f"{name}{by and f', by {by}'}\n{genres[0]}, calibrated probability {sure.iloc[0]:.0%}{verdict}",
+        parse_math=False,
+    )
     axes.set(xlabel="time (s)", ylabel="genre (probability in the whole file)")
     figure.colorbar(image, label="calibrated probability in a segment", format=PercentFormatter(1))
     return finished(figure, save)
