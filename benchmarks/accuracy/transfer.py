@@ -8,6 +8,7 @@ and without the names of genres.
 """
 
 import dataclasses
+from pathlib import Path
 
 from benchmarks import shared
 from genre_utils.datasets import catalog, labels
@@ -47,9 +48,16 @@ def main(argv: list[str] | None = None) -> None:
         own = dataclasses.replace(scratch, **values, image_height=args.image, image_width=args.image)
         own_trials = [transfer_study.with_features(trial, tracks, own) for trial in planned]
         predictions[name] = protocol_study.run(own_trials, stores[1], genres)
-        rows = report(predictions, planned, args.data)
+        rows = report(predictions, planned, Path(args.data).name)
         about = shared.machine(["keras", "scikit-learn"], pipeline.gpus())
-        shared.save(args.json, about, {}, rows, settings=vars(args) | {"json": args.json.name}, refused=refused)
+        shared.save(
+            args.json,
+            about,
+            {},
+            rows,
+            settings=vars(args) | {"json": args.json.name, "data": Path(args.data).name},
+            refused=refused,
+        )
 
 
 def report(predictions: dict, planned: list[protocol_study.Trial], data: str) -> list[dict]:
