@@ -186,6 +186,18 @@ def test_the_page_on_prediction_says_how_the_candidates_compared():
     assert figure.replace("GTZAN ", "") in about and about in page
 
 
+def test_the_page_on_transfer_says_how_probe_and_networks_from_scratch_compare():
+    rows = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / "transfer_real.json").read_text())["rows"]
+    page = (PROJECT / "docs" / "transfer.md").read_text(encoding="utf-8")
+    for row in rows:
+        low, high = 100 * row["low"], 100 * row["high"]
+        cell = f"| {100 * row['accuracy']:.1f} % [{low:.1f}, {high:.1f}] |"
+        if row["model"] != rows[0]["model"]:
+            gain = [100 * row[name] for name in ("difference", "difference_low", "difference_high")]
+            cell += " {:+.1f} [{:+.1f}, {:+.1f}] |".format(*gain)
+        assert cell in page
+
+
 def test_the_page_of_tries_is_made_from_the_results_in_the_tree(tmp_path, monkeypatch):
     made = (PROJECT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
     monkeypatch.setattr(tries, "HERE", tmp_path)
