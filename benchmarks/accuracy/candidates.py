@@ -231,7 +231,7 @@ def compare(tracks: pd.DataFrame, fold: np.ndarray, folder: Path) -> tuple[list[
         by_clip["C"] = scoring.with_probabilities(by_clip["A"], both).assign(predicted=guess)
         known = by_clip["A"]["p_blues"].notna().to_numpy()
         for name, table in by_clip.items():
-            for some in [known] if known.all() else [known, ~known | known]:
+            for some in [known] if known.all() else [known, np.ones_like(known)]:
                 if table[some].notna().all(axis=None):
                     rows.append({"candidate": name, "condition": condition} | against(by_clip["B"][some], table[some]))
                     print(f"{name}, {condition}: {networks.said(rows[-1])}{rows[-1]['less_b']}", flush=True)

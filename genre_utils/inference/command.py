@@ -113,7 +113,7 @@ def introduction(network: prediction.Network, model: Path | None) -> str:
     about = printable(network.about[:MOST_ABOUT])
     if model is None:
         return f"{about or 'The model that comes with genre_utils.'} --model names another, such as runs/latest."
-    return printable(f"Model {model}. ") + (about or "How good it is, it does not say.")
+    return printable(f"Model {model}. ") + (about or "It does not say how good it is.")
 
 
 class Run:

@@ -55,7 +55,7 @@ def train(
     y = {split: labels.targets(table["genre"], genres) for split, table in tables.items()}
     means, tracks = embeddings.by_track(x["train"], tables["train"])
     rows: list[dict[str, Any]] = []
-    kept: list[probe.Probe] = []
+    tried: list[probe.Probe] = []
     for found in probe.candidates(means, labels.targets(tracks["genre"], genres), params):
         row: dict[str, Any] = {"epoch": len(rows) + 1}
         for split, prefix in (("train", ""), ("validation", "val_")):
@@ -63,13 +63,13 @@ def train(
             right = y[split][np.arange(len(y[split])), probabilities.argmax(axis=1)]  # 1 if it is one of the genres
             row[f"{prefix}accuracy"] = float(right.mean())
             row[f"{prefix}loss"] = cross_entropy(y[split], probabilities, params.output)
-        if row["val_accuracy"] > max((before["val_accuracy"] for before in rows), default=-1.0):
-            kept = [found]
+        tried.append(found)
         seconds, started = time.monotonic() - started, time.monotonic()
         rows.append(row | {"seconds": round(seconds, 3), "probe": found.name})
     history = pd.DataFrame(rows)
+    best = tried[int(history["val_accuracy"].argmax())]
     with disk.replacing(folder / "model.keras") as partial:
-        probe.network(kept[0], params).save(partial)
+        probe.network(best, params).save(partial)
     with disk.replacing(folder / "history.csv") as partial:
         history.to_csv(partial, index=False)
     return history

@@ -182,7 +182,7 @@ def test_the_shipped_model_answers_also_after_a_run(compact, paper, files, tmp_p
         told[tuple(words)] = capsys.readouterr()
     by_default, same, other = told.values()
     assert by_default.err.splitlines()[0] == "Ten genres of GTZAN. --model names another, such as runs/latest."
-    assert same.err.splitlines()[0] == f"Model {compact[-1]}. How good it is, it does not say."
+    assert same.err.splitlines()[0] == f"Model {compact[-1]}. It does not say how good it is."
     assert other.err.splitlines()[0].startswith("Model runs/latest. ")
     assert by_default.out == same.out != other.out
 
