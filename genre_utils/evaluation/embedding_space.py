@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler, normalize
+from sklearn.preprocessing import StandardScaler
 
 from genre_utils.datasets import labels
 from genre_utils.errors import ParamsError
@@ -45,31 +45,11 @@ def top_tags(table: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
-    """The inner features of embeddings (n, 1756), each with mean 0 and standard deviation 1: (n, 1706)."""
+    """The inner features of embeddings (n, 1756) that vary, each with mean 0 and standard deviation 1."""
     from genre_utils.models import probe  # TensorFlow
 
-    return StandardScaler().fit_transform(probe.seen(values, "both"))
-
-
-def distances(points: np.ndarray) -> np.ndarray:
-    """Cosine distances of all pairs of rows.
-
-    Parameters
-    ----------
-    points : np.ndarray [shape=(track, feature)]
-        As :func:`standardised` returns them.
-
-    Returns
-    -------
-    np.ndarray [shape=(track, track)]
-        From 0, the same direction, to 2, the opposite one.
-
-    References
-    ----------
-    ``sklearn.metrics.pairwise.cosine_distances``. Notebook: 07_transfer.
-    """
-    unit = normalize(points)
-    return np.clip(1 - unit @ unit.T, 0, 2)
+    features = probe.seen(values, "both")
+    return StandardScaler().fit_transform(features[:, probe.varying(features)])
 
 
 def neighbours(apart: np.ndarray, tracks: pd.DataFrame, track_id: str = "", count: int = 5) -> pd.DataFrame:
@@ -78,7 +58,7 @@ def neighbours(apart: np.ndarray, tracks: pd.DataFrame, track_id: str = "", coun
     Parameters
     ----------
     apart : np.ndarray [shape=(track, track)]
-        As :func:`distances` returns them.
+        Cosine distances, as ``sklearn.metrics.pairwise.cosine_distances`` returns them.
     tracks : pd.DataFrame
         A row for each of them.
     track_id : str
@@ -120,7 +100,7 @@ def nearest(apart: np.ndarray, group: np.ndarray) -> dict[str, np.ndarray]:
     Parameters
     ----------
     apart : np.ndarray [shape=(track, track)]
-        As :func:`distances` returns them.
+        Cosine distances, as ``sklearn.metrics.pairwise.cosine_distances`` returns them.
     group : np.ndarray [shape=(track,)]
         Tracks with something in common, as ``leaks.groups`` returns them.
 
@@ -146,7 +126,7 @@ def neighbour_shares(apart: np.ndarray, tracks: pd.DataFrame, group: np.ndarray,
     Parameters
     ----------
     apart : np.ndarray [shape=(track, track)]
-        As :func:`distances` returns them.
+        Cosine distances, as ``sklearn.metrics.pairwise.cosine_distances`` returns them.
     tracks : pd.DataFrame
         A row for each of them. A track of several genres agrees with a track of any of them.
     group : np.ndarray [shape=(track,)]

@@ -69,6 +69,12 @@ def seen(values: np.ndarray, inputs: str) -> np.ndarray:
     return np.concatenate([values[:, embeddings.columns(name)] for name in INPUTS[inputs]], axis=1).astype(float)
 
 
+def varying(x: np.ndarray) -> np.ndarray:
+    """Which features of (n, feature) vary by more than rounding, (feature,); at least the one that varies most."""
+    spread = x.std(axis=0)
+    return spread >= min(LEAST_SPREAD, spread.max())
+
+
 def fit(
     values: np.ndarray,
     targets: np.ndarray,
@@ -112,9 +118,8 @@ def fit(
     if not len(known):
         return Probe(inputs, head, c, weights, bias, params.output)
     x = seen(values, inputs)
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    varies = spread >= min(LEAST_SPREAD, spread.max())
-    mean, spread = mean[varies], np.maximum(spread[varies], np.finfo(float).tiny)
+    varies = varying(x)
+    mean, spread = x[:, varies].mean(axis=0), np.maximum(x[:, varies].std(axis=0), np.finfo(float).tiny)
     x = (x[:, varies] - mean) / spread
     if head == "linear SVM":
         machine = LinearSVC(C=c, random_state=params.seed)
