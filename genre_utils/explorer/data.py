@@ -11,8 +11,8 @@ from genre_utils.datasets import labels
 from genre_utils.datasets.catalog import DEMOS
 from genre_utils.errors import EvaluationError
 from genre_utils.evaluation import scoring, uncertainty
-from genre_utils.explorer import levels, track_notes
-from genre_utils.figures.style import mel_ticks
+from genre_utils.explorer import facts, levels, track_notes
+from genre_utils.explorer.media import Excerpt
 from genre_utils.inference import model_folder
 from genre_utils.params import Params
 from genre_utils.runs import origins, report
@@ -24,19 +24,21 @@ KEYS = ["track_id", "segment"]
 
 @dataclasses.dataclass(frozen=True)
 class Exploration:
-    """The test results of one run, or of two runs on the same segments, ready for the explorer.
+    """The test results of one run or table, or of two on the same rows, ready for the explorer.
 
     Attributes
     ----------
     rows : pd.DataFrame
         The predictions of the test segments (of the first run, if there are two), as ``scoring.predict``
         returns them; segment ``i`` of the page is row ``i``.
-    paths : list of str
-        The audio file of each track, in the order of the page.
+    excerpts : list of media.Excerpt or None
+        The sound of each card, in the order of the page; None where there is none.
     params : Params
-        Parameters of the (first) run.
+        Parameters of the log-mels.
     facts : dict
         Everything that the page shows except sound and pictures; plain JSON.
+    tested : tuple of levels.Tested
+        The results of each run.
 
     References
     ----------
@@ -44,12 +46,13 @@ class Exploration:
     """
 
     rows: pd.DataFrame
-    paths: list[str]
+    excerpts: list[Excerpt | None]
     params: Params
     facts: dict[str, Any]
+    tested: tuple[levels.Tested, ...]
 
 
-def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
+def of_run(run: RunFolder, against: RunFolder | None = None, doubts: pd.DataFrame | None = None) -> Exploration:
     """Read the results of a run folder, and of a second one to compare it with.
 
     Parameters
@@ -58,6 +61,8 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
         With the files of the notebooks 01 to 04.
     against : RunFolder, optional
         Another run that was tested on some of the same segments.
+    doubts : pd.DataFrame [columns=track_id, note], optional
+        Doubted labels, as ``track_notes.read_doubts`` returns them.
 
     Raises
     ------
@@ -76,7 +81,10 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
     for one in folders:
         one.needs("duplicates.csv", "params.yml", "tracks.parquet", "split.csv", "predictions.parquet", "metrics.json")
         origins.check_finished(one)
-    notes = track_notes.of_tracks(run.tracks(), run.assignment(), run.duplicates())
+    tracks, assignment = run.tracks(), run.assignment()
+    notes = [track_notes.of_tracks(tracks, assignment, run.duplicates())]
+    if doubts is not None:
+        notes.append(track_notes.of_doubts(doubts))
     runs = [(one.predictions(), one.metrics()) for one in folders]
     names = [one.folder.resolve().name for one in folders]
     if against is not None and against.params.segment_seconds != run.params.segment_seconds:
@@ -84,7 +92,8 @@ def of_run(run: RunFolder, against: RunFolder | None = None) -> Exploration:
             f"The runs {names[0]} and {names[1]} have segments of different length ({run.params.segment_seconds} and "
             f"{against.params.segment_seconds} s), which cannot be compared. Use the same segment_seconds for both."
         )
-    return build(runs, names, run.tracks(), notes, run.params, [temperatures(one) for one in folders])
+    calibrations = [temperatures(one) for one in folders]
+    return build(runs, names, tracks, pd.concat(notes), run.params, calibrations, assignment)
 
 
 def temperatures(run: RunFolder) -> levels.Temperatures:
@@ -104,6 +113,7 @@ def build(
     notes: pd.DataFrame,
     params: Params,
     calibrations: Sequence[levels.Temperatures] = (levels.Temperatures(),) * 2,
+    assignment: pd.DataFrame | None = None,
 ) -> Exploration:
     """Build the data of the explorer from tables.
 
@@ -121,53 +131,43 @@ def build(
         Parameters of the first run.
     calibrations : sequence of levels.Temperatures
         One per run; without a temperature, the probabilities stay as they are.
+    assignment : pd.DataFrame [columns=track_id, segment, split], optional
+        The split, for clips of training and validation to compare with.
 
     Raises
     ------
     EvaluationError
         If two runs have no test segment in common, or different genres or labels.
     """
-    tested = [table[table["split"] == "test"].sort_values(KEYS, ignore_index=True) for table, _ in runs]
-    genres = scoring.genres_of(tested[0])
-    sizes = [len(table) for table in tested]
-    tested = in_common(tested, names) if len(tested) == 2 else tested
-    several = labels.about_several(scoring.by_track(tested[0]))
-    tested = [labels.one_truth(table) for table in tested]
-    rows = tested[0]
-    by_track = [scoring.by_track(table) for table in tested]
-    ids = by_track[0]["track_id"]
-    catalog = tracks.set_index("track_id").loc[ids].assign(genre=by_track[0]["genre"].to_numpy())
-    badges = notes.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
-    place = {genre: index for index, genre in enumerate(genres)}
-    similar = scoring.by_similarity(scoring.confusion(rows)).index
-    facts = {
-        "title": " against ".join(f"{metrics['model']} on {metrics['dataset']}" for _, metrics in runs),
-        "notices": notices([metrics for _, metrics in runs], names, sizes, len(rows)) + [several] * bool(several),
-        "genres": genres,
-        "similarity": [place[genre] for genre in similar],
-        "segment_seconds": params.segment_seconds,
-        "scale": scale(params),
-        "tracks": [
-            {
-                "id": row.Index,
-                "genre": place[row.genre],
-                "artist": row.artist,
-                "title": row.title,
-                "seconds": params.segments_in(row.duration_seconds) * params.segment_seconds,
-                "badges": badges.get(row.Index, []),
-            }
-            for row in catalog.itertuples()
-        ],
-        "segments": {"track": pd.Index(ids).get_indexer(rows["track_id"]).tolist(), "number": rows["segment"].tolist()},
-        "runs": [
-            {"name": name} | levels.of_run(segments, whole, facts, params.seed, known)
-            for name, segments, whole, (_, facts), known in zip(
-                names, tested, by_track, runs, calibrations[: len(runs)], strict=True
-            )
-        ],
-        "paired": paired(tested, by_track, params.seed) if len(runs) == 2 else None,
-    }
-    return Exploration(rows, catalog["path"].tolist(), params, facts)
+    found = [table[table["split"] == "test"].sort_values(KEYS, ignore_index=True) for table, _ in runs]
+    genres = scoring.genres_of(found[0])
+    sizes = [len(table) for table in found]
+    found = in_common(found, names) if len(found) == 2 else found
+    several = labels.about_several(scoring.by_track(found[0]))
+    found = [labels.one_truth(table) for table in found]
+    found = [table.assign(end_seconds=table["start_seconds"] + params.segment_seconds) for table in found]
+    tested = []
+    for name, table, (_, metrics), known in zip(names, found, runs, calibrations[: len(runs)], strict=True):
+        tables = {"segment": table, "track": scoring.by_track(table)}
+        accuracy = {level: uncertainty.accuracy(rows, params.seed) for level, rows in tables.items()}
+        sentences = {level: report.sentence(metrics | accuracy, level) for level in tables}
+        tested.append(levels.Tested(name, tables, sentences, known))
+    ids = tested[0].tables["track"]["track_id"]
+    catalog = tracks.set_index("track_id", drop=False)
+    shown = catalog.loc[ids].assign(genre=tested[0].tables["track"]["genre"].to_numpy(), split="test")
+    if assignment is not None:
+        others = assignment[~assignment["track_id"].isin(ids)].drop_duplicates("track_id")
+        others = catalog.drop(columns="split", errors="ignore").merge(others[["track_id", "split"]].set_index("track_id"),
+            left_index=True, right_index=True).rename_axis(None)
+        shown = pd.concat([shown, facts.references(others.assign(card=others["track_id"]), genres)])
+    shown = shown.assign(
+        card=shown["track_id"],
+        seconds=[params.segments_in(seconds) * params.segment_seconds for seconds in shown["duration_seconds"]],
+    )
+    title = " against ".join(f"{metrics['model']} on {metrics['dataset']}" for _, metrics in runs)
+    said = notices([metrics for _, metrics in runs], names, sizes, len(found[0])) + [several] * bool(several)
+    made = facts.assemble(tested, shown, notes, params, title, said)
+    return Exploration(found[0], [Excerpt(path) for path in shown["path"]], params, made, tuple(tested))
 
 
 def in_common(tested: list[pd.DataFrame], names: list[str]) -> list[pd.DataFrame]:
@@ -210,18 +210,3 @@ def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], k
         texts.append(f"Two runs, compared on the {kept} test segments that both have{left_out}.")
         texts.append(f"Notes such as 'artist in training' refer to the training of {names[0]}.")
     return texts
-
-
-def paired(segments: list[pd.DataFrame], tracks: list[pd.DataFrame], seed: int) -> dict[str, Any]:
-    """Accuracy of the second run minus that of the first, by segment and by track, and McNemar's test of the tracks."""
-    return {
-        "segment": uncertainty.difference(segments[0], segments[1], seed),
-        "track": uncertainty.difference(tracks[0], tracks[1], seed),
-        "mcnemar": uncertainty.mcnemar(tracks[0], tracks[1]),
-    }
-
-
-def scale(params: Params) -> dict[str, Any]:
-    """Axes of the spectrogram pictures: the heights of some frequencies (0 bottom, 1 top), and the range in dB."""
-    heights = [[hz, (band + 0.5) / params.n_mels] for hz, band in mel_ticks(params).items()]
-    return {"hz": heights, "top_db": params.top_db}

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import jinja2
 import matplotlib
 
 from genre_utils.errors import RunError
-from genre_utils.explorer import media
+from genre_utils.explorer import levels, media, track_notes
 from genre_utils.explorer.data import Exploration, of_run
 from genre_utils.figures.style import LEVEL_MAP
 from genre_utils.paths import given
@@ -25,7 +26,14 @@ FRONT = Path(__file__).parent / "front"
 MEDIA = "media"  # the folder beside the page
 UNFINISHED = ".writing-"  # prefix of temporary folders, which may remain if the process is killed
 MARK = '<meta name="generator" content="genre_utils explorer">'  # marks a page that may be replaced
-SCRIPTS = ("view.js", "charts.js", "clips.js", "matrix.js", "explorer.js")  # one module: each uses those before it
+CLIPS = 20  # tracks of each cell with sound: all of a run with GTZAN's 150 test tracks
+SAMPLE = 24  # clips from which the size of all is estimated
+WARN_BYTES = 100e6
+MOST_FAULTS = 10  # that are printed one by one
+SCRIPTS = (  # one module: each uses those before it
+    "view.js", "results.js", "charts.js", "doubts.js", "sound.js", "clips.js", "matrix.js", "overview.js", "map.js",
+    "explorer.js",
+)  # fmt: skip
 
 
 def script(host: str) -> str:
@@ -40,7 +48,9 @@ def style() -> str:
     return (FRONT / "explorer.css").read_text(encoding="utf-8").replace("LEVEL_MAP_STOPS", stops)
 
 
-def write(exploration: Exploration, folder: str | Path, single_file: bool = False) -> Path:
+def write(
+    exploration: Exploration, folder: str | Path, single_file: bool = False, clips: int | None = CLIPS
+) -> Path:
     """Write the page, with sound and pictures in a folder beside it or inside it.
 
     Parameters
@@ -51,6 +61,8 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
         Folder of the page; an older page is replaced, a folder with anything else is refused.
     single_file : bool
         Put sound and pictures into the page itself, so that it can be shared as one file.
+    clips : int or None
+        How many tracks of each cell have sound and picture, the most confidently wrong first; None for all.
 
     Returns
     -------
@@ -74,37 +86,70 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
     with disk.writing(folder):
         make_room(folder)
     report = "" if single_file else report_beside(folder)
-    ids = [track["id"] for track in exploration.facts["tracks"]]
+    ids = exploration.facts["tracks"]["id"]
+    numbers = with_sound(exploration, clips)
+    faults = []
     with disk.writing(page), tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as temporary:
         fresh = Path(temporary) / MEDIA
         fresh.mkdir()
-        carried = []
-        for number, found in enumerate(media.of_tracks(exploration.paths, exploration.params)):
-            if isinstance(found, str):
-                print(f"explorer, without sound: {ids[number]} {found}")
-                carried.append({"fault": found})
-            elif single_file:
-                carried.append(embedded(*found))
-            else:
-                names = (f"{number:05d}.ogg", f"{number:05d}.webp")  # numbers, because a track's name is untrusted
-                for name, content in zip(names, found, strict=True):
+        carried: dict[int, dict[str, Any]] = {}
+        sizes = 0
+        found = media.of_excerpts([exploration.excerpts[number] for number in numbers], exploration.params)
+        for done, (number, clip) in enumerate(zip(numbers, found, strict=True), start=1):
+            if isinstance(clip, str):
+                faults.append(f"{ids[number]} {clip}")
+                carried[number] = {"fault": clip}
+                continue
+            names = (f"{number:05d}.ogg", f"{number:05d}.webp")  # numbers, because a track's name is untrusted
+            urls = embedded(clip) if single_file else {"audio": f"{MEDIA}/{names[0]}", "picture": f"{MEDIA}/{names[1]}"}
+            carried[number] = urls | {"seconds": round(clip.seconds, 3)}
+            for name, content in zip(names, clip, strict=False):
+                sizes += len(content)
+                if not single_file:
                     (fresh / name).write_bytes(content)
-                carried.append({"audio": f"{MEDIA}/{names[0]}", "picture": f"{MEDIA}/{names[1]}"})
-        (Path(temporary) / page.name).write_text(html(exploration.facts, carried, report), encoding="utf-8")
+            if done == SAMPLE and (expected := sizes / done * len(numbers) * (4 / 3 if single_file else 1)) > WARN_BYTES:
+                print(f"explorer: the page will have about {expected / 1e6:,.0f} MB; --clips 5 makes it smaller")
+        text = html(exploration.facts, carried, report, single_file, clips)
+        (Path(temporary) / page.name).write_text(text, encoding="utf-8")
         (Path(temporary) / page.name).replace(page)  # first, because it marks the folder as an explorer
         shutil.rmtree(folder / MEDIA, ignore_errors=True)
         if not single_file:
             fresh.rename(folder / MEDIA)
+    for line in [*faults[:MOST_FAULTS], *([f"and {len(faults) - MOST_FAULTS:,} more"] * (len(faults) > MOST_FAULTS))]:
+        print(f"explorer, without sound: {line}")
     size = sum(path.stat().st_size for path in (page, *(folder / MEDIA).glob("*")))
-    print(f"explorer: {page}, {size / 1e6:.1f} MB with sound and pictures of {len(ids)} tracks")
+    of = "" if len(numbers) == len(ids) else f" of {len(ids):,}, the {clips} most confidently wrong of each cell"
+    of = of if any(exploration.excerpts) else ""
+    print(f"explorer: {page}, {size / 1e6:.1f} MB with sound and pictures of {len(numbers):,} tracks{of}")
     return page
 
 
-def write_of_runs(run: Path, against: Path | None = None, single_file: bool = False, out: Path | None = None) -> Path:
+def with_sound(exploration: Exploration, clips: int | None) -> list[int]:
+    """The cards that have sound and picture: those to compare with, and the most confidently wrong of each cell."""
+    there = [number for number, excerpt in enumerate(exploration.excerpts) if excerpt is not None]
+    if clips is None:
+        return there
+    worst: set[str] = set()
+    for run in exploration.tested:
+        worst |= levels.worst_tracks(run, clips)
+    ids, tested = exploration.facts["tracks"]["id"], exploration.facts["tested"]
+    return [number for number in there if number >= tested or ids[number] in worst]
+
+
+def write_of_runs(
+    run: Path,
+    against: Path | None = None,
+    single_file: bool = False,
+    out: Path | None = None,
+    clips: int | None = CLIPS,
+    doubts: Path | None = None,
+) -> Path:
     """Write the page of one run, or of two with the same test tracks; by default into the folder of the first run."""
     folders = [RunFolder.existing(path) for path in (run, against) if path is not None]
     name = "explorer" if against is None else f"explorer-against-{folders[1].folder.name}"
-    return write(of_run(*folders), out or folders[0].folder / name, single_file)
+    doubted = None if doubts is None else track_notes.read_doubts(doubts)
+    made = of_run(folders[0], folders[1] if against else None, doubted)
+    return write(made, out or folders[0].folder / name, single_file, clips)
 
 
 def make_room(folder: Path) -> None:
@@ -131,25 +176,35 @@ def report_beside(folder: Path) -> str:
     return "../index.html" if (run / "metrics.json").is_file() and there else ""
 
 
-def embedded(sound: bytes, picture: bytes) -> dict[str, str]:
+def embedded(clip: media.Clip) -> dict[str, str]:
     """Sound and picture as data URLs."""
     return {
-        "audio": "data:audio/ogg;base64," + base64.b64encode(sound).decode(),
-        "picture": "data:image/webp;base64," + base64.b64encode(picture).decode(),
+        "audio": "data:audio/ogg;base64," + base64.b64encode(clip.sound).decode(),
+        "picture": "data:image/webp;base64," + base64.b64encode(clip.picture).decode(),
     }
 
 
-def html(facts: dict[str, Any], carried: list[dict[str, str]], report: str = "") -> str:
+def html(
+    facts: dict[str, Any],
+    carried: Mapping[int, Mapping[str, Any]],
+    report: str = "",
+    single_file: bool = False,
+    clips: int | None = None,
+) -> str:
     """The HTML of the page.
 
     Parameters
     ----------
     facts : dict
         As in ``Exploration``.
-    carried : list of dict
-        For each track ``audio`` and ``picture`` (URLs), or ``fault``.
+    carried : mapping of int to mapping
+        For each card with sound ``audio``, ``picture`` (URLs) and ``seconds``, or ``fault``.
     report : str
         URL of the run's report, if there is one.
+    single_file : bool
+        The URLs are data: each card gets an element of its own, which is read only if it is shown.
+    clips : int or None
+        As in :func:`write`.
 
     Returns
     -------
@@ -160,6 +215,7 @@ def html(facts: dict[str, Any], carried: list[dict[str, str]], report: str = "")
         loader=jinja2.FileSystemLoader(FRONT), autoescape=True, undefined=jinja2.StrictUndefined
     )
     code, sheet = script("page.js"), style()
+    urls = {number: True if single_file and "audio" in one else one for number, one in carried.items()}
     return environment.get_template("page.html.j2").render(
         mark=MARK,
         title=facts["title"],
@@ -169,7 +225,8 @@ def html(facts: dict[str, Any], carried: list[dict[str, str]], report: str = "")
         style_hash=digest(sheet),
         code_hash=digest(code),
         facts=as_json(facts),
-        carried=[as_json(one) for one in carried],
+        carried=as_json({"tracks": urls, "clips": clips}),
+        embedded={number: as_json(carried[number]) for number, one in urls.items() if one is True},
     )
 
 

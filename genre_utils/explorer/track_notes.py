@@ -1,8 +1,13 @@
 """Notes on tracks: known problems of a track, and reasons why it may be easy for the network."""
 
+from pathlib import Path
+
 import pandas as pd
 
+from genre_utils.errors import EvaluationError
 from genre_utils.splits import leaks
+
+DOUBTED = "label doubted"
 
 
 def of_tracks(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -64,3 +69,34 @@ def twins(tracks: pd.DataFrame, pairs: pd.DataFrame) -> list[tuple[str, str, str
     present = set(tracks["track_id"])
     both = found + [(other, one, how) for one, other, how in found]
     return [pair for pair in both if pair[0] in present and pair[1] in present]
+
+
+def read_doubts(path: str | Path) -> pd.DataFrame:
+    """Read the doubted labels that the explorer has saved.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV with a column ``track_id``, and ``note``; others are ignored.
+
+    Returns
+    -------
+    pd.DataFrame [columns=track_id, note]
+
+    Raises
+    ------
+    EvaluationError
+        If the file cannot be read or has no column ``track_id``.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} cannot be read as a list of doubts ({error}). Expected: a CSV that the explorer has saved.") from error
+    if "track_id" not in table:
+        raise EvaluationError(f"{path} has the columns {', '.join(table)}. Expected: track_id and note, as the explorer saves doubts.")
+    return table.assign(note=table.get("note", ""))[["track_id", "note"]].drop_duplicates("track_id", ignore_index=True)
+
+
+def of_doubts(doubts: pd.DataFrame) -> pd.DataFrame:
+    """Doubted labels (``track_id, note``) as notes on tracks."""
+    return doubts.assign(kind=DOUBTED, text=doubts["note"])[["track_id", "kind", "text"]]

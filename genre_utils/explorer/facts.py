@@ -1,0 +1,179 @@
+"""Everything that the explorer shows except sound and pictures, as plain JSON."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from genre_utils.evaluation import embedding_space, scoring, uncertainty
+from genre_utils.explorer import levels
+from genre_utils.explorer.levels import Tested
+from genre_utils.figures.style import mel_ticks
+from genre_utils.params import Params
+
+WORDS = {"genre": "genre", "segment": "segment", "track": "track", "artist": "artist"}  # for runs of this project
+MAP_STEPS = 1000  # of the longer side of the map: a pixel of a large screen
+REFERENCES = 2  # tracks of each genre and split to compare with
+
+
+def assemble(
+    runs: Sequence[Tested],
+    cards: pd.DataFrame,
+    notes: pd.DataFrame,
+    params: Params,
+    title: str,
+    notices: Sequence[str],
+    words: Mapping[str, str] = WORDS,
+    extras: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Put together the facts of one run or two with the same rows.
+
+    Parameters
+    ----------
+    runs : sequence of Tested
+        One or two. The rows of ``segment`` have ``start_seconds`` and ``end_seconds`` (NaN: the end of the file), and
+        ``card``, if a track has several cards.
+    cards : pd.DataFrame [columns=card, genre, artist, title, seconds, split]
+        What gets a card of its own: first the tested tracks, in the order of the rows of ``track``, then others to
+        compare with. Seconds may be NaN, if only the file knows.
+    notes : pd.DataFrame [columns=track_id, kind, text]
+        On cards.
+    params : Params
+        Of the log-mels, and the seed of intervals.
+    title : str
+        Of the page.
+    notices : sequence of str
+        Paragraphs at its top.
+    words : mapping
+        The nouns for genre, segment, track and artist.
+    extras : sequence of str
+        Other columns of the rows, shown with a clip.
+
+    Returns
+    -------
+    dict
+        Plain JSON; the front end is its only reader.
+    """
+    first = runs[0].tables["segment"]
+    genres = scoring.genres_of(first)
+    place = {genre: index for index, genre in enumerate(genres)}
+    similar = scoring.by_similarity(scoring.confusion(first)).index
+    names = first["card"] if "card" in first else first["track_id"]
+    badges = notes.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
+    numbers = pd.Index(cards["card"])
+    identity = "\n".join([title, *genres, *cards["card"]])
+    return {
+        "key": hashlib.sha256(identity.encode()).hexdigest()[:16],  # the browser stores doubts by it
+        "title": title,
+        "notices": list(notices),
+        "words": dict(words),
+        "levels": list(runs[0].tables),
+        "genres": genres,
+        "similarity": [place[genre] for genre in similar],
+        "scale": scale(params),
+        "tracks": {
+            "id": cards["card"].tolist(),
+            "genre": [place.get(genre, -1) for genre in cards["genre"]],
+            "artist": cards["artist"].tolist(),
+            "title": cards["title"].tolist(),
+            "seconds": levels.plain(cards["seconds"]),
+            "split": cards["split"].tolist(),
+            "badges": {int(numbers.get_loc(name)): some for name, some in badges.items() if name in numbers},
+        },
+        "tested": int((cards["split"] == "test").sum()),
+        "segments": {
+            "track": numbers.get_indexer(names).tolist(),
+            "number": first["segment"].tolist(),
+            "start": levels.plain(first["start_seconds"].fillna(0)),
+            "end": levels.plain(first["end_seconds"]),
+        },
+        "columns": [{"name": name} | coded(first[name]) for name in extras],
+        "runs": [levels.of_run(run, params.seed) for run in runs],
+        "paired": paired(runs, params.seed) if len(runs) == 2 else None,
+        "map": places(runs[-1], names, extras),
+    }
+
+
+def coded(values: pd.Series) -> dict[str, Any]:
+    """A column for JSON: numbers as they are, anything else as codes and the texts that they stand for."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return {"numbers": levels.plain(values)}
+    codes, texts = pd.factorize(values.astype(object).where(values.notna(), "").astype(str), sort=True)
+    return {"codes": codes.tolist(), "texts": [str(text) for text in texts]}
+
+
+def paired(runs: Sequence[Tested], seed: int) -> dict[str, Any]:
+    """Accuracy of the second run minus that of the first, by level, and McNemar's test of the tracks."""
+    first, second = (run.tables for run in runs)
+    whole = "track" if "track" in first else "segment"
+    is_test = first[whole]["track_id"].is_unique
+    return {name: uncertainty.difference(first[name], second[name], seed) for name in first} | {
+        "mcnemar": uncertainty.mcnemar(first[whole], second[whole]) if is_test else None
+    }
+
+
+def places(run: Tested, names: pd.Series, extras: Sequence[str]) -> dict[str, Any] | None:
+    """The map: a place for each tested card, near to those with similar probabilities.
+
+    Parameters
+    ----------
+    run : Tested
+        Its rows.
+    names : pd.Series
+        The card of each row.
+    extras : sequence of str
+        Other columns; ``x`` and ``y`` are places that somebody else computed, for instance of embeddings.
+
+    Returns
+    -------
+    dict or None
+        ``x`` and ``y`` in the order of the cards, and a sentence; None if there are no probabilities or two few cards.
+    """
+    rows = run.tables["segment"]
+    if {"x", "y"} <= set(extras):
+        points = rows[["x", "y"]].astype(float).groupby(names.to_numpy()).mean().to_numpy()
+        text = "The places are the columns x and y of the table."
+    elif run.has_probabilities and names.nunique() > 2:
+        means = pd.DataFrame(np.sqrt(scoring.probabilities(rows))).groupby(names.to_numpy()).mean().to_numpy()
+        points, shares = embedding_space.projected(means)
+        text = (
+            "Clips with similar probabilities are near to each other: two principal components of the square roots of "
+            f"the probabilities, with {shares.sum():.0%} of their variance."
+        )
+    else:
+        return None
+    if not np.isfinite(points).all():
+        return None
+    points = points - points.min(axis=0)
+    scaled = np.round(MAP_STEPS * points / max(points.max(), 1e-9)).astype(int)
+    return {"x": scaled[:, 0].tolist(), "y": scaled[:, 1].tolist(), "text": text}
+
+
+def references(others: pd.DataFrame, genres: Sequence[str]) -> pd.DataFrame:
+    """A few tracks of each genre that were not tested, by different artists where possible, to compare with.
+
+    Parameters
+    ----------
+    others : pd.DataFrame [columns=card, genre, artist, split, …]
+        Tracks of training and validation.
+    genres : sequence of str
+        The classes.
+
+    Returns
+    -------
+    pd.DataFrame
+        At most ``REFERENCES`` rows for each genre and split.
+    """
+    known = others[others["genre"].isin(genres)]
+    group = known["artist"].where(known["artist"] != "", known["card"])
+    again = known.assign(again=known.groupby([known["genre"], known["split"], group]).cumcount())
+    first = again.sort_values(["again", "card"], kind="stable").groupby(["genre", "split"]).head(REFERENCES)
+    return first.drop(columns="again").sort_values(["split", "genre", "card"], ignore_index=True)
+
+
+def scale(params: Params) -> dict[str, Any]:
+    """Axes of the spectrogram pictures: the heights of some frequencies (0 bottom, 1 top), and the range in dB."""
+    heights = [[hz, (band + 0.5) / params.n_mels] for hz, band in mel_ticks(params).items()]
+    return {"hz": heights, "top_db": params.top_db}
