@@ -2,18 +2,24 @@
 
 import functools
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import matplotlib.pyplot as plt
 import pandas as pd
 import traitlets
 from IPython.display import Image, display
 
 from genre_utils.errors import AudioError, EvaluationError
+from genre_utils.evaluation import scoring
 from genre_utils.explorer import media, page
 from genre_utils.explorer.data import Exploration
+from genre_utils.figures import results
 from genre_utils.system.progress import HEADLESS
+
+NO_SOUND = "The table names no audio file for this clip."
 
 
 class Explorer:
@@ -23,15 +29,15 @@ class Explorer:
     ----------
     exploration : Exploration
         The data of the explorer.
-    figure : Path
-        The static confusion matrix for a headless run.
+    figure : Path, optional
+        The static confusion matrix for a headless run; by default it is drawn.
 
     References
     ----------
     Notebook: 04_evaluation.
     """
 
-    def __init__(self, exploration: Exploration, figure: Path):
+    def __init__(self, exploration: Exploration, figure: Path | None = None):
         self.exploration = exploration
         self.figure = figure
         self._numbers: list[int] = []
@@ -80,8 +86,29 @@ class Explorer:
             self.widget.view = {"select": ["cell", true, predicted]}
         return self.selected
 
+    @property
+    def doubts(self) -> pd.DataFrame:
+        """The labels that are doubted in the browser: ``track_id``, ``genre`` and ``note``."""
+        tracks, genres = self.exploration.facts["tracks"], self.exploration.facts["genres"]
+        genre = dict(zip(tracks["id"], tracks["genre"], strict=True))
+        rows = [(name, genres[genre[name]], str(note)) for name, note in self.widget.notes.items() if name in genre]
+        return pd.DataFrame(rows, columns=["track_id", "genre", "note"])
+
+    def write(self, folder: str | Path, single_file: bool = False, clips: int | None = page.CLIPS) -> Path:
+        """Write the explorer as a page; see ``page.write``."""
+        return page.write(self.exploration, folder, single_file, clips)
+
     def _ipython_display_(self) -> None:
-        display(Image(self.figure) if os.environ.get(HEADLESS) else self.widget)
+        display(self._picture() if os.environ.get(HEADLESS) else self.widget)
+
+    def _picture(self) -> Image:
+        if self.figure is not None:
+            return Image(self.figure)
+        counts = scoring.confusion(self.exploration.tested[-1].tables["segment"])
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "confusion.png"
+            plt.close(results.confusion_matrix(counts, self.exploration.facts["title"], file))
+            return Image(file.read_bytes())
 
 
 class FrontEnd(anywidget.AnyWidget):
@@ -99,6 +126,7 @@ class FrontEnd(anywidget.AnyWidget):
     _css = page.style()
     view = traitlets.Dict().tag(sync=True)
     numbers = traitlets.List(traitlets.Int()).tag(sync=True)
+    notes = traitlets.Dict().tag(sync=True)  # doubted labels: the note by track_id
 
     def __init__(self, exploration: Exploration):
         super().__init__()
@@ -115,17 +143,21 @@ class FrontEnd(anywidget.AnyWidget):
             id. Any other request, or a number that is not a track of this run, gets an error and no file.
         """
         asked = asked if isinstance(asked, dict) else {}
-        what, number, paths = asked.get("what"), asked.get("track"), self.exploration.paths
+        what, number, excerpts = asked.get("what"), asked.get("track"), self.exploration.excerpts
         answer = {"id": asked.get("id")}
         if what == "facts":
             self.send(answer | {"facts": self.exploration.facts})
             return
-        if what != "media" or type(number) is not int or not 0 <= number < len(paths):
+        if what != "media" or type(number) is not int or not 0 <= number < len(excerpts):
             self.send(answer | {"fault": "was requested in a way that this explorer does not support"})
             return
+        excerpt = excerpts[number]
+        if excerpt is None:
+            self.send(answer | {"absent": NO_SOUND})
+            return
         try:
-            found = media.of_track(paths[number], self.exploration.params)
+            found = media.of_excerpt(excerpt, self.exploration.params)
         except AudioError as error:
             self.send(answer | {"fault": error.reason})
         else:
-            self.send(answer, list(found))
+            self.send(answer | {"seconds": found.seconds}, [found.sound, found.picture])

@@ -48,26 +48,11 @@ function curve(values, at, x, y, name) {
   return h("svg:path", { class: `gx-line gx-${name}`, d: path });
 }
 
-const STEPS = 100; // of a threshold, from 0 to the end of its axis
-const ENDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1]; // if the highest probability is 4 %, the axis ends at 5 %
+const STEPS = 100; // of a threshold, from 0 to the end of its axis, as in levels.py
 const digits = (most) => (most === 1 ? 0 : most < 0.1 ? 2 : 1);
 
 // For each threshold on a genre's probability: how many rows are predicted as the genre, their precision and recall.
-function thresholds(p, isOf) {
-  const top = p.reduce((most, value) => Math.max(most, value), 0) / PARTS;
-  const most = ENDS.find((end) => end >= top) ?? 1;
-  const step = most * PARTS / STEPS;
-  const predicted = new Array(STEPS + 1).fill(0);
-  const hits = [...predicted];
-  p.forEach((value, row) => {
-    const last = Math.min(STEPS, Math.floor(value / step + 1e-9));
-    predicted[last] += 1;
-    if (isOf[row]) hits[last] += 1;
-  });
-  for (let at = STEPS - 1; at >= 0; at -= 1) {
-    predicted[at] += predicted[at + 1];
-    hits[at] += hits[at + 1];
-  }
+function thresholds({ most, top, predicted, hits }) {
   const start = most === 1 ? 0.5 : Math.round(top / 2 / most * STEPS) / STEPS * most; // a threshold that some rows reach
   return {
     most, top, start, predicted,
@@ -86,11 +71,11 @@ function thresholdChart({ precision, recall, most }, threshold, genre, what) {
   ], most);
 }
 
-function reliabilityChart(bins, noun) {
+function reliabilityChart(bins, noun, genre) {
   const most = Math.max(...bins.n);
-  const label = `Accuracy of ${noun}s by the mean probability of the predicted genre`;
+  const label = `Accuracy of ${plural(noun)} by the mean probability of the predicted ${genre}`;
   const tall = (n) => 0.2 * n / most;
-  return chart(label, "mean probability of the predicted genre", `accuracy of ${noun}s`, (x, y) => [
+  return chart(label, `mean probability of the predicted ${genre}`, `accuracy of ${plural(noun)}`, (x, y) => [
     bins.n.map((n, index) => h("svg:rect", {
       class: "gx-bar", x: x(bins.low[index]) + 1, width: x(bins.high[index]) - x(bins.low[index]) - 2,
       y: y(tall(n)), height: y(0) - y(tall(n)),

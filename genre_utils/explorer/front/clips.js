@@ -1,234 +1,184 @@
-// Clips: the rows of a cell, and a card for each with sound, spectrogram and prediction.
+// Clips: a card for each track of a selection, with sound, spectrogram and prediction.
 
 const AT_ONCE = 20;
 
-// Rows (segments or tracks) of a selection: the most confidently wrong first, the most confidently right last.
-function rowsOf(selection, view, data) {
-  const [kind, first, second] = selection;
-  const runs = data.runs.map((run) => run[view.level]);
-  const shown = shownRuns(view, data).at(-1)[view.level];
-  const truth = truths(view.level, data);
-  const [a, b] = [data.genres.indexOf(first), data.genres.indexOf(second)];
-  const tests = {
-    cell: (row) => truth[row] === a && (view.run === "difference"
-      ? (runs[0].predicted[row] === b) !== (runs[1].predicted[row] === b)
-      : shown.predicted[row] === b),
-    row: (row) => truth[row] === a,
-    column: (row) => (view.run === "difference" ? runs.some((run) => run.predicted[row] === a) : shown.predicted[row] === a),
-    change: (row) => first === change(row, truth, runs),
-  };
-  const rows = [...truth.keys()].filter(tests[kind]);
-  const { p } = chosen(shown, view);
-  const sure = (row) => p[row][shown.predicted[row]] * (shown.predicted[row] === truth[row] ? -1 : 1);
-  return rows.sort((one, other) => sure(other) - sure(one));
-}
-
-function truths(level, data) {
-  return level === "track"
-    ? data.tracks.map((track) => track.genre)
-    : data.segments.track.map((track) => data.tracks[track].genre);
-}
-
-function change(row, truth, runs) {
-  const [before, after] = runs.map((run) => run.predicted[row] === truth[row]);
-  return before ? (after ? "both" : "lost") : (after ? "won" : "neither");
-}
-
-// Rows of the predictions table (always segments), which is what Python gets.
-function segmentRows(rows, level, data) {
-  if (level === "segment") return [...rows].sort((one, other) => one - other);
-  const wanted = new Set(rows);
-  return [...data.segments.track.keys()].filter((row) => wanted.has(data.segments.track[row]));
-}
-
-function csv(rows, view, data) {
-  const probabilities = data.genres.map((genre) => `p_${genre}`);
-  const kind = (level) => (chosen(level, view) === level.raw ? "raw" : "calibrated");
-  const segment = view.level === "segment";
-  const lines = [["run", "track_id", ...(segment ? ["segment", "start_seconds"] : []), "genre", "predicted",
-    "probabilities", ...probabilities, "artist", "title"]];
-  for (const run of shownRuns(view, data)) {
-    for (const row of rows) {
-      const track = data.tracks[segment ? data.segments.track[row] : row];
-      const number = data.segments.number[row];
-      const { predicted } = run[view.level];
-      const { p } = chosen(run[view.level], view);
-      lines.push([run.name, track.id, ...(segment ? [number, number * data.segment_seconds] : []),
-        data.genres[track.genre], data.genres[predicted[row]], kind(run[view.level]),
-        ...p[row].map((value) => value / PARTS), track.artist, track.title]);
-    }
+// A list of cards, twenty at a time; the segments of a track share a card.
+function clipList(rows, view, data, source, doubts) {
+  const groups = new Map();
+  for (const row of rows) {
+    const number = trackOf(row, view.level, data);
+    if (!groups.has(number)) groups.set(number, []);
+    groups.get(number).push(row);
   }
-  const quoted = (value) => (typeof value === "number" ? String(value) : `"${value.replaceAll('"', '""')}"`);
-  return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
-}
-
-// A list of cards, twenty at a time.
-function clipList(rows, view, data, source) {
+  const wanted = [...groups];
+  const cards = [];
   const list = h("ol", { class: "gx-clips" });
   const more = h("button", { type: "button", class: "gx-more", onclick: () => grow(true) });
   const grow = (focus) => {
-    const from = list.children.length;
-    list.append(...rows.slice(from, from + AT_ONCE).map((row) => card(row, view, data, source)));
-    const left = rows.length - list.children.length;
+    const from = cards.length;
+    for (const [number, of] of wanted.slice(from, from + AT_ONCE)) {
+      cards.push(card(number, of, view, data, source, doubts));
+      list.append(cards.at(-1).node);
+    }
+    const left = wanted.length - cards.length;
     more.hidden = left === 0;
     more.textContent = `Show ${Math.min(left, AT_ONCE)} more of ${left.toLocaleString("en")}`;
-    if (focus) list.children[from].querySelector("h4").focus();
+    if (focus) cards[from].head.focus();
   };
   grow(false);
-  return [list, more];
+  let current = -1;
+  const at = (place) => {
+    while (place >= cards.length && cards.length < wanted.length) grow(false);
+    return cards[place];
+  };
+  const mark = (place) => {
+    cards[current]?.node.classList.remove("gx-current");
+    current = place;
+    at(place).node.classList.add("gx-current");
+    at(place).node.scrollIntoView({ block: "nearest" });
+  };
+  list.addEventListener("focusin", (event) => {
+    const place = cards.findIndex((one) => one.node.contains(event.target));
+    if (place >= 0 && place !== current) {
+      cards[current]?.node.classList.remove("gx-current");
+      current = place;
+      cards[place].node.classList.add("gx-current");
+    }
+  });
+  return {
+    nodes: [list, more], length: () => wanted.length, card: at, mark,
+    tracks: wanted.length,
+    current: () => cards[current],
+    step: (by) => {
+      const place = Math.max(0, Math.min(wanted.length - 1, current + by));
+      if (wanted.length === 0) return null;
+      mark(place);
+      at(place).head.focus({ preventScroll: true });
+      return at(place);
+    },
+    syncDoubts: () => cards.forEach((one) => one.doubt.sync()),
+  };
 }
 
-function card(row, view, data, source) {
+function card(number, rows, view, data, source, doubts) {
   const segment = view.level === "segment";
-  const number = segment ? data.segments.track[row] : row;
   const track = data.tracks[number];
-  const start = segment ? data.segments.number[row] * data.segment_seconds : 0;
-  const stop = segment ? start + data.segment_seconds : track.seconds;
+  const spans = segment ? rows.map((row) => data.span(row)).sort((one, other) => one[0] - other[0]) : [];
   const by = [track.artist, track.title].filter((text) => text !== "").join(" – ");
-  const player = listen(number, start, stop, view, data, source);
-  return h("li", { class: "gx-clip" },
-    h("h4", { tabindex: -1 }, track.id, segment && h("span", { class: "gx-soft" }, ` ${clock(start)} to ${clock(stop)}`)),
+  const sound = listen(number, spans, view, data, source);
+  const doubt = doubtControls(track.id, doubts);
+  const several = data.rowsOfTrack[number].length > 1;
+  const where = segment && several && (rows.length === 1
+    ? ` ${spans[0].map(clock).join(" to ")}` : ` ${rows.length} of ${counted(data.rowsOfTrack[number].length, data.words.segment)}`);
+  const head = h("h4", { tabindex: -1 }, track.id, where && h("span", { class: "gx-soft" }, where));
+  const node = h("li", { class: "gx-clip" },
+    head,
     by !== "" && h("p", { class: "gx-by" }, by),
-    track.badges.length > 0 && h("ul", { class: "gx-badges" },
-      track.badges.map((badge) => h("li", {}, h("strong", {}, badge.kind), badge.text !== "" && `: ${badge.text}`))),
-    data.runs.map((run, index) => prediction(run, index, row, track, view, data)),
-    player);
+    badges(track),
+    data.runs.map((run, index) => prediction(run, index, rows, track, view, data)),
+    columnsOf(rows[0], view, data),
+    sound.node,
+    doubt.node);
+  return { node, head, doubt, ...sound, node };
 }
 
-// The prediction of one run: true and predicted genre, and the three most probable genres.
-function prediction(run, index, row, track, view, data) {
+function badges(track) {
+  return track.badges.length > 0 && h("ul", { class: "gx-badges" },
+    track.badges.map((badge) => h("li", {}, h("strong", {}, badge.kind), badge.text !== "" && `: ${badge.text}`)));
+}
+
+// The table's other columns, of the card's first row.
+function columnsOf(row, view, data) {
+  if (data.columns.length === 0) return null;
+  const first = view.level === "segment" ? row : data.rowsOfTrack[row][0];
+  const known = data.columns.map((column) => [column.name, column.value(first)]).filter(([, value]) => value !== "" && value !== null);
+  return known.length > 0 && h("p", { class: "gx-soft gx-extras" }, known.map(([name, value], index) =>
+    [index > 0 && " · ", `${name}: `, h("span", {}, typeof value === "number" ? String(+value.toPrecision(6)) : value)]));
+}
+
+// The prediction of one run: true and predicted genre, and the three most probable genres of the first of some rows.
+function prediction(run, index, rows, track, view, data) {
   const level = run[view.level];
   const { predicted } = level;
-  const { p } = chosen(level, view);
-  const order = [...data.genres.keys()].sort((one, other) => p[row][other] - p[row][one]).slice(0, 3);
+  const results = chosen(level, view);
+  const row = rows[0];
   const right = predicted[row] === track.genre;
+  const ofMany = rows.length > 1 && results !== null ? `, ${data.span(row).map(clock).join(" to ")}` : "";
   return h("div", { class: "gx-prediction" },
     h("p", {}, data.runs.length === 2 && h("strong", {}, `${"AB"[index]}: `),
       "true ", h("strong", {}, data.genres[track.genre]), ", predicted ", h("strong", {}, data.genres[predicted[row]]),
       h("span", { class: right ? "gx-ok" : "gx-no" }, right ? " ✓ right" : " ✗ wrong")),
-    h("p", { class: "gx-soft gx-kind" }, probability(level, view)),
-    h("ul", { class: "gx-top" }, order.map((genre) => h("li", {},
-      h("span", {}, data.genres[genre]),
-      h("span", { class: "gx-meter" }, h("span", {
-        class: genre === track.genre ? "gx-of-true" : "gx-of-other", style: { width: `${100 * p[row][genre] / PARTS}%` },
-      })),
-      h("span", {}, percent(p[row][genre] / PARTS, 1))))));
+    results !== null && [h("p", { class: "gx-soft gx-kind" }, `${probability(level, view)}${ofMany}`),
+      h("ul", { class: "gx-top" }, mostProbable(results, row, 3).map(([genre, parts]) => h("li", {},
+        h("span", {}, data.genres[genre]),
+        h("span", { class: "gx-meter" }, h("span", {
+          class: genre === track.genre ? "gx-of-true" : "gx-of-other", style: { width: `${100 * parts / PARTS}%` },
+        })),
+        h("span", {}, percent(parts / PARTS, 1)))))]);
 }
 
-let playing = null; // only one clip plays at a time
-
-// Picture, timeline and player of a track; sound and picture are loaded when the card comes into view.
-function listen(number, start, stop, view, data, source) {
-  const { seconds, id } = data.tracks[number];
-  const audio = h("audio", { controls: true, preload: "metadata", "aria-label": `Sound of ${id}` });
-  const playhead = h("div", { class: "gx-playhead" });
-  const image = h("img", { alt: `Mel-spectrogram of ${id}`, class: "gx-image" });
-  const share = (time) => `${(100 * Math.max(0, Math.min(1, time / seconds))).toFixed(2)}%`;
-  const marked = h("div", { class: "gx-marked", style: { left: share(start), width: share(stop - start) } });
-  const waiting = h("p", { class: "gx-soft gx-waiting" }, "Loading sound and picture …");
-  let until = null; // where playback of a segment ends
-  let asked = null; // where this code jumped to last
-
-  const follow = () => {
-    playhead.style.left = share(audio.currentTime);
-    if (until !== null && audio.currentTime >= until) {
-      until = null;
-      audio.pause();
-    }
-    if (!audio.paused) requestAnimationFrame(follow);
-  };
-  const ready = () => new Promise((resolve) => {
-    if (audio.readyState >= 1) resolve();
-    else audio.addEventListener("loadedmetadata", resolve, { once: true });
-  });
-  const play = async (from, to) => {
-    await loaded;
-    await ready();
-    asked = from;
-    audio.currentTime = from;
-    until = to;
-    await audio.play();
-  };
-  audio.addEventListener("play", () => {
-    if (playing !== null && playing !== audio) playing.pause();
-    playing = audio;
-    follow();
-  });
-  audio.addEventListener("timeupdate", follow);
-  audio.addEventListener("seeking", () => {
-    if (asked === null || Math.abs(audio.currentTime - asked) > 0.01) until = null; // the listener's own jump
-    follow();
-  });
-
-  const pictured = h("div", { class: "gx-picture", onclick: (event) => {
-    const box = pictured.getBoundingClientRect();
-    play(seconds * (event.clientX - box.left) / box.width, null);
-  } }, image, marked, playhead);
-  const whole = h("div", { class: "gx-sound" },
-    h("div", { class: "gx-spectrogram" },
-      h("div", { class: "gx-hz", "aria-hidden": "true" }, h("span", { class: "gx-unit" }, "Hz"),
-        data.scale.hz.map(([hz, height]) => h("span", { style: { bottom: `${100 * height}%` } },
-          hz >= 1000 ? `${hz / 1000}k` : hz))),
-      pictured,
-      h("div", { class: "gx-db", "aria-hidden": "true" },
-        h("span", {}, "0 dB"), h("span", { class: "gx-ramp" }), h("span", {}, `−${data.scale.top_db}`))),
-    h("div", { class: "gx-under" },
-      timeline(number, view, data, share, play),
-      secondsAxis(seconds, data.segment_seconds)),
-    h("div", { class: "gx-player" },
-      view.level === "segment" && h("button", { type: "button", onclick: () => play(start, stop) },
-        `▶ ${clock(start)} to ${clock(stop)}`),
-      audio),
-    waiting);
-  let arrived;
-  const loaded = new Promise((resolve) => { arrived = resolve; });
-  const show = ({ audio: sound, picture, fault }) => {
-    if (fault !== undefined) {
-      waiting.textContent = `There is no sound and no picture, because the file ${fault}`;
-      audio.hidden = true;
-      return;
-    }
-    waiting.remove();
-    image.src = picture;
-    audio.src = sound;
-    ready().then(() => {
-      if (audio.currentTime === 0 && until === null) asked = audio.currentTime = start;
-    });
-    arrived();
-  };
-  const watch = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    watch.disconnect();
-    source.media(number).then(show, (error) => { waiting.textContent = `No sound and no picture: ${error}`; });
-  });
-  watch.observe(whole);
-  return whole;
-}
-
-// The predicted genre of each segment of the track, under the picture and on the same axis.
-function timeline(number, view, data, share, play) {
-  const run = shownRuns(view, data).at(-1).segment;
-  const { p } = chosen(run, view);
-  const truth = data.tracks[number].genre;
-  const rows = [...data.segments.track.keys()].filter((row) => data.segments.track[row] === number);
-  return h("div", { class: "gx-timeline", role: "group", "aria-label": "Predicted genre of each segment" },
-    rows.map((row) => {
-      const from = data.segments.number[row] * data.segment_seconds;
-      const to = from + data.segment_seconds;
-      const right = run.predicted[row] === truth;
-      const genre = data.genres[run.predicted[row]];
-      const sure = percent(p[row][run.predicted[row]] / PARTS);
-      const text = `${clock(from)} to ${clock(to)}: predicted ${genre}, ${probability(run, view)} ${sure}, ${right ? "right" : "wrong"}. Play`;
-      return h("button", {
-        type: "button", class: right ? "gx-is-right" : "gx-is-wrong", title: text, "aria-label": text,
-        style: { left: share(from), width: share(data.segment_seconds) }, onclick: () => play(from, to),
-      }, h("span", {}, genre), h("span", {}, sure.replace(" ", "")));
+// Clips of training and validation, to compare with.
+function references(selection, view, data, source) {
+  const wanted = [...new Set(selection.slice(1).map((name) => data.genres.indexOf(name)))].filter((genre) => genre >= 0);
+  const found = wanted.flatMap((genre) => data.references.filter((number) => data.tracks[number].genre === genre));
+  if (found.length === 0) return null;
+  const list = h("ol", { class: "gx-clips" });
+  const grow = () => {
+    if (list.children.length > 0) return;
+    list.append(...found.map((number) => {
+      const track = data.tracks[number];
+      const by = [track.artist, track.title].filter((text) => text !== "").join(" – ");
+      return h("li", { class: "gx-clip" },
+        h("h4", {}, track.id, h("span", { class: "gx-soft" }, ` ${data.genres[track.genre]}, ${track.split}`)),
+        by !== "" && h("p", { class: "gx-by" }, by), badges(track),
+        listen(number, [], { ...view, level: "track" }, data, source).node);
     }));
+  };
+  const names = wanted.filter((genre) => data.references.some((number) => data.tracks[number].genre === genre)).map((genre) => data.genres[genre]);
+  return h("details", { class: "gx-references", ontoggle: grow },
+    h("summary", {}, `Compare with ${counted(found.length, data.words.track)} of training and validation: ${names.join(", ")}`), list);
 }
 
-function secondsAxis(seconds, step) {
-  const every = step * Math.ceil(seconds / step / 7);
-  const ticks = Array.from({ length: Math.floor(seconds / every) + 1 }, (_, index) => index * every);
-  return h("div", { class: "gx-seconds", "aria-hidden": "true" }, ticks.map((tick) =>
-    h("span", { style: { left: `${100 * tick / seconds}%` } }, tick === ticks.at(-1) ? `${+tick.toFixed(2)} s` : +tick.toFixed(2))));
+// Search, filters and order of the clips.
+function filterBar(view, data, show, found, of) {
+  const columns = Object.keys(filterable(view, data));
+  const noun = data.words[view.level];
+  const name = h("select", { "aria-label": "Filter by", "data-key": "filter-by" }, columns.map((column) => h("option", {}, column)));
+  const value = h("input", { type: "text", list: `gx-values-${counter += 1}`, "aria-label": "Value", placeholder: "value", "data-key": "filter-value" });
+  const values = h("datalist", { id: value.getAttribute("list") });
+  const suggest = () => {
+    const get = filterable(view, data)[name.value];
+    const seen = new Set();
+    let numeric = false;
+    for (const row of unfiltered(view.select ?? ["all"], view, data)) {
+      const one = get(row);
+      if (typeof one === "number") numeric = true;
+      else [one].flat().forEach((text) => seen.add(text));
+      if (numeric || seen.size > 200) break;
+    }
+    value.placeholder = numeric ? "> 80, < 20 or 20 to 50" : "part of the text";
+    values.replaceChildren(...(numeric ? [] : [...seen].sort()).slice(0, 200).map((text) => h("option", { value: text })));
+  };
+  name.addEventListener("change", suggest);
+  value.addEventListener("focus", suggest, { once: true });
+  const add = (event) => {
+    event.preventDefault();
+    if (value.value.trim() !== "") show({ filter: [...view.filter, [name.value, value.value.trim()]] });
+  };
+  const search = h("input", {
+    type: "search", value: view.search, placeholder: "search names", "aria-label": "Search the clips", "data-key": "search", "data-search": "",
+    onchange: (event) => show({ search: event.target.value }),
+  });
+  return h("details", { class: "gx-filters", open: view.search !== "" || view.filter.length > 0 || view.sort !== "wrong" },
+    h("summary", {}, "Search, filter, sort", (view.filter.length > 0 || view.search !== "") && `: ${found} of ${counted(of, noun)}`),
+    h("div", { class: "gx-actions" }, search,
+      h("label", {}, "Order ", h("select", { "data-key": "sort", onchange: (event) => show({ sort: event.target.value }) },
+        Object.entries(SORTS).filter(([key]) => key === "name" || key === "wrong" || sureness(view, data)(0) !== null)
+          .map(([key, text]) => h("option", { value: key, selected: key === view.sort }, text))))),
+    h("form", { class: "gx-actions", onsubmit: add }, name, value, values, h("button", { type: "submit" }, "Add filter")),
+    view.filter.length > 0 && h("ul", { class: "gx-chips" }, view.filter.map(([column, wanted], index) =>
+      h("li", {}, h("button", {
+        type: "button", "aria-label": `Remove the filter ${column} ${wanted}`,
+        onclick: () => show({ filter: view.filter.filter((_, place) => place !== index) }),
+      }, `${column}: ${wanted} ✕`)))));
 }

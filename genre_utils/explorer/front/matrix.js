@@ -1,33 +1,54 @@
 // The matrix, and the numbers of the selected cell, row and column.
 
 // The matrix: a grid of buttons. Tab reaches one of them, arrow keys reach the others.
-function renderMatrix(holder, view, data, select) {
-  const key = JSON.stringify([view.run, view.level, view.show, view.order, view.diagonal]);
+function renderMatrix(holder, view, data, select, show) {
+  const many = data.genres.length > MANY;
+  const { run, level, show: what, order, diagonal } = view;
+  const key = JSON.stringify([run, level, what, order, diagonal, ...(many ? [view.classes, view.select] : [])]);
   if (holder.dataset.key !== key) {
-    holder.replaceChildren(...matrix(view, data, select));
+    const focused = holder.contains(document.activeElement) ? document.activeElement.dataset : null;
+    holder.replaceChildren(...(many ? overview(view, data, select, show) : matrix(view, data, select)));
     holder.dataset.key = key;
+    if (many && focused !== null) { // the classes beside the chosen one have changed
+      const again = focused.key !== undefined ? `[data-key="${focused.key}"]` : `[data-selection='${CSS.escape(focused.selection ?? "")}']`;
+      ([...holder.querySelectorAll("button")].find((one) => one.dataset.selection === focused.selection) ?? holder.querySelector(again))?.focus({ preventScroll: true });
+    }
   }
   const wanted = { select: JSON.stringify(view.select), pin: JSON.stringify(view.pin) };
   let reachable = null;
-  for (const button of holder.querySelectorAll("button")) {
+  for (const button of holder.querySelectorAll("table[role=grid] button")) {
     const is = (name) => view[name] !== null && button.dataset.selection === wanted[name];
     button.setAttribute("aria-pressed", String(is("select")));
     button.classList.toggle("gx-pinned", is("pin"));
     button.tabIndex = -1;
     if (is("select")) reachable = button;
   }
-  (reachable ?? holder.querySelector("button")).tabIndex = 0;
+  (reachable ?? holder.querySelector("table[role=grid] button")).tabIndex = 0;
 }
 
-function matrix(view, data, select) {
-  const order = view.order === "similarity" ? data.similarity : [...data.genres.keys()].sort((one, other) =>
-    data.genres[one].localeCompare(data.genres[other]));
+const inOrder = (view, data) => (view.order === "similarity" ? data.similarity : [...data.genres.keys()].sort((one, other) =>
+  data.genres[one].localeCompare(data.genres[other], "en", { numeric: true })));
+
+// Counts and shares of one run, or of the second less the first.
+function cellValues(view, data) {
   const tables = data.runs.map((run) => run[view.level].counts);
-  const difference = view.run === "difference";
   const sum = (values) => values.reduce((total, value) => total + value, 0);
-  const sums = tables.map((counts) => ({
-    row: counts.map(sum), column: counts.map((_, column) => sum(counts.map((row) => row[column]))),
-  }));
+  const sums = tables.map((counts) => {
+    const row = counts.map(sum);
+    const column = counts.map((_, at) => sum(counts.map((one) => one[at])));
+    return { row: (at) => row[at], column: (_, at) => column[at], all: () => sum(row) };
+  });
+  const inRun = (run, row, column, of) => (of === "count" ? tables[run][row][column]
+    : quotient(tables[run][row][column], sums[run][of](row, column)));
+  const less = (one, other) => (one === null || other === null ? null : one - other);
+  return (row, column, of = view.show) => (view.run === "difference"
+    ? less(inRun(1, row, column, of), inRun(0, row, column, of))
+    : inRun(view.run === "b" ? 1 : 0, row, column, of));
+}
+
+function matrix(view, data, select, order = inOrder(view, data)) {
+  const difference = view.run === "difference";
+  const share = cellValues(view, data);
   const hidden = (row, column) => view.diagonal === "hidden" && row === column;
   const inRun = (run, row, column, of) => (of === "count" ? tables[run][row][column]
     : quotient(tables[run][row][column], sums[run][of][of === "row" ? row : column]));
@@ -37,11 +58,11 @@ function matrix(view, data, select) {
     : inRun(view.run === "b" ? 1 : 0, row, column, of));
   const cells = order.flatMap((row) => order.map((column) => [row, column])).filter((pair) => !hidden(...pair));
   const most = Math.max(...cells.map((pair) => Math.abs(share(...pair))), 1e-9);
-  const full = difference || view.show === "count" || view.diagonal === "hidden" ? most : 1;
+  const full = difference || view.show === "count" || view.show === "all" || view.diagonal === "hidden" ? most : 1;
   const signedCount = (count) => (count > 0 ? `+${count}` : String(count).replace("-", "−"));
   const plain = (value, of) => (value === null ? "–" : of === "count"
     ? (difference ? signedCount(value) : String(value))
-    : [(100 * value).toFixed(0).replace("-", "−"), h("span", { class: "gx-sign" }, "%")]);
+    : [(100 * value).toFixed(of === "all" && Math.abs(value) < 0.0995 ? 1 : 0).replace("-", "−"), h("span", { class: "gx-sign" }, "%")]);
 
   const head = (index, kind, at) => h("button", {
     type: "button", "data-at": at, "data-selection": JSON.stringify([kind, data.genres[index]]),
@@ -57,8 +78,8 @@ function matrix(view, data, select) {
     const nothing = count === 0 && !share(row, column);
     const second = view.show === "count" ? "row" : "count";
     const words = difference
-      ? `${truth} predicted as ${predicted}: ${signedCount(count)} ${view.level}s in B compared with A`
-      : `${truth} predicted as ${predicted}: ${counted(count, view.level)}, ${percent(share(row, column, "row"))} of ${truth}, `
+      ? `${truth} predicted as ${predicted}: ${signedCount(count)} ${plural(data.noun(view.level))} in B compared with A`
+      : `${truth} predicted as ${predicted}: ${counted(count, data.noun(view.level))}, ${percent(share(row, column, "row"))} of ${truth}, `
         + `${percent(share(row, column, "column"))} of all predicted as ${predicted}`;
     return h("td", {}, h("button", {
       type: "button", "data-at": at, "data-selection": JSON.stringify(["cell", truth, predicted]), "aria-label": words,
@@ -67,14 +88,17 @@ function matrix(view, data, select) {
     }, h("b", {}, nothing && share(row, column) !== null ? "0" : plain(share(row, column), view.show)),
     !nothing && !(difference && second === "row") && h("small", {}, plain(share(row, column, second), second))));
   };
-  const table = h("table", { role: "grid", "aria-label": "True genre by predicted genre", onkeydown: moveInGrid },
+  const table = h("table", { role: "grid", "aria-label": `True ${data.words.genre} by predicted ${data.words.genre}`, onkeydown: moveInGrid },
     h("thead", {}, h("tr", {}, h("td", { class: "gx-corner" }, h("span", {}, "true ↓ predicted →")),
       order.map((column, place) => h("th", { scope: "col" }, head(column, "column", `0,${place + 1}`))))),
     h("tbody", {}, order.map((row, place) => h("tr", {}, h("th", { scope: "row" }, head(row, "row", `${place + 1},0`)),
       order.map((column, beside) => cell(row, column, `${place + 1},${beside + 1}`))))));
-  const top = view.show === "count" ? most.toLocaleString("en") : percent(full);
+  const top = view.show === "count" ? most.toLocaleString("en") : percent(full, full < 0.05 ? 1 : 0);
   const ramp = (hue) => h("span", { class: "gx-swatches" }, [0, 0.25, 0.5, 0.75, 1].map((step) => h("span", { style: shade(step, hue) })));
-  const what = { count: `${view.level}s`, row: "of the true genre", column: "of the predicted genre" }[view.show];
+  const what = {
+    count: plural(data.noun(view.level)), row: `of the true ${data.words.genre}`, column: `of the predicted ${data.words.genre}`,
+    all: `of all ${plural(data.noun(view.level))}`,
+  }[view.show];
   return [h("div", { class: "gx-scroll" }, table),
     h("p", { class: "gx-legend" }, difference ? "better" : "right", ramp("right"), difference ? "worse" : "wrong", ramp("wrong"),
       `0 to ${top} ${what}`)];
@@ -113,23 +137,24 @@ function focusOn(button, buttons) {
 
 // The numbers of the selected cell, its row and its column.
 function figures(view, data) {
-  if (view.select === null || view.select[0] === "change") return [];
+  if (view.select === null || !["cell", "row", "column"].includes(view.select[0])) return [];
   const [kind, first, second = first] = view.select;
   const [row, column] = [data.genres.indexOf(first), data.genres.indexOf(second)];
+  const noun = data.noun(view.level);
   return shownRuns(view, data).map((run) => {
     const { counts, predicted, precision, recall, f1, support } = run[view.level];
-    const { p } = chosen(run[view.level], view);
+    const results = chosen(run[view.level], view);
     const two = (value) => (value === null ? "–" : value.toFixed(2));
-    const truth = truths(view.level, data);
+    const truth = data.truths[view.level];
     const inCell = [...truth.keys()].filter((at) => truth[at] === row && predicted[at] === column);
-    const total = predicted.filter((genre) => genre === column).length;
-    const mean = inCell.reduce((total, at) => total + p[at][column] / PARTS, 0) / inCell.length;
+    const total = predicted.reduce((sum, genre) => sum + (genre === column), 0);
+    const mean = results !== null && inCell.reduce((sum, at) => sum + partsOf(results, at, column) / PARTS, 0) / inCell.length;
     const lines = {
-      cell: ["Cell", `${counted(inCell.length, view.level)}: ${percent(quotient(counts[row][column], support[row]), 1)} of ${first}, `
+      cell: ["Cell", `${counted(inCell.length, noun)}: ${percent(quotient(counts[row][column], support[row]), 1)} of ${first}, `
         + `${percent(quotient(counts[row][column], total), 1)} of all predicted as ${second}`
-        + (inCell.length ? `; mean ${probability(run[view.level], view)} of ${second}: ${percent(mean, 1)}` : "")],
-      row: [`Row, ${first}`, `recall ${percent(recall[row], 1)} of ${counted(support[row], view.level)}; F1 ${two(f1[row])}`],
-      column: [`Column, ${second}`, `precision ${percent(precision[column], 1)} of ${counted(total, view.level)} predicted as ${second}`
+        + (inCell.length && results !== null ? `; mean ${probability(run[view.level], view)} of ${second}: ${percent(mean, 1)}` : "")],
+      row: [`Row, ${first}`, `recall ${percent(recall[row], 1)} of ${counted(support[row], noun)}; F1 ${two(f1[row])}`],
+      column: [`Column, ${second}`, `precision ${percent(precision[column], 1)} of ${counted(total, noun)} predicted as ${second}`
         + `; F1 ${two(f1[column])}`],
     };
     const wanted = kind === "cell" ? ["cell", "row", "column"] : ["row", "column"];

@@ -23,7 +23,8 @@ const PARTS = 100000; // probabilities are integers in 1/PARTS; see levels.py
 const percent = (share, digits = 0) => (share === null ? "–" : `${(100 * share).toFixed(digits)} %`);
 const quotient = (part, of) => (of > 0 ? part / of : null);
 const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
-const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+const plural = (noun) => (/(s|x|ch|sh)$/.test(noun) ? `${noun}es` : /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`);
+const counted = (count, noun) => `${count.toLocaleString("en")} ${count === 1 ? noun : plural(noun)}`;
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const interval = (value, text = (share) => percent(share, 1)) => (value.no_interval
   ? `no interval: ${value.no_interval}`
@@ -33,16 +34,19 @@ const CHOICES = {
   run: { a: "A", b: "B", difference: "B − A" },
   level: { segment: "segments", track: "tracks" },
   probability: { calibrated: "calibrated", raw: "raw" },
-  show: { count: "count", row: "row %", column: "column %" },
+  show: { count: "count", row: "row %", column: "column %", all: "all %" },
   order: { similarity: "similarity", alphabet: "alphabet" },
   diagonal: { shown: "show", hidden: "hide" },
-  tab: { clips: "Clips", genre: "One genre", trust: "Reliability", runs: "Two runs" },
+  tab: { clips: "Clips", map: "Map", genre: "One genre", trust: "Reliability", runs: "Two runs", doubts: "Doubts" },
+  sort: { wrong: "", unsure: "", sure: "", name: "" },
+  classes: { 12: "12", 24: "24", 48: "48" },
 };
 const DEFAULTS = {
   run: "a", level: "segment", probability: "calibrated", show: "row", order: "similarity", tab: "clips",
-  diagonal: "shown", select: null, pin: null, genre: null, threshold: null,
+  diagonal: "shown", select: null, pin: null, genre: null, threshold: null, search: "", filter: [], sort: "wrong",
+  classes: "12",
 };
-const ARGUMENTS = { cell: 2, row: 1, column: 1, change: 1 }; // of a selection: genres, or one of CHANGES
+const ARGUMENTS = { cell: 2, row: 1, column: 1, change: 1, all: 0, one: 1 }; // of a selection: genres, one of CHANGES, a track
 const CHANGES = {
   won: "wrong in A, right in B", lost: "right in A, wrong in B",
   both: "right in both", neither: "wrong in both",
@@ -51,21 +55,19 @@ const CHANGES = {
 // The chosen run, or A and B; where only one can be shown, it is the last, B.
 const shownRuns = (view, data) => (view.run === "difference" ? data.runs : [data.runs[view.run === "b" ? 1 : 0]]);
 
-// Calibrated or raw results, as chosen, if there are calibrated ones.
-const chosen = (level, view) => (view.probability === "calibrated" && level.calibrated) || level.raw;
-const probability = (level, view) => (level.calibrated === null ? "probability, not calibrated"
-  : `${view.probability} probability`);
-
 const sameSelection = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 // The view that a link or Python asks for, and the parts of it that are not available.
 function checked(asked, data) {
   const view = { ...DEFAULTS };
   const refused = [];
-  const two = data.runs.length === 2;
   for (const [name, value] of Object.entries(asked)) {
     if (!Object.hasOwn(DEFAULTS, name)) refused.push(name);
-    else if (name === "threshold") {
+    else if (name === "search") view.search = String(value);
+    else if (name === "filter") {
+      if (Array.isArray(value) && value.every((one) => Array.isArray(one) && one.length === 2)) view.filter = value.map((one) => one.map(String));
+      else refused.push(name);
+    } else if (name === "threshold") {
       if (value === null) view.threshold = null;
       else if (Number(value) >= 0 && Number(value) <= 1) view.threshold = Number(value);
       else refused.push(name);
@@ -75,11 +77,22 @@ function checked(asked, data) {
     } else if (name === "select" || name === "pin") {
       if (value === null || known(value, data)) view[name] = value;
       else refused.push([value].flat().join(", "));
-    } else if (Object.hasOwn(CHOICES[name], value) && (two || (name !== "run" && value !== "runs") || value === "a")) {
+    } else if (Object.hasOwn(CHOICES[name], value) && available(name, value, data)) {
       view[name] = value;
     } else refused.push(`${name} ${value}`);
   }
+  if (!data.levels.includes(view.level)) view.level = data.levels[0];
   return { view, refused };
+}
+
+// Whether this page has what a view asks for: two runs, probabilities, a map, tracks of several segments.
+function available(name, value, data) {
+  const level = data.levels[0];
+  const has = data.runs.some((run) => run[level].raw !== null);
+  if (name === "run") return data.runs.length === 2 || value === "a";
+  if (name === "level") return data.levels.includes(value);
+  if (name !== "tab") return true;
+  return { runs: data.runs.length === 2, map: data.map !== null, genre: has, trust: has }[value] ?? true;
 }
 
 function known(selection, data) {
@@ -87,13 +100,14 @@ function known(selection, data) {
   const [kind, ...names] = selection;
   if (!Object.hasOwn(ARGUMENTS, kind) || names.length !== ARGUMENTS[kind]) return false;
   if (kind === "change") return data.runs.length === 2 && Object.hasOwn(CHANGES, names[0]);
+  if (kind === "one") return data.tracks.slice(0, data.tested).some((track) => track.id === names[0]);
   return names.every((name) => data.genres.includes(name));
 }
 
 function toQuery(view) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(view)) {
-    if (value === null || value === DEFAULTS[name]) continue;
+    if (value === null || value === DEFAULTS[name] || (Array.isArray(value) && value.length === 0)) continue;
     query.set(name, Array.isArray(value) ? JSON.stringify(value) : value);
   }
   return query.toString();
@@ -103,7 +117,7 @@ function fromQuery(text) {
   const view = {};
   for (const [name, value] of new URLSearchParams(text)) {
     try {
-      view[name] = name === "select" || name === "pin" ? JSON.parse(value) : value;
+      view[name] = ["select", "pin", "filter"].includes(name) ? JSON.parse(value) : value;
     } catch {
       view[name] = value; // checked() refuses and reports it
     }

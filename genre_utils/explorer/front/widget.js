@@ -16,8 +16,8 @@ function render({ model, el }) {
   const requested = new Map();
   let ours = false;
   const address = (bytes, type) => made[made.push(URL.createObjectURL(new Blob([bytes], { type }))) - 1];
-  const carried = ([content, buffers]) => (content.fault !== undefined ? content
-    : { audio: address(buffers[0], "audio/ogg"), picture: address(buffers[1], "image/webp") });
+  const carried = ([content, buffers]) => (buffers.length === 0 ? content
+    : { audio: address(buffers[0], "audio/ogg"), picture: address(buffers[1], "image/webp"), seconds: content.seconds });
   const end = start(root, {
     facts: async () => (await ask({ what: "facts" }))[0].facts,
     media: (track) => {
@@ -27,7 +27,7 @@ function render({ model, el }) {
     view: () => model.get("view"),
     remember: (view, rows) => {
       ours = true;
-      model.set({ view, numbers: rows });
+      model.set({ view, numbers: rows() });
       ours = false;
       model.save_changes();
     },
@@ -35,6 +35,12 @@ function render({ model, el }) {
       const changed = () => ours || listener(); // only for changes by Python's select()
       model.on("change:view", changed);
       return () => model.off("change:view", changed);
+    },
+    doubts: () => model.get("notes"),
+    keepDoubts: (_, notes) => {
+      model.set({ notes });
+      model.save_changes();
+      return true;
     },
     link: false,
   });
