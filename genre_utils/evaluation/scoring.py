@@ -137,9 +137,11 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
     genres = genres_of(predictions)
     columns = [f"p_{genre}" for genre in genres]
     keys = [name for name in ("track_id", "seed") if name in predictions]
-    same = dict.fromkeys([name for name in ("split", "genre", "artist", "path") if name in predictions], "first")
-    table = predictions.groupby(keys, as_index=False).agg(same | dict.fromkeys(columns, "mean"))
-    table["predicted"] = np.array(genres)[table[columns].to_numpy().argmax(axis=1)]
+    same = [name for name in ("split", "genre", "artist", "path") if name in predictions]
+    groups = predictions.groupby(keys)
+    means = groups[columns].mean()
+    guess = np.array(genres)[means.to_numpy().argmax(axis=1)]
+    table = pd.concat([groups[same].first().assign(predicted=guess), means], axis=1).reset_index()
     front = ["track_id", "seed", "split", "genre", "predicted"]
     return table[[name for name in (*front, *columns, "artist", "path") if name in table]]
 
@@ -211,19 +213,18 @@ def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
     ----------
     Paper, III.B.3. Notebook: 04_evaluation.
     """
-    counts = confusion(predictions)
-    genres = list(counts.index)
-    pairs = [(a, b) for i, a in enumerate(genres) for b in genres[i + 1 :]]
-    rows = [
+    table = confusion(predictions)
+    genres, counts = list(table.index), table.to_numpy()
+    first, second = np.triu_indices(len(genres), 1)
+    rows = counts.sum(axis=1)
+    table = pd.DataFrame(
         {
-            "pair": f"{a} – {b}",
-            "confused": counts.loc[a, b] + counts.loc[b, a],
-            "of": counts.loc[[a, b]].to_numpy().sum(),
-            "in_paper": (a, b) in PAPER_PAIRS,
+            "pair": [f"{genres[a]} – {genres[b]}" for a, b in zip(first, second, strict=True)],
+            "confused": counts[first, second] + counts[second, first],
+            "of": rows[first] + rows[second],
+            "in_paper": [(genres[a], genres[b]) in PAPER_PAIRS for a, b in zip(first, second, strict=True)],
         }
-        for a, b in pairs
-    ]
-    table = pd.DataFrame(rows)
+    )
     table.insert(3, "share", table["confused"] / table["of"].clip(lower=1))
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
