@@ -38,6 +38,8 @@ class PredictionTable:
         Other columns of the table.
     notes : tuple of str
         Sentences: what is absent, and what was assumed.
+    has_files : bool
+        Whether the table says of which file a row is; else each row has a ``track_id`` of its own.
     """
 
     rows: pd.DataFrame
@@ -46,6 +48,7 @@ class PredictionTable:
     group: str
     extras: tuple[str, ...]
     notes: tuple[str, ...]
+    has_files: bool = True
 
     @property
     def tested(self) -> pd.DataFrame:
@@ -257,4 +260,6 @@ def canonical(raw: RawTable, options: Columns, base: Path, audio: Path | None, n
     own = {columns.named(raw, "segment"), columns.beside(raw, roles["path"])}
     extras = columns.extras_of(raw, {*roles.values(), *of_class.values(), *own}, notes)
     rows = pd.concat([front, shares, back, extras], axis=1)
-    return PredictionTable(rows, raw.name, bool(of_class), roles["group"], tuple(extras.columns), tuple(notes))
+    return PredictionTable(
+        rows, raw.name, bool(of_class), roles["group"], tuple(extras.columns), tuple(notes), bool(roles["path"])
+    )

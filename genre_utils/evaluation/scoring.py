@@ -246,6 +246,8 @@ def by_similarity(counts: pd.DataFrame) -> pd.DataFrame:
     ----------
     Bar-Joseph et al., Fast optimal leaf ordering (2001), by SciPy. Notebook: 04_evaluation.
     """
+    if len(counts) < 2:
+        return counts
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
