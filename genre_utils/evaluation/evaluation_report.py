@@ -64,7 +64,7 @@ def evaluate(
         "classes": scoring.genres_of(rows),
         "splits": table.tested_splits,
         "group": table.group or None,
-        "groups": int(rows.loc[rows["artist"] != "", "artist"].nunique()),
+        "groups": rows.loc[rows["artist"] != "", "artist"].nunique(),
         "has_probabilities": table.has_probabilities,
         "by_row": uncertainty.accuracy(rows, seed),
         "by_file": None if files is None else uncertainty.accuracy(files, seed),
@@ -149,7 +149,7 @@ def comparison(table: PredictionTable, against: PredictionTable, seed: int = 0) 
         "accuracy_other": float(uncertainty.is_right(second).mean()),
         "difference": uncertainty.difference(second, first, seed),
         "mcnemar": uncertainty.mcnemar(*files) if one_class else None,
-        "notes": [note for note in against.notes if note not in table.notes],
+        "notes": [f"{against.name}: {note}" for note in against.notes if note not in table.notes],
     }
 
 

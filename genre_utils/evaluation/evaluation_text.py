@@ -142,7 +142,7 @@ def comparison(report: dict[str, Any]) -> list[str]:
 def overlap(report: dict[str, Any]) -> list[str]:
     """What is in training too, and the accuracy with and without it."""
     found, group = report["training"], (report["group"] or "group").removesuffix("_id")
-    lines = wrapped(f"In training, too ({found['name']}: {counted(found['files'], 'file')})")
+    lines = wrapped(f"In training, too ({found['name']}: {counted(found['training_files'], 'file')})")
     for kind, what in KINDS.items():
         name, shared = what.format(group=group), found[kind]
         if not shared:

@@ -209,7 +209,7 @@ def no_conflicts(raw: RawTable, rows: pd.DataFrame, timed: bool, notes: list[str
 def extras_of(raw: RawTable, used: set[str], notes: list[str]) -> pd.DataFrame:
     """All other columns; one whose name has a meaning here gets another name."""
     frame = raw.frame[[column for column in raw.frame.columns if column not in used]]
-    taken = {name: f"{name} (given)" for name in frame.columns if name in OWN or name.startswith("p_")}
+    taken = {name: f"given {name}" for name in frame.columns if name in OWN or name.startswith("p_")}
     if taken:
         notes.append(f"These columns are kept under other names: {listed(f'{a} as {b}' for a, b in taken.items())}.")
     return frame.rename(columns=taken)

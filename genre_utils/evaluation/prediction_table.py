@@ -235,11 +235,13 @@ def canonical(raw: RawTable, options: Columns, base: Path, audio: Path | None, n
         values[every, names.get_indexer(guess)] = 1
         notes.append("There are no probabilities: confidence and calibration are unknown.")
     track, found = columns.files_of(raw, roles["path"], base, audio, notes)
-    if not roles["group"]:
+    group = raw.texts(roles["group"]) if roles["group"] else np.full(len(genre), "", object)
+    if not (grouped := bool((group != "").any())):
         what = "files" if roles["path"] else "rows"
+        absent = f"The column {roles['group']} is empty" if roles["group"] else "There is no column for groups"
         notes.append(
-            f"There is no column for groups such as artist or speaker: intervals resample {what}, and are too narrow "
-            f"if one speaker has several {what}."
+            f"{absent}, such as artist or speaker: intervals resample {what}, and are too narrow if one speaker has "
+            f"several {what}."
         )
     start, end = columns.times(raw, roles)
     front = pd.DataFrame(
@@ -256,10 +258,16 @@ def canonical(raw: RawTable, options: Columns, base: Path, audio: Path | None, n
     columns.no_conflicts(raw, front, bool(roles["start"]), notes)
     prediction_classes.about_classes(classes, genre, guess, notes)
     shares = pd.DataFrame(values, columns=[f"p_{name}" for name in classes], copy=False)
-    back = pd.DataFrame({"artist": raw.texts(roles["group"]) if roles["group"] else "", "path": found})
+    back = pd.DataFrame({"artist": group, "path": found})
     own = {columns.named(raw, "segment"), columns.beside(raw, roles["path"])}
     extras = columns.extras_of(raw, {*roles.values(), *of_class.values(), *own}, notes)
     rows = pd.concat([front, shares, back, extras], axis=1)
     return PredictionTable(
-        rows, raw.name, bool(of_class), roles["group"], tuple(extras.columns), tuple(notes), bool(roles["path"])
+        rows=rows,
+        name=raw.name,
+        has_probabilities=bool(of_class),
+        group=roles["group"] if grouped else "",
+        extras=tuple(extras.columns),
+        notes=tuple(notes),
+        has_files=bool(roles["path"]),
     )

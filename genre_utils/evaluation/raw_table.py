@@ -184,7 +184,7 @@ def decoded(path: Path, encoding: str, text_columns: set[str]) -> RawTable:
     with warnings.catch_warnings(), complete_rows(path, encoding, delimiter, len(header)):
         frame = pd.read_csv(
             path, sep=delimiter, names=names, header=0, index_col=False, dtype=text, encoding=encoding,
-            skipinitialspace=blanks, keep_default_na=False, low_memory=False, float_precision="round_trip",
+            skipinitialspace=blanks, keep_default_na=False, low_memory=False,
             na_values={name: MISSING for name in names if name not in text},
         )  # fmt: skip
     frame = frame[[name for name in names if not name.startswith("\0")]]
@@ -197,29 +197,36 @@ def complete_rows(path: Path, encoding: str, delimiter: str, width: int) -> Iter
     warnings.simplefilter("error", pd.errors.ParserWarning)
     try:
         yield
-    except pd.errors.ParserWarning as error:
+    except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
         with path.open(encoding=encoding, newline="") as file:
             reader = csv.reader(file, delimiter=delimiter)
-            found = next((fields for fields in reader if len(fields) > width), [])
-            raise ValueError(f"line {reader.line_num}: expected {width} cells, found {len(found)}") from error
+            if found := next((fields for fields in reader if len(fields) > width), []):
+                raise ValueError(f"line {reader.line_num}: expected {width} cells, found {len(found)}") from error
+        raise
 
 
 def of_json(path: Path) -> RawTable:
     """Read JSON lines, or one list of objects."""
     with path.open(encoding="utf-8-sig") as file:
-        one_list = file.read(1_024).lstrip().startswith("[")
-    exact: dict[str, Any] = {"dtype": False, "convert_dates": False, "precise_float": True, "encoding": "utf-8-sig"}
-    if one_list:
-        return RawTable(pd.read_json(path, **exact), path.name)
-    try:
-        with pd.read_json(path, lines=True, chunksize=BLOCK_LINES, **exact) as blocks:
-            frames = [block.reset_index(drop=True) for block in blocks]
-    except ValueError as error:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    json.loads(line if line.strip() else "{}")
-                except ValueError as wrong:
-                    raise ValueError(f"line {number}: {wrong}") from error
-        raise
+        if file.read(1_024).lstrip().startswith("["):
+            file.seek(0)
+            return RawTable(pd.DataFrame(objects(json.load(file))), path.name)
+        file.seek(0)
+        frames, block = [], list[Any]()
+        for number, line in enumerate(file, 1):
+            try:
+                block += objects([json.loads(line)]) if line.strip() else []
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+            if len(block) == BLOCK_LINES:
+                frames.append(pd.DataFrame(block))
+                block = []
+    frames += [pd.DataFrame(block)] if block else []
     return RawTable(pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(), path.name, path)
+
+
+def objects(values: list[Any]) -> list[dict[str, Any]]:
+    """The objects of a list; anything else than objects is an error."""
+    if wrong := [value for value in values if not isinstance(value, dict)]:
+        raise ValueError(f"expected an object for each row, found {wrong[0]!r:.60}")
+    return values

@@ -133,7 +133,7 @@ def overlap(table: PredictionTable, training: TrainingFiles, seed: int = 0) -> d
     Returns
     -------
     dict
-        ``name`` and ``files`` of the training. For each of ``files``, ``groups`` and ``titles``: how many are
+        ``name`` and number of ``training_files``. For each of ``files``, ``groups`` and ``titles``: how many are
         ``shared``, the first ``names`` of them, how many tested files are ``affected``, ``of`` how many, and for how
         many the name is ``unknown``; None if all are unknown on one side. ``rows_known`` of ``rows`` are of a file or
         a group that is in training, too; ``accuracy_known`` and ``accuracy_unknown`` are ``uncertainty.accuracy`` of
@@ -151,7 +151,7 @@ def overlap(table: PredictionTable, training: TrainingFiles, seed: int = 0) -> d
     sides = {"train": trained.assign(track_id=ids), "test": tested}
     names = {split: leaks.names(side.reset_index(drop=True)) for split, side in sides.items()}
     count = tested["track_id"].nunique()
-    report: dict[str, Any] = {"name": training.name, "files": int(ids.nunique())}
+    report: dict[str, Any] = {"name": training.name, "training_files": int(ids.nunique())}
     affected = dict[str, set[str]]()
     for kind, plural in KINDS.items():
         here, there = (names[split][names[split]["what"] == kind] for split in ("train", "test"))
