@@ -134,8 +134,11 @@ def comparison(report: dict[str, Any]) -> list[str]:
     gain = other["difference"]
     lines.append(f"  difference   {100 * gain['difference']:+6.1f} %   {uncertainty.words(gain, signed=True)}")
     if test:
-        lines.append(f"  McNemar       {uncertainty.significance(test)}, by file; only this one is correct:")
-        lines.append(f"                {test['only_first']:,}, only the other: {test['only_second']:,}")
+        said = uncertainty.significance(test).replace("track", "file")
+        only = f"only this one is right: {test['only_first']:,}, only the other: {test['only_second']:,}"
+        lines += textwrap.wrap(
+            f"McNemar's test by file: {said}; {only}", WIDTH, initial_indent="  ", subsequent_indent=" " * 4
+        )
     return lines
 
 

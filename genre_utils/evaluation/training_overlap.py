@@ -147,8 +147,9 @@ def overlap(table: PredictionTable, training: TrainingFiles, seed: int = 0) -> d
     tested, trained = tracks_of(rows, table), training.tracks
     same = dict(zip(tested["path"], tested["track_id"], strict=True))
     same.pop("", None)  # no audio was found
-    ids = trained["path"].map(same).fillna(trained["track_id"])  # one file by two paths is one file
-    sides = {"train": trained.assign(track_id=ids), "test": tested}
+    pairs = zip(trained["path"], trained["track_id"], strict=True)
+    ids = pd.Series([same.get(path, one) for path, one in pairs], dtype=str)  # one file by two paths is one file
+    sides = {"train": trained.assign(track_id=ids.to_numpy()), "test": tested}
     names = {split: leaks.names(side.reset_index(drop=True)) for split, side in sides.items()}
     count = tested["track_id"].nunique()
     report: dict[str, Any] = {"name": training.name, "training_files": int(ids.nunique())}
