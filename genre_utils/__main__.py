@@ -12,6 +12,15 @@ ANSWERS = """which model answers:
   the one that comes with genre_utils, before and after any run of your own;
   --model runs/latest names your newest run, --model FOLDER any other model"""
 
+ROLES = {
+    "path": "the audio file", "true": "the true class", "predicted": "the predicted class",
+    "group": "the artist or speaker", "start": "the start, in seconds", "end": "the end, in seconds",
+    "split": "the split",
+}  # fmt: skip
+COLUMNS = """columns:
+  usual names are found (path, label, predicted, p_CLASS, speaker, start, split);
+  docs/any_predictions.md has all of them"""
+
 
 @plain_output()
 def main(arguments: list[str] | None = None) -> int:
@@ -89,6 +98,19 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--single-file", action="store_true", help="write one file with sound and pictures, to share it")
     one.add_argument("--out", type=given, metavar="DIR", help="where to write it (default: in the run folder)")
 
+    one = command(
+        "evaluate", evaluate, "print the figures of a table of predictions, of any program",
+        "evaluate predictions.csv --training train.csv",
+    )  # fmt: skip
+    one.add_argument("table", type=given, help="CSV, TSV, Parquet or JSON lines, one row for each prediction")
+    one.add_argument("--against", type=given, metavar="TABLE", help="predictions of another model, to compare with")
+    one.add_argument("--training", type=given, metavar="TABLE", help="the files of the training: what is tested again?")
+    one.add_argument("--audio", type=given, metavar="FOLDER", help="the audio files (default: beside the table)")
+    for role, what in ROLES.items():
+        one.add_argument(f"--{role}", default="", metavar="COLUMN", help=f"the column of {what}")
+    one.add_argument("--json", metavar="OUT", help="write every figure as JSON; - is standard output")
+    one.epilog = f"{COLUMNS}\n\n{one.epilog}"
+
     one = command("fetch", fetch, "download, create or read a data set, and print its contents", "fetch ~/Music")
     one.add_argument(
         "dataset", help="demo, demo-mixed, gtzan-mini, gtzan, a folder with one subfolder per genre, or a CSV"
@@ -137,6 +159,23 @@ def explore(chosen: argparse.Namespace) -> int:
     from genre_utils.explorer import page
 
     page.write_of_runs(chosen.run, chosen.against, chosen.single_file, chosen.out)
+    return 0
+
+
+def evaluate(chosen: argparse.Namespace) -> int:
+    from genre_utils.evaluation import evaluation_report, evaluation_text, prediction_table, training_overlap
+
+    options = prediction_table.Columns(**{role: getattr(chosen, role) for role in ROLES})
+    table, against = (
+        path and prediction_table.read(path, audio=chosen.audio, options=options)
+        for path in (chosen.table, chosen.against)
+    )
+    training = chosen.training and training_overlap.read(chosen.training, audio=chosen.audio, options=options)
+    report = evaluation_report.evaluate(table, against, training)
+    if chosen.json:
+        evaluation_report.write_json(report, chosen.json)
+    if chosen.json != "-":
+        print(evaluation_text.text(report))
     return 0
 
 

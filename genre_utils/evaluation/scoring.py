@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support
 
 from genre_utils.datasets import labels
 from genre_utils.evaluation import uncertainty
@@ -137,9 +137,11 @@ def by_track(predictions: pd.DataFrame) -> pd.DataFrame:
     genres = genres_of(predictions)
     columns = [f"p_{genre}" for genre in genres]
     keys = [name for name in ("track_id", "seed") if name in predictions]
-    same = dict.fromkeys([name for name in ("split", "genre", "artist", "path") if name in predictions], "first")
-    table = predictions.groupby(keys, as_index=False).agg(same | dict.fromkeys(columns, "mean"))
-    table["predicted"] = np.array(genres)[table[columns].to_numpy().argmax(axis=1)]
+    same = [name for name in ("split", "genre", "artist", "path") if name in predictions]
+    groups = predictions.groupby(keys)
+    means = groups[columns].mean()
+    guess = np.array(genres)[means.to_numpy().argmax(axis=1)]
+    table = pd.concat([groups[same].first().assign(predicted=guess), means], axis=1).reset_index()
     front = ["track_id", "seed", "split", "genre", "predicted"]
     return table[[name for name in (*front, *columns, "artist", "path") if name in table]]
 
@@ -189,7 +191,10 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     ``sklearn.metrics.confusion_matrix``. Notebook: 04_evaluation.
     """
     genres = genres_of(predictions)
-    counts = confusion_matrix(labels.one_truth(predictions)["genre"], predictions["predicted"], labels=genres)
+    truth, guess = labels.one_truth(predictions)["genre"], predictions["predicted"]
+    rows, columns = (pd.Index(genres).get_indexer(one) for one in (truth, guess))
+    cells = (rows * len(genres) + columns)[(rows >= 0) & (columns >= 0)]  # scikit-learn's warns if there is one class
+    counts = np.bincount(cells, minlength=len(genres) ** 2).reshape(len(genres), len(genres))
     return pd.DataFrame(counts, pd.Index(genres, name="true"), pd.Index(genres, name="predicted"))
 
 
@@ -211,19 +216,18 @@ def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
     ----------
     Paper, III.B.3. Notebook: 04_evaluation.
     """
-    counts = confusion(predictions)
-    genres = list(counts.index)
-    pairs = [(a, b) for i, a in enumerate(genres) for b in genres[i + 1 :]]
-    rows = [
+    table = confusion(predictions)
+    genres, counts = list(table.index), table.to_numpy()
+    first, second = np.triu_indices(len(genres), 1)
+    rows = counts.sum(axis=1)
+    table = pd.DataFrame(
         {
-            "pair": f"{a} – {b}",
-            "confused": counts.loc[a, b] + counts.loc[b, a],
-            "of": counts.loc[[a, b]].to_numpy().sum(),
-            "in_paper": (a, b) in PAPER_PAIRS,
+            "pair": [f"{genres[a]} – {genres[b]}" for a, b in zip(first, second, strict=True)],
+            "confused": counts[first, second] + counts[second, first],
+            "of": rows[first] + rows[second],
+            "in_paper": [(genres[a], genres[b]) in PAPER_PAIRS for a, b in zip(first, second, strict=True)],
         }
-        for a, b in pairs
-    ]
-    table = pd.DataFrame(rows)
+    )
     table.insert(3, "share", table["confused"] / table["of"].clip(lower=1))
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
@@ -245,6 +249,8 @@ def by_similarity(counts: pd.DataFrame) -> pd.DataFrame:
     ----------
     Bar-Joseph et al., Fast optimal leaf ordering (2001), by SciPy. Notebook: 04_evaluation.
     """
+    if len(counts) < 2:
+        return counts
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 

@@ -161,5 +161,9 @@ def test_average_precision_is_scikit_learns(predictions):
     found = reliability.average_precision(predictions)
     assert (found.index.name, found.index.tolist()) == ("genre", scoring.genres_of(predictions))
     for genre in scoring.genres_of(predictions):
-        assert found[genre] == average_precision_score(predictions["genre"] == genre, predictions[f"p_{genre}"])
+        expected = average_precision_score(predictions["genre"] == genre, predictions[f"p_{genre}"])
+        assert found[genre] == pytest.approx(expected, rel=1e-12)
+    tied = rows([0.9, 0.9, 0.5, 0.5, 0.5, 0.1], [True, False, True, False, True, True])
+    expected = average_precision_score(tied["genre"] == "a", tied["p_a"])
+    assert reliability.average_precision(tied)["a"] == pytest.approx(expected, rel=1e-12)
     assert reliability.average_precision(rows([0.9, 0.8, 0.1], [True, True, False]))["a"] == 1

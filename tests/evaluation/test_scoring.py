@@ -89,6 +89,22 @@ def test_confused_pairs_count_both_directions():
     assert len(pairs) == 3
 
 
+def test_one_class_alone_has_a_matrix_and_no_pairs(predictions):
+    alone = predictions[predictions["genre"] == "rock"].drop(columns=["p_blues", "p_country", "p_pop"])
+    counts = scoring.confusion(alone.assign(predicted="rock"))
+    assert counts.to_numpy().tolist() == [[60]]
+    assert scoring.by_similarity(counts).equals(counts)
+    assert scoring.confused_pairs(alone.assign(predicted="rock")).empty
+
+
+def test_200_classes_give_tracks_without_a_warning(rng):
+    p = rng.dirichlet(np.ones(200), 600)
+    table = pd.DataFrame(p, columns=[f"p_{n}" for n in range(200)]).assign(track_id=np.arange(600) // 3, genre="7")
+    means = scoring.by_track(table.assign(artist="", path="x"))
+    assert means.columns.tolist() == ["track_id", "genre", "predicted", *table.columns[:200], "artist", "path"]
+    assert means["predicted"].tolist() == p.reshape(200, 3, 200).mean(axis=1).argmax(axis=1).astype(str).tolist()
+
+
 def test_metrics_hold_the_promised_keys_and_are_json(predictions):
     facts = {"dataset": "x", "protocol": "paper"}
     metrics = json.loads(json.dumps(scoring.metrics(predictions, facts)))

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, ks_2samp
 from sklearn.metrics import accuracy_score
 
 from genre_utils.errors import EvaluationError
@@ -103,6 +103,27 @@ def test_where_all_come_out_alike_there_is_no_interval_however_unequal_the_artis
     result = uncertainty.accuracy(table_of([right] * len(artists), artists))
     assert result["accuracy"] == right
     assert (result["low"], result["high"], result["no_interval"]) == (None, None, "all 12 artists come out alike")
+
+
+@pytest.mark.parametrize("digits", [0, 6])  # two kinds of clusters; nearly all with values of their own
+def test_many_clusters_are_resampled_as_few_are(digits, rng, monkeypatch):
+    sums = np.column_stack([rng.random(600).round(digits), rng.integers(1, 4, 600)]).astype(float)
+    weights = rng.multinomial(600, np.full(600, 1 / 600), uncertainty.RESAMPLES)
+    monkeypatch.setattr(uncertainty, "MANY", 100)
+    found, expected = uncertainty.drawn_of_many(sums, np.random.default_rng(1)), weights @ sums
+    assert found.shape == expected.shape
+    for part, whole in zip(found.T, expected.T, strict=True):
+        assert ks_2samp(part, whole).pvalue > 1e-4
+    assert np.corrcoef(found.T)[0, 1] == pytest.approx(np.corrcoef(expected.T)[0, 1], abs=0.1)
+
+
+def test_the_interval_of_100_000_tracks_is_the_binomial_s():
+    result = uncertainty.accuracy(table_of(np.arange(100_000) % 5 > 0))
+    low, high = binom(100_000, 0.8).ppf([0.025, 0.975]) / 100_000
+    assert (result["accuracy"], result["clusters"]) == (0.8, 100_000)
+    assert abs(result["low"] - low) < 3e-4
+    assert abs(result["high"] - high) < 3e-4
+    assert uncertainty.accuracy(table_of(np.ones(6_000)))["no_interval"] == "all 6,000 tracks come out alike"
 
 
 def test_words_of_an_interval_and_of_none():
