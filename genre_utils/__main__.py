@@ -91,12 +91,19 @@ def parser() -> argparse.ArgumentParser:
     one.epilog = f"{ANSWERS}\n\n{one.epilog}"
 
     one = command(
-        "explore", explore, "write an interactive confusion matrix with sound", "explore runs/latest --single-file"
-    )
-    one.add_argument("run", type=given, help="a run folder, such as runs/latest")
-    one.add_argument("--against", type=given, metavar="RUN", help="a second run with the same test tracks")
+        "explore", explore, "write an interactive confusion matrix with sound, of a run or of any predictions",
+        "explore runs/latest --single-file",
+    )  # fmt: skip
+    one.add_argument("run", type=given, help="a run folder, such as runs/latest, or a table of predictions")
+    one.add_argument("--against", type=given, metavar="RUN", help="a second run or table with the same test tracks")
+    one.add_argument("--audio", type=given, metavar="FOLDER", help="the audio files of a table (default: beside it)")
     one.add_argument("--single-file", action="store_true", help="write one file with sound and pictures, to share it")
-    one.add_argument("--out", type=given, metavar="DIR", help="where to write it (default: in the run folder)")
+    one.add_argument("--clips", default="20", metavar="N", help="tracks of each cell with sound: a number, or all (default: 20)")
+    one.add_argument("--doubts", type=given, metavar="CSV", help="doubted labels that the explorer has saved")
+    one.add_argument("--out", type=given, metavar="DIR", help="where to write it (default: in the run folder, or beside the table)")
+    for role, what in ROLES.items():
+        one.add_argument(f"--{role}", default="", metavar="COLUMN", help=f"the column of {what}")
+    one.epilog = f"{COLUMNS}\n\n{one.epilog}\n  {whole.prog} explore predictions.csv --audio FOLDER"
 
     one = command(
         "evaluate", evaluate, "print the figures of a table of predictions, of any program",
@@ -156,9 +163,23 @@ def predict(chosen: argparse.Namespace) -> int:
 
 
 def explore(chosen: argparse.Namespace) -> int:
-    from genre_utils.explorer import page
+    if chosen.clips != "all" and not (chosen.clips.isdecimal() and int(chosen.clips)):
+        raise ParamsError(f"--clips must be a number from 1, or all. Received: {chosen.clips}.")
+    clips = None if chosen.clips == "all" else int(chosen.clips)
+    if not chosen.run.is_file():
+        from genre_utils.explorer import page
 
-    page.write_of_runs(chosen.run, chosen.against, chosen.single_file, chosen.out)
+        if columns := [role for role in ("audio", *ROLES) if getattr(chosen, role)]:
+            raise ParamsError(f"--{columns[0]} is for a table of predictions, but {chosen.run} is not a file.")
+        page.write_of_runs(chosen.run, chosen.against, chosen.single_file, chosen.out, clips, chosen.doubts)
+        return 0
+    from genre_utils.evaluation import prediction_table
+    from genre_utils.explorer import page, predictions
+
+    options = prediction_table.Columns(**{role: getattr(chosen, role) for role in ROLES})
+    made = predictions.read(chosen.run, chosen.audio, chosen.against, options, chosen.doubts)
+    out = chosen.out or chosen.run.with_name(f"{chosen.run.stem}-explorer")
+    page.write(made, out, chosen.single_file, clips)
     return 0
 
 

@@ -63,7 +63,8 @@ def test_the_init_of_a_folder_imports_nothing(path):
     assert ast.get_docstring(ast.Module(body, []))
     allowed = ["os", "sys", "types"] if path.parent == PACKAGE else []
     assert names == allowed, "What is imported here is imported by everybody."
-    assert path.parent == PACKAGE or len(body) == 1
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]  # which import when they are called
+    assert path.parent == PACKAGE or len(body) == 1 + len(functions)
 
 
 def test_a_module_can_be_overlooked():

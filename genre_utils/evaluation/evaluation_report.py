@@ -116,6 +116,30 @@ def comparison(table: PredictionTable, against: PredictionTable, seed: int = 0) 
     EvaluationError
         If they have no row in common, or other true classes.
     """
+    first, second = matched(table, against)
+    files = [by_file(one) for one in (first, second)]
+    one_class = files[0] is not None and files[1] is not None
+    return {
+        "name": against.name,
+        "rows": len(first),
+        "left_out": len(table.tested) - len(first),
+        "left_out_other": len(against.tested) - len(second),
+        "accuracy": float(uncertainty.is_right(first).mean()),
+        "accuracy_other": float(uncertainty.is_right(second).mean()),
+        "difference": uncertainty.difference(second, first, seed),
+        "mcnemar": uncertainty.mcnemar(*files) if one_class else None,
+        "notes": [f"{against.name}: {note}" for note in against.notes if note not in table.notes],
+    }
+
+
+def matched(table: PredictionTable, against: PredictionTable) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tested rows that both tables have, in the same order; both with the groups of the first table.
+
+    Raises
+    ------
+    EvaluationError
+        If they have no row in common, or other true classes.
+    """
     tables = [one.tested for one in (table, against)]
     timed = all(one["start_seconds"].notna().any() for one in tables)
     for place, one in enumerate(tables):
@@ -138,19 +162,7 @@ def comparison(table: PredictionTable, against: PredictionTable, seed: int = 0) 
             f"{table.name} and {against.name} differ in the true class of {len(differ):,} rows, the first of "
             f"{first['track_id'][row]}: {first['genre'][row]!r} and {second['genre'][row]!r}. Correct one of them."
         )
-    files = [by_file(one) for one in (first, second)]
-    one_class = files[0] is not None and files[1] is not None
-    return {
-        "name": against.name,
-        "rows": len(first),
-        "left_out": len(tables[0]) - len(first),
-        "left_out_other": len(tables[1]) - len(second),
-        "accuracy": float(uncertainty.is_right(first).mean()),
-        "accuracy_other": float(uncertainty.is_right(second).mean()),
-        "difference": uncertainty.difference(second, first, seed),
-        "mcnemar": uncertainty.mcnemar(*files) if one_class else None,
-        "notes": [f"{against.name}: {note}" for note in against.notes if note not in table.notes],
-    }
+    return first, second
 
 
 def write_json(report: dict[str, Any], out: str) -> None:

@@ -220,7 +220,7 @@ async function start(root, source) {
     const title = run[view.level].calibrated === null ? "Not calibrated"
       : { raw: "Before calibration: raw", calibrated: "After calibration" }[kind];
     return h("section", { "aria-label": title }, h("h4", {}, title), reliabilityChart(bins, noun(), data.words.genre),
-      h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, ${interval(ece)} `,
+      h("p", {}, `Expected calibration error ${percent(ece.ece, 1)}, ${interval(ece, data.words)} `,
         `(${counted(ece.n, noun())}; with few of them the error is too large).`),
       h("details", {}, h("summary", {}, "Show as a table"), h("div", { class: "gx-wide", tabindex: 0 }, h("table", { class: "gx-table" },
         h("thead", {}, h("tr", {}, ["probability", plural(noun()), "mean probability", "accuracy"].map((text) => h("th", { scope: "col" }, text)))),
@@ -238,7 +238,7 @@ async function start(root, source) {
     const test = data.paired.mcnemar;
     return [h("h3", {}, "Which clips changed"),
       h("p", {}, h("strong", {}, "A"), ` ${data.runs[0].name}; `, h("strong", {}, "B"), ` ${data.runs[1].name}.`),
-      h("p", {}, `Accuracy of B minus A: ${signed(gain.difference)} of ${counted(gain.n, noun())}, ${interval(gain, signed)}. `,
+      h("p", {}, `Accuracy of B minus A: ${signed(gain.difference)} of ${counted(gain.n, noun())}, ${interval(gain, data.words, signed)}. `,
         test !== null && view.level === data.levels.at(-1) && `McNemar's exact test: ${test.only_second} ${plural(noun())} right only in B, ${test.only_first} only in A, `
           + `p = ${test.p_value < 0.001 ? test.p_value.toExponential(1) : test.p_value.toFixed(3)}.`),
       h("ul", { class: "gx-changes" }, Object.entries(CHANGES).map(([kind, text]) =>

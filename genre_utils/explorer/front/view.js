@@ -26,9 +26,9 @@ const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toF
 const plural = (noun) => (/(s|x|ch|sh)$/.test(noun) ? `${noun}es` : /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`);
 const counted = (count, noun) => `${count.toLocaleString("en")} ${count === 1 ? noun : plural(noun)}`;
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-const interval = (value, text = (share) => percent(share, 1)) => (value.no_interval
-  ? `no interval: ${value.no_interval}`
-  : `95 % interval [${text(value.low)}, ${text(value.high)}], over ${counted(value.clusters, value.resampled_by)}`);
+const interval = (value, words, text = (share) => percent(share, 1)) => (value.no_interval
+  ? `no interval: ${value.no_interval.replace(` ${value.resampled_by}`, ` ${words[value.resampled_by]}`)}`
+  : `95 % interval [${text(value.low)}, ${text(value.high)}], over ${counted(value.clusters, words[value.resampled_by])}`);
 
 const CHOICES = {
   run: { a: "A", b: "B", difference: "B − A" },
