@@ -102,6 +102,15 @@ def test_this_project_s_own_predictions_read_as_they_are(predictions, tmp_path):
     )
 
 
+def test_a_table_that_was_written_reads_the_same(table, tmp_path):
+    arrays = prediction_table.of_arrays(["a", "b"], y_prob=[[0.7, 0.3], [0.1, 0.9]], path=["x/1.wav", "x/2.wav"])
+    for place, once in enumerate((prediction_table.read(table), arrays)):
+        once.rows.to_csv(tmp_path / f"{place}.csv", index=False)
+        again = prediction_table.read(tmp_path / f"{place}.csv")
+        pd.testing.assert_frame_equal(again.rows, once.rows)
+        assert (again.group, again.extras) == ("artist" if once.group else "", once.extras)
+
+
 def test_text_stays_text_and_whole_numbers_lose_their_point(tmp_path):
     path = written(tmp_path, "id,label,pred,speaker\n007,1,2.0,NA\n010,2,10,01\n")
     rows = prediction_table.read(path).rows
