@@ -170,7 +170,7 @@ def no_conflicts(raw: RawTable, rows: pd.DataFrame, timed: bool, notes: list[str
     rows : pd.DataFrame
         With ``track_id, segment, start_seconds, genre``.
     timed : bool
-        Whether the table has a column for the start.
+        Whether the table has starts.
     notes : list of str
         Grows if files have several true classes.
 

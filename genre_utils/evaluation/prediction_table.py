@@ -255,7 +255,7 @@ def canonical(raw: RawTable, options: Columns, base: Path, audio: Path | None, n
             "predicted": guess,
         }
     )
-    columns.no_conflicts(raw, front, bool(roles["start"]), notes)
+    columns.no_conflicts(raw, front, bool(np.isfinite(start).any()), notes)
     prediction_classes.about_classes(classes, genre, guess, notes)
     shares = pd.DataFrame(values, columns=[f"p_{name}" for name in classes], copy=False)
     back = pd.DataFrame({"artist": group, "path": found})

@@ -60,6 +60,15 @@ def test_every_column_has_its_place(table):
     assert len(found.tested) == 3
 
 
+def test_names_have_no_case_and_no_start_is_the_start(table):
+    table.columns = [name.replace("p_", "P_") if name.startswith("p_") else name.upper() for name in table.columns]
+    table.loc[2, "START"] = np.nan
+    rows = prediction_table.read(table).rows
+    assert rows["genre"].tolist() == table["LABEL"].tolist()
+    assert scoring.genres_of(rows) == ["no", "yes"]
+    assert rows["segment"].tolist() == [0, 1, 0, 0]
+
+
 @pytest.mark.parametrize("form", ["csv", "tsv", "semicolons", "utf16", "with index", "parquet", "jsonl", "json"])
 def test_every_form_of_file_gives_the_same_rows(table, form, tmp_path):
     table["label"] = table["label"].replace("no", "né")
@@ -100,6 +109,15 @@ def test_this_project_s_own_predictions_read_as_they_are(predictions, tmp_path):
         scoring.by_track(predictions[predictions["split"] == "test"]).drop(columns="path"),
         check_dtype=False,
     )
+
+
+def test_a_table_that_was_written_reads_the_same(table, tmp_path):
+    arrays = prediction_table.of_arrays(["a", "b"], y_prob=[[0.7, 0.3], [0.1, 0.9]], path=["x/1.wav", "x/2.wav"])
+    for place, once in enumerate((prediction_table.read(table), arrays)):
+        once.rows.to_csv(tmp_path / f"{place}.csv", index=False)
+        again = prediction_table.read(tmp_path / f"{place}.csv")
+        pd.testing.assert_frame_equal(again.rows, once.rows)
+        assert (again.group, again.extras) == ("artist" if once.group else "", once.extras)
 
 
 def test_text_stays_text_and_whole_numbers_lose_their_point(tmp_path):
@@ -172,6 +190,7 @@ def test_arrays_that_do_not_fit_are_refused():
         (HEADER + ROW + "b.wav,rock,rock,,1,0,1\n", "line 3, column p_jazz: expected a probability from 0 to 1"),
         (HEADER + "b.wav,rock,rock,-1.5,2.5,0,1\n", "found -1.5. If these are logits, apply softmax"),
         (HEADER + "b.wav,rock,rock,20,80,0,1\n", "If they are percentages, divide them by 100."),
+        (HEADER + "b.wav,rock,rock,1.01,0,0,1\n", "expected a probability from 0 to 1, found 1.01"),
         (HEADER + "b.wav,rock,rock,inf,0,0,1\n", "found inf"),
         (HEADER + "b.wav,rock,rock,high,0,0,1\n", "line 2, column p_jazz: expected a number, found 'high'."),
         (HEADER + "b.wav,rock,rock,0.2,0.8,2,2\n", "line 2, column end: expected a time after the start, 2 s"),
