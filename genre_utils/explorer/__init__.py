@@ -1,4 +1,4 @@
-"""The confusion matrix that you can listen to: as a page and as a notebook widget."""
+"""The explorer, an interactive confusion matrix with sound: its data, an HTML page and a notebook widget."""
 
 
 def of_predictions(table, audio=None, against=None, **options):  # imports nothing before it is called

@@ -27,6 +27,8 @@ def assemble(
     notices: Sequence[str],
     words: Mapping[str, str] = WORDS,
     extras: Sequence[str] = (),
+    about: Sequence[str] = (),
+    heard: bool = True,
 ) -> dict[str, Any]:
     """Put together the facts of one run or two with the same rows.
 
@@ -50,6 +52,10 @@ def assemble(
         The nouns for genre, segment, track and artist.
     extras : sequence of str
         Other columns of the rows, shown with a clip.
+    about : sequence of str
+        Sentences that the page shows on request.
+    heard : bool
+        Whether any card has sound.
 
     Returns
     -------
@@ -68,6 +74,8 @@ def assemble(
         "key": hashlib.sha256(identity.encode()).hexdigest()[:16],  # the browser stores doubts by it
         "title": title,
         "notices": list(notices),
+        "notes": list(about),
+        "heard": heard,
         "words": dict(words),
         "levels": list(runs[0].tables),
         "genres": genres,

@@ -18,7 +18,7 @@ from genre_utils.params import Params
 
 # For listening and looking: any sound, up to the highest frequency, from 50 ms on.
 PARAMS = Params(segment_seconds=0.05, max_segments=0, n_fft=1024, hop_length=256, n_mels=96, fmax_hz=11_025.0)
-NO_AUDIO = "There is no sound, because no audio file was found. Name its folder with --audio FOLDER."
+NO_AUDIO = "There is no sound and no picture, because no audio file was found. Name their folder with --audio FOLDER."
 
 
 def of_table(
@@ -63,7 +63,9 @@ def of_table(
     title = " against ".join(one.name for one in both)
     said = notices(both, rows[0], shown)
     extras = [name for name in table.extras if name != "title"]
-    made = facts.assemble(tested, shown, notes, PARAMS, title, said, words, extras)
+    about = list(dict.fromkeys(note for one in both for note in one.notes))
+    heard = bool((shown["path"] != "").any())
+    made = facts.assemble(tested, shown, notes, PARAMS, title, said, words, extras, about, heard)
     excerpts = [
         Excerpt(path, start, None if np.isnan(end) else end) if path else None
         for path, start, end in zip(shown["path"], shown["start"], shown["end"], strict=True)
@@ -165,4 +167,6 @@ def notices(tables: list[PredictionTable], rows: pd.DataFrame, shown: pd.DataFra
         left = [len(one.tested) - len(rows) for one in tables]
         names = [f"{count:,} of {one.name}" for count, one in zip(left, tables, strict=True) if count]
         said.append(f"Two tables, compared on the {len(rows):,} rows that both have" + (f"; left out: {' and '.join(names)}." if names else "."))
-    return said + list(dict.fromkeys(note for one in tables for note in one.notes))
+    if not tables[0].has_probabilities:
+        said.append("The table has no probabilities: clips are not ordered by confidence, and there is no calibration, map or threshold.")
+    return said

@@ -90,6 +90,6 @@ function reliabilityChart(bins, noun, genre) {
     }, h("svg:title", {}, `${counted(n, noun)}: mean probability ${percent(bins.confidence[index])}, accuracy ${percent(bins.accuracy[index])}`))),
     bins.n.map((n, index) => n > 0 && h("svg:text", {
       class: "gx-count", x: x((bins.low[index] + bins.high[index]) / 2), y: y(tall(n)) - 3, "text-anchor": "middle",
-    }, n.toLocaleString("en"))),
+    }, inEnglish.format(n))),
   ]);
 }

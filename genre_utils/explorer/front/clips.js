@@ -22,7 +22,7 @@ function clipList(rows, view, data, source, doubts) {
     }
     const left = wanted.length - cards.length;
     more.hidden = left === 0;
-    more.textContent = `Show ${Math.min(left, AT_ONCE)} more of ${left.toLocaleString("en")}`;
+    more.textContent = `Show ${Math.min(left, AT_ONCE)} more of ${inEnglish.format(left)}`;
     if (focus) cards[from].head.focus();
   };
   grow(false);
@@ -64,7 +64,7 @@ function card(number, rows, view, data, source, doubts) {
   const segment = view.level === "segment";
   const track = data.tracks[number];
   const spans = segment ? rows.map((row) => data.span(row)).sort((one, other) => one[0] - other[0]) : [];
-  const by = [track.artist, track.title].filter((text) => text !== "").join(" – ");
+  const by = [track.artist && data.words.artist !== "artist" ? `${data.words.artist}: ${track.artist}` : track.artist, track.title].filter((text) => text !== "").join(" – ");
   const sound = listen(number, spans, view, data, source);
   const doubt = doubtControls(track.id, doubts);
   const several = data.rowsOfTrack[number].length > 1;
@@ -77,7 +77,7 @@ function card(number, rows, view, data, source, doubts) {
     badges(track),
     data.runs.map((run, index) => prediction(run, index, rows, track, view, data)),
     columnsOf(rows[0], view, data),
-    sound.node,
+    data.heard && sound.node,
     doubt.node);
   return { node, head, doubt, ...sound, node };
 }
@@ -140,7 +140,7 @@ function references(selection, view, data, source) {
 }
 
 // Search, filters and order of the clips.
-function filterBar(view, data, show, found, of) {
+function filterBar(view, data, show, found) {
   const columns = Object.keys(filterable(view, data));
   const noun = data.words[view.level];
   const name = h("select", { "aria-label": "Filter by", "data-key": "filter-by" }, columns.map((column) => h("option", {}, column)));
@@ -170,7 +170,7 @@ function filterBar(view, data, show, found, of) {
     onchange: (event) => show({ search: event.target.value }),
   });
   return h("details", { class: "gx-filters", open: view.search !== "" || view.filter.length > 0 || view.sort !== "wrong" },
-    h("summary", {}, "Search, filter, sort", (view.filter.length > 0 || view.search !== "") && `: ${found} of ${counted(of, noun)}`),
+    h("summary", {}, "Search, filter, sort", (view.filter.length > 0 || view.search !== "") && `: ${inEnglish.format(found)} of ${counted(unfiltered(view.select, view, data).length, noun)}`),
     h("div", { class: "gx-actions" }, search,
       h("label", {}, "Order ", h("select", { "data-key": "sort", onchange: (event) => show({ sort: event.target.value }) },
         Object.entries(SORTS).filter(([key]) => key === "name" || key === "wrong" || sureness(view, data)(0) !== null)

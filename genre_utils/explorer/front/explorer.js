@@ -81,7 +81,7 @@ async function start(root, source) {
         h("button", { type: "button", "data-key": "all", "aria-pressed": String(view.select[0] === "all"), onclick: () => select(["all"]) }, `All ${plural(noun())}`),
         h("span", { class: "gx-soft gx-keys" }, "Keys: ", h("kbd", {}, "J"), " next, ", h("kbd", {}, "K"), " previous, ",
           h("kbd", {}, "P"), " play or pause, ", h("kbd", {}, "D"), " doubt, ", h("kbd", {}, "/"), " search")),
-      filterBar(view, data, show, rows(view.select).length, unfiltered(view.select, view, data).length),
+      filterBar(view, data, show, rows(view.select).length),
       h("div", { class: `gx-panels${pair ? " gx-pair" : ""}` }, panels),
     ];
   }
@@ -243,13 +243,14 @@ async function start(root, source) {
           + `p = ${test.p_value < 0.001 ? test.p_value.toExponential(1) : test.p_value.toFixed(3)}.`),
       h("ul", { class: "gx-changes" }, Object.entries(CHANGES).map(([kind, text]) =>
         h("li", {}, h("button", { type: "button", onclick: () => select(["change", kind]) },
-          h("strong", {}, sizes[kind].toLocaleString("en")), ` ${text}`))))];
+          h("strong", {}, inEnglish.format(sizes[kind])), ` ${text}`))))];
   }
 
   root.classList.add("gx");
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's own J and K
   root.replaceChildren(
-    h("header", {}, h("h2", {}, data.title), data.notices.map((text) => h("p", { class: "gx-notice" }, text)), parts.sentence),
+    h("header", {}, h("h2", {}, data.title), data.notices.map((text) => h("p", { class: "gx-notice" }, text)), parts.sentence,
+      data.notes.length > 0 && h("details", { class: "gx-soft" }, h("summary", {}, "About the table"), data.notes.map((text) => h("p", {}, text)))),
     controls.node,
     h("div", { class: "gx-columns" },
       h("section", { class: "gx-left", "aria-label": "Confusion matrix" }, parts.matrix, parts.figures),

@@ -1,19 +1,18 @@
 // The matrix, and the numbers of the selected cell, row and column.
 
+const overviews = new WeakMap(); // of holders with many classes
+
 // The matrix: a grid of buttons. Tab reaches one of them, arrow keys reach the others.
 function renderMatrix(holder, view, data, select, show) {
-  const many = data.genres.length > MANY;
   const { run, level, show: what, order, diagonal } = view;
-  const key = JSON.stringify([run, level, what, order, diagonal, ...(many ? [view.classes, view.select] : [])]);
+  const key = JSON.stringify([run, level, what, order, diagonal]);
+  const many = data.genres.length > MANY;
   if (holder.dataset.key !== key) {
-    const focused = holder.contains(document.activeElement) ? document.activeElement.dataset : null;
-    holder.replaceChildren(...(many ? overview(view, data, select, show) : matrix(view, data, select)));
     holder.dataset.key = key;
-    if (many && focused !== null) { // the classes beside the chosen one have changed
-      const again = focused.key !== undefined ? `[data-key="${focused.key}"]` : `[data-selection='${CSS.escape(focused.selection ?? "")}']`;
-      ([...holder.querySelectorAll("button")].find((one) => one.dataset.selection === focused.selection) ?? holder.querySelector(again))?.focus({ preventScroll: true });
-    }
+    if (many) overviews.set(holder, overview(view, data, select, show));
+    holder.replaceChildren(...(many ? overviews.get(holder).nodes : matrix(view, data, select)));
   }
+  if (many) overviews.get(holder).update(view);
   const wanted = { select: JSON.stringify(view.select), pin: JSON.stringify(view.pin) };
   let reachable = null;
   for (const button of holder.querySelectorAll("table[role=grid] button")) {
@@ -31,6 +30,12 @@ const inOrder = (view, data) => (view.order === "similarity" ? data.similarity :
 
 // Counts and shares of one run, or of the second less the first.
 function cellValues(view, data) {
+  const key = JSON.stringify(["values", view.run, view.level, view.show]);
+  if (!data.cache.has(key)) data.cache.set(key, newCellValues(view, data));
+  return data.cache.get(key);
+}
+
+function newCellValues(view, data) {
   const tables = data.runs.map((run) => run[view.level].counts);
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const sums = tables.map((counts) => {
@@ -50,12 +55,6 @@ function matrix(view, data, select, order = inOrder(view, data)) {
   const difference = view.run === "difference";
   const share = cellValues(view, data);
   const hidden = (row, column) => view.diagonal === "hidden" && row === column;
-  const inRun = (run, row, column, of) => (of === "count" ? tables[run][row][column]
-    : quotient(tables[run][row][column], sums[run][of][of === "row" ? row : column]));
-  const less = (one, other) => (one === null || other === null ? null : one - other);
-  const share = (row, column, of = view.show) => (difference
-    ? less(inRun(1, row, column, of), inRun(0, row, column, of))
-    : inRun(view.run === "b" ? 1 : 0, row, column, of));
   const cells = order.flatMap((row) => order.map((column) => [row, column])).filter((pair) => !hidden(...pair));
   const most = Math.max(...cells.map((pair) => Math.abs(share(...pair))), 1e-9);
   const full = difference || view.show === "count" || view.show === "all" || view.diagonal === "hidden" ? most : 1;
@@ -93,7 +92,7 @@ function matrix(view, data, select, order = inOrder(view, data)) {
       order.map((column, place) => h("th", { scope: "col" }, head(column, "column", `0,${place + 1}`))))),
     h("tbody", {}, order.map((row, place) => h("tr", {}, h("th", { scope: "row" }, head(row, "row", `${place + 1},0`)),
       order.map((column, beside) => cell(row, column, `${place + 1},${beside + 1}`))))));
-  const top = view.show === "count" ? most.toLocaleString("en") : percent(full, full < 0.05 ? 1 : 0);
+  const top = view.show === "count" ? inEnglish.format(most) : percent(full, full < 0.05 ? 1 : 0);
   const ramp = (hue) => h("span", { class: "gx-swatches" }, [0, 0.25, 0.5, 0.75, 1].map((step) => h("span", { style: shade(step, hue) })));
   const what = {
     count: plural(data.noun(view.level)), row: `of the true ${data.words.genre}`, column: `of the predicted ${data.words.genre}`,
@@ -145,9 +144,8 @@ function figures(view, data) {
     const { counts, predicted, precision, recall, f1, support } = run[view.level];
     const results = chosen(run[view.level], view);
     const two = (value) => (value === null ? "–" : value.toFixed(2));
-    const truth = data.truths[view.level];
-    const inCell = [...truth.keys()].filter((at) => truth[at] === row && predicted[at] === column);
-    const total = predicted.reduce((sum, genre) => sum + (genre === column), 0);
+    const inCell = data.rowsOfTruth[view.level][row].filter((at) => predicted[at] === column);
+    const total = counts.reduce((sum, one) => sum + one[column], 0);
     const mean = results !== null && inCell.reduce((sum, at) => sum + partsOf(results, at, column) / PARTS, 0) / inCell.length;
     const lines = {
       cell: ["Cell", `${counted(inCell.length, noun)}: ${percent(quotient(counts[row][column], support[row]), 1)} of ${first}, `

@@ -17,8 +17,17 @@ function prepared(data) {
   data.noun = (level) => data.words[level];
   data.span = (row) => [start[row], end[row] ?? data.tracks[track[row]].seconds]; // null where only the file knows
   data.references = data.tracks.map((_, number) => number).slice(data.tested);
+  data.rowsOfTruth = Object.fromEntries(data.levels.map((level) => [level, grouped(data.truths[level], data.genres.length)]));
+  data.has = { artist: artist.some(Boolean), badges: Object.keys(badges).length > 0 };
   data.cache = new Map();
   return data;
+}
+
+// Row numbers by their value.
+function grouped(values, count) {
+  const found = Array.from({ length: count }, () => []);
+  values.forEach((value, row) => found[value].push(row));
+  return found;
 }
 
 // Calibrated or raw results, as chosen, if there are calibrated ones; null if there are no probabilities.
@@ -61,7 +70,8 @@ function rowsOf(selection, view, data) {
   if (!data.cache.has(key)) {
     if (data.cache.size > 8) data.cache.clear();
     const passes = passing(view, data);
-    data.cache.set(key, sorted(unfiltered(selection, view, data).filter(passes), view, data));
+    const found = unfiltered(selection, view, data);
+    data.cache.set(key, sorted(passes === null ? found : found.filter(passes), view, data));
   }
   return data.cache.get(key);
 }
@@ -71,17 +81,17 @@ function unfiltered([kind, first, second], view, data) {
   const { predicted } = shownRuns(view, data).at(-1)[view.level];
   const truth = data.truths[view.level];
   const [a, b] = [data.genres.indexOf(first), data.genres.indexOf(second)];
-  const tests = {
-    cell: (row) => truth[row] === a && (view.run === "difference"
-      ? (runs[0].predicted[row] === b) !== (runs[1].predicted[row] === b)
-      : predicted[row] === b),
-    row: (row) => truth[row] === a,
-    column: (row) => (view.run === "difference" ? runs.some((run) => run.predicted[row] === a) : predicted[row] === a),
-    change: (row) => first === change(row, truth, runs),
-    all: () => true,
-    one: (row) => data.tracks[trackOf(row, view.level, data)].id === first,
-  };
-  return [...truth.keys()].filter(tests[kind]);
+  const all = () => [...truth.keys()];
+  const difference = view.run === "difference";
+  return {
+    cell: () => data.rowsOfTruth[view.level][a].filter((row) => (difference
+      ? (runs[0].predicted[row] === b) !== (runs[1].predicted[row] === b) : predicted[row] === b)),
+    row: () => [...data.rowsOfTruth[view.level][a]],
+    column: () => all().filter((row) => (difference ? runs.some((run) => run.predicted[row] === a) : predicted[row] === a)),
+    change: () => all().filter((row) => first === change(row, truth, runs)),
+    all,
+    one: () => all().filter((row) => data.tracks[trackOf(row, view.level, data)].id === first),
+  }[kind]();
 }
 
 const SORTS = {
@@ -105,11 +115,10 @@ function filterable(view, data) {
   const truth = data.truths[view.level];
   const track = (row) => data.tracks[trackOf(row, view.level, data)];
   const sure = sureness(view, data);
-  const any = (list, value) => list.some((one) => value(one) !== "");
   const first = (row) => (view.level === "segment" ? row : data.rowsOfTrack[row][0]);
   return {
-    ...(any(data.tracks, (one) => one.artist) && { [data.words.artist]: (row) => track(row).artist }),
-    ...(data.tracks.some((one) => one.badges.length > 0) && { note: (row) => track(row).badges.map((badge) => badge.kind) }),
+    ...(data.has.artist && { [data.words.artist]: (row) => track(row).artist }),
+    ...(data.has.badges && { note: (row) => track(row).badges.map((badge) => badge.kind) }),
     result: (row) => (predicted[row] === truth[row] ? "right" : "wrong"),
     ...(sure(0) !== null && { "probability, %": (row) => sure(row) / PARTS * 100 }),
     ...Object.fromEntries(data.columns.map((column) => [column.name, (row) => column.value(first(row))])),
@@ -138,7 +147,7 @@ function passing(view, data) {
     };
     tests.push((row) => texts.every((text) => words(row).includes(text)));
   }
-  return (row) => tests.every((test) => test(row));
+  return tests.length === 0 ? null : (row) => tests.every((test) => test(row));
 }
 
 // Rows of the predictions table (always segments), which is what Python gets.

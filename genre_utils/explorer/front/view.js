@@ -24,7 +24,8 @@ const percent = (share, digits = 0) => (share === null ? "–" : `${(100 * share
 const quotient = (part, of) => (of > 0 ? part / of : null);
 const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
 const plural = (noun) => (/(s|x|ch|sh)$/.test(noun) ? `${noun}es` : /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`);
-const counted = (count, noun) => `${count.toLocaleString("en")} ${count === 1 ? noun : plural(noun)}`;
+const inEnglish = new Intl.NumberFormat("en"); // toLocaleString makes one for every number
+const counted = (count, noun) => `${inEnglish.format(count)} ${count === 1 ? noun : plural(noun)}`;
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const interval = (value, words, text = (share) => percent(share, 1)) => (value.no_interval
   ? `no interval: ${value.no_interval.replace(` ${value.resampled_by}`, ` ${words[value.resampled_by]}`)}`
