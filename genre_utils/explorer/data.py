@@ -157,8 +157,11 @@ def build(
     shown = catalog.loc[ids].assign(genre=tested[0].tables["track"]["genre"].to_numpy(), split="test")
     if assignment is not None:
         others = assignment[~assignment["track_id"].isin(ids)].drop_duplicates("track_id")
-        others = catalog.drop(columns="split", errors="ignore").merge(others[["track_id", "split"]].set_index("track_id"),
-            left_index=True, right_index=True).rename_axis(None)
+        others = (
+            catalog.drop(columns="split", errors="ignore")
+            .merge(others[["track_id", "split"]].set_index("track_id"), left_index=True, right_index=True)
+            .rename_axis(None)
+        )
         shown = pd.concat([shown, facts.references(others.assign(card=others["track_id"]), genres)])
     shown = shown.assign(
         card=shown["track_id"],

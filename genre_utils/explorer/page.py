@@ -48,9 +48,7 @@ def style() -> str:
     return (FRONT / "explorer.css").read_text(encoding="utf-8").replace("LEVEL_MAP_STOPS", stops)
 
 
-def write(
-    exploration: Exploration, folder: str | Path, single_file: bool = False, clips: int | None = CLIPS
-) -> Path:
+def write(exploration: Exploration, folder: str | Path, single_file: bool = False, clips: int | None = CLIPS) -> Path:
     """Write the page, with sound and pictures in a folder beside it or inside it.
 
     Parameters
@@ -107,7 +105,10 @@ def write(
                 sizes += len(content)
                 if not single_file:
                     (fresh / name).write_bytes(content)
-            if done == SAMPLE and (expected := sizes / done * len(numbers) * (4 / 3 if single_file else 1)) > WARN_BYTES:
+            if (
+                done == SAMPLE
+                and (expected := sizes / done * len(numbers) * (4 / 3 if single_file else 1)) > WARN_BYTES
+            ):
                 print(f"explorer: the page will have about {expected / 1e6:,.0f} MB; --clips 5 makes it smaller")
         text = html(exploration.facts, carried, report, single_file, clips)
         (Path(temporary) / page.name).write_text(text, encoding="utf-8")
