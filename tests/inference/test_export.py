@@ -24,7 +24,7 @@ from genre_utils.system import quiet as quiet_module
 pytest.importorskip("ai_edge_litert", reason="the extra 'light' is not installed")
 
 GENRES = ["blues", "jazz", "rock"]
-HEAVY = {"tensorflow", "keras", "librosa", "numba", "pandas", "sklearn", "scipy.signal"}
+HEAVY = {"tensorflow", "keras", "librosa", "numba", "pandas", "sklearn", "scipy"}
 
 
 def known():
