@@ -174,7 +174,7 @@ def notices(tables: list[PredictionTable], rows: pd.DataFrame, shown: pd.DataFra
         said.append(f"Two tables, compared on the {len(rows):,} rows that both have{left_out}.")
     if not tables[0].has_probabilities:
         said.append(
-            "The table has no probabilities. So clips are not ordered by confidence, and there is no calibration, no map "
-            "and no threshold."
+            "The table has no probabilities. So clips are not ordered by confidence, and there is no calibration, no "
+            "map and no threshold."
         )
     return said
