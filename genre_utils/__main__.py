@@ -170,7 +170,7 @@ def explore(chosen: argparse.Namespace) -> int:
     if chosen.clips != "all" and not (chosen.clips.isdecimal() and int(chosen.clips)):
         raise ParamsError(f"--clips must be a number from 1, or all. Received: {chosen.clips}.")
     clips = None if chosen.clips == "all" else int(chosen.clips)
-    if not chosen.run.is_file():
+    if not (chosen.run.is_file() or chosen.run.suffix):  # a run folder has no suffix
         from genre_utils.explorer import page
 
         if columns := [role for role in ("audio", *ROLES) if getattr(chosen, role)]:

@@ -179,7 +179,7 @@ def references(others: pd.DataFrame, genres: Sequence[str]) -> pd.DataFrame:
     again = known.assign(again=known.groupby([known["genre"], known["split"], group]).cumcount())
     ranked = again.sort_values(["again", "card"], kind="stable")
     place = ranked.groupby(["genre", "split"]).cumcount()
-    first = ranked[place < ranked["split"].map(REFERENCES).fillna(0)]
+    first = ranked[place < [REFERENCES.get(split, 0) for split in ranked["split"]]]
     return first.drop(columns="again").sort_values(["split", "genre", "card"], ignore_index=True)
 
 

@@ -116,10 +116,13 @@ def cards_of(rows: pd.DataFrame) -> dict[str, Any]:
         ``several``, for each row: whether its card is a part of a file, and whether its file has several rows.
     """
     start, end = rows["start_seconds"].fillna(0.0), rows["end_seconds"]
-    of_file = rows.groupby("track_id", sort=False)["genre"]
+    several = rows["track_id"].duplicated(keep=False)
+    by_file = rows.groupby("track_id", sort=False)
     last = end.groupby(rows["track_id"], sort=False).transform("max")
-    several = of_file.transform("size") > 1
-    part = (several & ((last > LONGEST_SECONDS) | (of_file.transform("nunique") > 1))) | (start > 0) & ~several
+    of_one_class = rows["genre"] == by_file["genre"].transform("first")
+    mixed = ~of_one_class.groupby(rows["track_id"], sort=False).transform("all")
+    part = np.where(several, (last > LONGEST_SECONDS) | mixed, start > 0)
+    part = pd.Series(part.astype(bool), index=rows.index)
     times = [f"{rows['track_id'][at]} {start[at]:g} to {end[at]:g} s" if part[at] else "" for at in rows.index]
     card = rows["track_id"].where(~part, pd.Series(times, index=rows.index))
     card = card.where(~(card.duplicated() & part), card + " (" + rows["segment"].astype(str) + ")")
@@ -159,7 +162,7 @@ def sentence(rows: pd.DataFrame, table: PredictionTable, noun: str, words: dict[
     counted = uncertainty.counted(value["n"], noun)
     return (
         f"{100 * value['accuracy']:.1f} % of {counted} correct, {text} ({table.name}{split}). "
-        f"Always {frequent.index[0]}: {100 * frequent.iloc[0]:.1f} %."
+        f"Always saying {frequent.index[0]}: {100 * frequent.iloc[0]:.1f} %."
     )
 
 

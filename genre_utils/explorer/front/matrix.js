@@ -150,7 +150,7 @@ function figures(view, data) {
     const lines = {
       cell: ["Cell", `${counted(inCell.length, noun)}: ${percent(quotient(counts[row][column], support[row]), 1)} of ${first}, `
         + `${percent(quotient(counts[row][column], total), 1)} of all predicted as ${second}`
-        + (inCell.length && results !== null ? `; mean ${probability(run[view.level], view)} of ${second}: ${percent(mean, 1)}` : "")],
+        + (inCell.length && results !== null ? `; mean ${run[view.level].calibrated === null ? "probability" : probability(run[view.level], view)} of ${second}: ${percent(mean, 1)}` : "")],
       row: [`Row, ${first}`, `recall ${percent(recall[row], 1)} of ${counted(support[row], noun)}; F1 ${two(f1[row])}`],
       column: [`Column, ${second}`, `precision ${percent(precision[column], 1)} of ${counted(total, noun)} predicted as ${second}`
         + `; F1 ${two(f1[column])}`],
