@@ -98,9 +98,13 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--against", type=given, metavar="RUN", help="a second run or table with the same test tracks")
     one.add_argument("--audio", type=given, metavar="FOLDER", help="the audio files of a table (default: beside it)")
     one.add_argument("--single-file", action="store_true", help="write one file with sound and pictures, to share it")
-    one.add_argument("--clips", default="20", metavar="N", help="tracks of each cell with sound: a number, or all (default: 20)")
+    one.add_argument(
+        "--clips", default="20", metavar="N", help="tracks of each cell with sound: a number, or all (default: 20)"
+    )
     one.add_argument("--doubts", type=given, metavar="CSV", help="doubted labels that the explorer has saved")
-    one.add_argument("--out", type=given, metavar="DIR", help="where to write it (default: in the run folder, or beside the table)")
+    one.add_argument(
+        "--out", type=given, metavar="DIR", help="where to write it (default: in the run folder, or beside the table)"
+    )
     for role, what in ROLES.items():
         one.add_argument(f"--{role}", default="", metavar="COLUMN", help=f"the column of {what}")
     one.epilog = f"{COLUMNS}\n\n{one.epilog}\n  {whole.prog} explore predictions.csv --audio FOLDER"

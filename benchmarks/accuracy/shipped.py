@@ -4,7 +4,8 @@
         --clips real.csv --json candidates.json --out genre_utils/inference/shipped
 
 The candidate is a linear classifier of the features of musicnn. Its figures are those of five artist folds; the model
-itself is trained on all clips. On one machine the folder is the same again, byte for byte.
+itself is trained on all clips. On one machine the folder is the same again, but for the last digits of the
+temperatures, which differ with the number of threads of BLAS.
 """
 
 import json

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from genre_utils.evaluation.novelty import GROUPS, POINTS, Reference, nearest, read_array, summary_statistics
 
@@ -15,6 +14,7 @@ SURE, NOT_SURE, UNLIKE = "", "not sure", "unlike anything in training"  # verdic
 SURE_FROM = 0.5
 LEAST = float(np.finfo(np.float32).tiny)  # the smallest normal float32
 LEAST_BELOW_ONE = float(np.finfo(np.float32).epsneg) / 2  # float32 rounds 1 minus this to 1
+UNLIKELY = -40.0  # logit from which down float64 rounds 1 + exp(-logit) to exp(-logit)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,4 +202,19 @@ def temperature_scaled(probabilities: np.ndarray, temperature: float, output: st
         The order of the genres in each row stays the same; in float32 some would become equal.
     """
     own = logits(probabilities, output)
-    return expit(own / temperature) if output == "sigmoid" else softmax(own / temperature, axis=1)
+    return expit(own / temperature) if output == "sigmoid" else softmax(own / temperature)
+
+
+# As scipy.special, whose import takes as long as that of NumPy: ``predict`` would wait for it.
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (n, genre) of logits (n, genre), as ``scipy.special.softmax(logits, axis=1)``."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def expit(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits, each for itself, as ``scipy.special.expit(logits)``."""
+    usual = 1 / (1 + np.exp(-np.maximum(logits, UNLIKELY)))
+    return np.where(logits < UNLIKELY, np.exp(np.minimum(logits, UNLIKELY)), usual)

@@ -156,10 +156,10 @@ def build(
     catalog = tracks.set_index("track_id", drop=False)
     shown = catalog.loc[ids].assign(genre=tested[0].tables["track"]["genre"].to_numpy(), split="test")
     if assignment is not None:
-        others = assignment[~assignment["track_id"].isin(ids)].drop_duplicates("track_id")
-        others = catalog.drop(columns="split", errors="ignore").merge(others[["track_id", "split"]].set_index("track_id"),
-            left_index=True, right_index=True).rename_axis(None)
-        shown = pd.concat([shown, facts.references(others.assign(card=others["track_id"]), genres)])
+        others = assignment[~assignment["track_id"].isin(ids)].drop_duplicates("track_id").set_index("track_id")
+        rest = catalog[catalog.index.isin(others.index)].rename_axis(None)
+        rest = rest.assign(split=others["split"].rename_axis(None), card=rest["track_id"])
+        shown = pd.concat([shown, facts.references(rest, genres)])
     shown = shown.assign(
         card=shown["track_id"],
         seconds=[params.segments_in(seconds) * params.segment_seconds for seconds in shown["duration_seconds"]],

@@ -15,7 +15,7 @@ from genre_utils.params import Params
 
 WORDS = {"genre": "genre", "segment": "segment", "track": "track", "artist": "artist"}  # for runs of this project
 MAP_STEPS = 1000  # of the longer side of the map: a pixel of a large screen
-REFERENCES = 2  # tracks of each genre and split to compare with
+REFERENCES = {"train": 2, "validation": 1}  # tracks of each genre to compare with; each adds 0.1 MB to the page
 
 
 def assemble(
@@ -137,7 +137,7 @@ def places(run: Tested, names: pd.Series, extras: Sequence[str]) -> dict[str, An
     Returns
     -------
     dict or None
-        ``x`` and ``y`` in the order of the cards, and a sentence; None if there are no probabilities or two few cards.
+        ``x`` and ``y`` in the order of the cards, and a sentence; None if there are no probabilities or too few cards.
     """
     rows = run.tables["segment"]
     if {"x", "y"} <= set(extras):
@@ -148,7 +148,7 @@ def places(run: Tested, names: pd.Series, extras: Sequence[str]) -> dict[str, An
         points, shares = embedding_space.projected(means)
         text = (
             "Clips with similar probabilities are near to each other: two principal components of the square roots of "
-            f"the probabilities, with {shares.sum():.0%} of their variance."
+            f"the probabilities, with {100 * shares.sum():.0f} % of their variance."
         )
     else:
         return None
@@ -172,12 +172,14 @@ def references(others: pd.DataFrame, genres: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        At most ``REFERENCES`` rows for each genre and split.
+        At most so many rows of each genre and split as ``REFERENCES`` says.
     """
     known = others[others["genre"].isin(genres)]
     group = known["artist"].where(known["artist"] != "", known["card"])
     again = known.assign(again=known.groupby([known["genre"], known["split"], group]).cumcount())
-    first = again.sort_values(["again", "card"], kind="stable").groupby(["genre", "split"]).head(REFERENCES)
+    ranked = again.sort_values(["again", "card"], kind="stable")
+    place = ranked.groupby(["genre", "split"]).cumcount()
+    first = ranked[place < ranked["split"].map(REFERENCES).fillna(0)]
     return first.drop(columns="again").sort_values(["split", "genre", "card"], ignore_index=True)
 
 

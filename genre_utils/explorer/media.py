@@ -159,7 +159,9 @@ def of_excerpts(excerpts: list[Excerpt], params: Params) -> Iterator[Clip | str]
         As :func:`of_excerpt` returns it; or the reason if a file cannot be used, for instance because it was moved.
     """
     # threads are enough: decoding, transform and encoding release the interpreter's lock
-    workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(excerpts) or 1), prefer="threads", return_as="generator")
+    workers = joblib.Parallel(
+        n_jobs=min(os.cpu_count() or 1, len(excerpts) or 1), prefer="threads", return_as="generator"
+    )
     files = [list(some) for _, some in itertools.groupby(excerpts, key=lambda excerpt: excerpt.path)]
     found = itertools.chain.from_iterable(workers(joblib.delayed(of_file)(some, params) for some in files))
     yield from progress(found, len(excerpts), "explorer")

@@ -48,9 +48,7 @@ def style() -> str:
     return (FRONT / "explorer.css").read_text(encoding="utf-8").replace("LEVEL_MAP_STOPS", stops)
 
 
-def write(
-    exploration: Exploration, folder: str | Path, single_file: bool = False, clips: int | None = CLIPS
-) -> Path:
+def write(exploration: Exploration, folder: str | Path, single_file: bool = False, clips: int | None = CLIPS) -> Path:
     """Write the page, with sound and pictures in a folder beside it or inside it.
 
     Parameters
@@ -88,13 +86,14 @@ def write(
     report = "" if single_file else report_beside(folder)
     ids = exploration.facts["tracks"]["id"]
     numbers = with_sound(exploration, clips)
+    excerpts = [excerpt for number in numbers if (excerpt := exploration.excerpts[number]) is not None]
     faults = []
     with disk.writing(page), tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as temporary:
         fresh = Path(temporary) / MEDIA
         fresh.mkdir()
         carried: dict[int, dict[str, Any]] = {}
-        sizes = 0
-        found = media.of_excerpts([exploration.excerpts[number] for number in numbers], exploration.params)
+        sizes = 0.0
+        found = media.of_excerpts(excerpts, exploration.params)
         for done, (number, clip) in enumerate(zip(numbers, found, strict=True), start=1):
             if isinstance(clip, str):
                 faults.append(f"{ids[number]} {clip}")
@@ -103,11 +102,11 @@ def write(
             names = (f"{number:05d}.ogg", f"{number:05d}.webp")  # numbers, because a track's name is untrusted
             urls = embedded(clip) if single_file else {"audio": f"{MEDIA}/{names[0]}", "picture": f"{MEDIA}/{names[1]}"}
             carried[number] = urls | {"seconds": round(clip.seconds, 3)}
-            for name, content in zip(names, clip, strict=False):
-                sizes += len(content)
-                if not single_file:
-                    (fresh / name).write_bytes(content)
-            if done == SAMPLE and (expected := sizes / done * len(numbers) * (4 / 3 if single_file else 1)) > WARN_BYTES:
+            if not single_file:
+                (fresh / names[0]).write_bytes(clip.sound)
+                (fresh / names[1]).write_bytes(clip.picture)
+            sizes += (len(clip.sound) + len(clip.picture)) * (4 / 3 if single_file else 1)  # base64
+            if done == SAMPLE and (expected := sizes / done * len(numbers)) > WARN_BYTES:
                 print(f"explorer: the page will have about {expected / 1e6:,.0f} MB; --clips 5 makes it smaller")
         text = html(exploration.facts, carried, report, single_file, clips)
         (Path(temporary) / page.name).write_text(text, encoding="utf-8")

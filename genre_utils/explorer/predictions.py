@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from genre_utils.datasets import labels
-from genre_utils.errors import EvaluationError
 from genre_utils.evaluation import evaluation_report, prediction_table, scoring, uncertainty
 from genre_utils.evaluation.prediction_table import Columns, PredictionTable
 from genre_utils.explorer import facts, track_notes
@@ -58,7 +57,9 @@ def of_table(
         tables = {"segment": here} | ({"track": scoring.by_track(here)} if by_file else {})
         sentences = {level: sentence(some, one, words[level], words) for level, some in tables.items()}
         tested.append(Tested(one.name, tables, sentences, has_probabilities=one.has_probabilities))
-    shown = pd.concat([cards["table"], facts.references(others_of(table), scoring.genres_of(rows[0]))], ignore_index=True)
+    shown = pd.concat(
+        [cards["table"], facts.references(others_of(table), scoring.genres_of(rows[0]))], ignore_index=True
+    )
     notes = pd.DataFrame(columns=["track_id", "kind", "text"]) if doubts is None else track_notes.of_doubts(doubts)
     title = " against ".join(one.name for one in both)
     said = notices(both, rows[0], shown)
@@ -81,11 +82,12 @@ def read(
     doubts: str | Path | None = None,
 ) -> Exploration:
     """Read one table or two, as ``prediction_table.read`` does, for the explorer."""
-    tables = [
-        one if one is None or isinstance(one, PredictionTable) else prediction_table.read(one, audio=audio, options=options)
-        for one in (table, against)
-    ]
-    return of_table(*tables, None if doubts is None else track_notes.read_doubts(doubts))
+
+    def opened(one: Any) -> PredictionTable:
+        return one if isinstance(one, PredictionTable) else prediction_table.read(one, audio=audio, options=options)
+
+    doubted = None if doubts is None else track_notes.read_doubts(doubts)
+    return of_table(opened(table), None if against is None else opened(against), doubted)
 
 
 def same_classes(rows: list[pd.DataFrame]) -> list[pd.DataFrame]:
@@ -152,10 +154,12 @@ def sentence(rows: pd.DataFrame, table: PredictionTable, noun: str, words: dict[
     text = uncertainty.words(value)
     for plain, own in (("artist", words["artist"]), ("track", words["track"])):
         text = text.replace(f" {plain}", f" {own}")
+    split = f", split {', '.join(table.tested_splits)}" if len(table.tested) < len(table.rows) else ""
     frequent = rows["genre"].value_counts(normalize=True)
+    counted = uncertainty.counted(value["n"], noun)
     return (
-        f"{100 * value['accuracy']:.1f} % of {uncertainty.counted(value['n'], noun)} correct, {text} ({table.name}, "
-        f"split {', '.join(table.tested_splits) or 'not named'}). Always {frequent.index[0]}: {100 * frequent.iloc[0]:.1f} %."
+        f"{100 * value['accuracy']:.1f} % of {counted} correct, {text} ({table.name}{split}). "
+        f"Always {frequent.index[0]}: {100 * frequent.iloc[0]:.1f} %."
     )
 
 
@@ -166,7 +170,11 @@ def notices(tables: list[PredictionTable], rows: pd.DataFrame, shown: pd.DataFra
     if len(tables) == 2:
         left = [len(one.tested) - len(rows) for one in tables]
         names = [f"{count:,} of {one.name}" for count, one in zip(left, tables, strict=True) if count]
-        said.append(f"Two tables, compared on the {len(rows):,} rows that both have" + (f"; left out: {' and '.join(names)}." if names else "."))
+        left_out = f"; left out: {' and '.join(names)}" if names else ""
+        said.append(f"Two tables, compared on the {len(rows):,} rows that both have{left_out}.")
     if not tables[0].has_probabilities:
-        said.append("The table has no probabilities: clips are not ordered by confidence, and there is no calibration, map or threshold.")
+        said.append(
+            "The table has no probabilities. So clips are not ordered by confidence, and there is no calibration, no "
+            "map and no threshold."
+        )
     return said

@@ -91,9 +91,13 @@ def read_doubts(path: str | Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path} cannot be read as a list of doubts ({error}). Expected: a CSV that the explorer has saved.") from error
+        raise EvaluationError(
+            f"{path} cannot be read as a list of doubts ({error}). Expected: a CSV that the explorer has saved."
+        ) from error
     if "track_id" not in table:
-        raise EvaluationError(f"{path} has the columns {', '.join(table)}. Expected: track_id and note, as the explorer saves doubts.")
+        raise EvaluationError(
+            f"{path} has the columns {', '.join(table)}. Expected: track_id and note, as the explorer saves doubts."
+        )
     return table.assign(note=table.get("note", ""))[["track_id", "note"]].drop_duplicates("track_id", ignore_index=True)
 
 

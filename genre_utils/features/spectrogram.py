@@ -1,10 +1,13 @@
 """From samples to segments to log-mel spectrograms: the same values as librosa, for many segments at once."""
 
+import contextlib
 import functools
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 import numpy as np
-import scipy.fft
 
 from genre_utils.errors import GenreUtilsError, warn
 from genre_utils.params import Params
@@ -85,9 +88,34 @@ def powers(audio: np.ndarray, params: Params) -> Iterator[np.ndarray]:
     power = np.empty((len(windows), 1 + params.n_fft // 2), np.float32)
     for samples in audio:
         padded[pad : pad + len(samples)] = samples
-        spectrum = scipy.fft.rfft(windows * hann(params.n_fft))  # (frame, bin), complex64
+        spectrum = rfft(windows * hann(params.n_fft))  # (frame, bin), complex64
         np.add(spectrum.real**2, spectrum.imag**2, out=power)
         yield power
+
+
+def scipy_rfft() -> Callable[[np.ndarray], np.ndarray]:
+    """``scipy.fft.rfft`` of the rows of a matrix.
+
+    To import ``scipy.fft`` takes longer than to import NumPy, because it imports ``scipy.special`` and much else. A
+    prediction would wait for it, so only its compiled module is loaded, in a millisecond. That module is not public: if
+    this version of SciPy does not have it, ``scipy.fft`` is imported.
+    """
+    package = importlib.util.find_spec("scipy")
+    places = package.submodule_search_locations if package else None
+    spec = PathFinder.find_spec("pypocketfft", [str(Path(place) / "fft" / "_pocketfft") for place in places or ()])
+    if spec and spec.loader:
+        with contextlib.suppress(AttributeError, ImportError, TypeError, ValueError):
+            compiled = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(compiled)
+            transform = functools.partial(compiled.r2c, axes=(1,))
+            if np.array_equal(transform(np.eye(2, 4, dtype=np.float32)), np.array([[1, 1, 1], [1, -1j, -1]])):
+                return transform
+    import scipy.fft
+
+    return scipy.fft.rfft
+
+
+rfft = scipy_rfft()
 
 
 def frames_in(samples: int, params: Params) -> int:

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from genre_utils.errors import ParamsError, RunError
 from genre_utils.inference import litert_model, playlist, prediction, results, standard_input
 from genre_utils.inference.prediction import printable
 from genre_utils.inference.results import STDOUT
-from genre_utils.system.progress import progress, progress_lines
+from genre_utils.system.progress import above_bar, progress, progress_lines
 
 PASSAGES = 12  # to print for a file; a mix of some hours has hundreds
 MOST_ABOUT = 1_000  # characters of a sentence from an untrusted model
@@ -233,5 +232,5 @@ def on_screen(answer: prediction.Prediction, network: prediction.Network, top: i
 
 def print_line(text: str) -> None:
     """Print a line on standard output, above the progress bar if there is one."""
-    with tqdm.external_write_mode(file=sys.stdout):
+    with above_bar():
         print(f"{text}\n", end="", flush=True)  # in one write, so that Ctrl-C does not cut a line

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from genre_utils.errors import RunError
 from genre_utils.evaluation.novelty import read_array
@@ -121,6 +120,8 @@ def product(file: Path) -> Stage:
     LiteRT would keep a second, packed copy of the matrix. Without it, the paper's network needs a third of the peak
     memory, and the first prediction takes a third less processor time.
     """
+    from threadpoolctl import ThreadpoolController
+
     inputs = len(np.load(file, mmap_mode="r", allow_pickle=False))
     blas = ThreadpoolController().select(user_api="blas")
 

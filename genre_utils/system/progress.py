@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Self, TypeVar
 
-from tqdm.auto import tqdm
-
 HEADLESS = "GENRE_HEADLESS"  # set by the runner, where a bar's control characters would fill the log
 SECONDS_BETWEEN_SIGNS = 2.0  # signs of life that a notebook prints for its runner
 SECONDS_BETWEEN_LINES = (15, 60)  # outside a terminal: at the start of a run, and after ten minutes
 COUNTED = r"\s*([A-Za-z][\w ]*?):? ([\d.]+)/([\d.]+)( MB)?\s*$"  # training: 3/18, and Keras' own Epoch 3/12
 
 Item = TypeVar("Item")
+
+# tqdm is imported where it is used: `predict` of one file shows no progress, and would wait for it.
 
 
 def progress(iterable: Iterable[Item], total: int, description: str) -> Iterator[Item]:
@@ -37,6 +37,8 @@ def progress(iterable: Iterable[Item], total: int, description: str) -> Iterator
         The items, unchanged.
     """
     if not os.environ.get(HEADLESS):
+        from tqdm.auto import tqdm
+
         yield from tqdm(iterable, total=total, desc=description)
         return
     last = time.monotonic()
@@ -66,6 +68,8 @@ def progress_lines(iterable: Iterable[Item], total: int, description: str) -> It
     object
         The items, unchanged.
     """
+    from tqdm.auto import tqdm
+
     started = last = time.monotonic()
     for count, item in enumerate(iterable, start=1):
         yield item
@@ -74,6 +78,12 @@ def progress_lines(iterable: Iterable[Item], total: int, description: str) -> It
             last = now
             left = tqdm.format_interval((now - started) / count * (total - count))
             print(f"{description}: {count:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
+
+
+def above_bar() -> contextlib.AbstractContextManager[None]:
+    """A context for printing on standard output above a progress bar, if there is one."""
+    shown = sys.modules.get("tqdm.auto")
+    return shown.tqdm.external_write_mode(file=sys.stdout) if shown else contextlib.nullcontext()
 
 
 def seconds_between_lines(elapsed: float) -> float:
@@ -94,6 +104,8 @@ class Screen:
     """
 
     def __init__(self) -> None:
+        from tqdm.auto import tqdm
+
         self.out = sys.stdout
         self.started = self.last = time.monotonic()
         self.shown: set[str] = set()

@@ -1,6 +1,7 @@
 """The tables and sentences of docs/ say what benchmarks/results says."""
 
 import json
+import re
 
 import pytest
 
@@ -172,14 +173,21 @@ def test_the_results_page_says_what_more_training_clips_bring(name):
 def test_the_page_on_prediction_says_how_the_candidates_compared():
     rows = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / "candidates.json").read_text())["rows"]
     page = (PROJECT / "docs" / "prediction.md").read_text(encoding="utf-8")
-    known = {(row["candidate"], row["condition"], row["n"]): row for row in rows}
+    known = {(row["candidate"], row["condition"]): row for row in rows}
+    assert {row["n"] for row in rows} == {138}
     for condition in {row["condition"] for row in rows}:
         cells = []
-        for candidate, n in (("B", 138), ("B", 76), ("A", 76), ("C", 76)):
-            row = known[candidate, condition, n]
+        for candidate in "BAC":
+            row = known[candidate, condition]
             cells.append(f"{100 * row['accuracy']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]")
-        assert f"| {condition} | {' | '.join(cells)} |" in page
-    shipped = known["B", "as it is", 138]
+        a, c = (re.findall(r"[-+]\d+\.\d", known[candidate, condition]["less_b"]) for candidate in "AC")
+        opposite = [f"{-float(value):+.1f}" for value in (a[0], a[2], a[1])]  # the page has B less A
+        gains = [f"{gain} [{low}, {high}]".replace("-", "−") for gain, low, high in (opposite, c)]
+        assert f"| {condition} | {' | '.join(cells + gains)} |" in page
+        if condition == "as it is":
+            assert f"is {gains[0][1:].replace(' ', ' points above that of A ', 1)}, and" in page
+            assert f"C is {gains[1][1:].replace(' ', ' points below B ', 1)}: nothing" in page
+    shipped = known["B", "as it is"]
     figure = f"{100 * shipped['accuracy']:.1f} % of 138 GTZAN clips"
     about = json.loads((litert_model.SHIPPED / "export.json").read_text())["about"]
     assert figure in (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 from bounds import DOUBLE, U, rounded
 from conftest import tone
 from hypothesis import assume, given, settings
@@ -41,6 +42,21 @@ def drawn(rng, output, factor, rows=2_000):
         said, genre = said[has.any(axis=1)], genre[has.any(axis=1)]  # a track has at least one genre
     table = pd.DataFrame(said.astype(np.float32), columns=[f"p_{name}" for name in "abcd"])
     return table.assign(genre=genre, track_id=range(len(table)))
+
+
+def test_softmax_and_expit_are_those_of_scipy(rng):
+    values = np.concatenate(
+        [rng.normal(0, 10.0 ** rng.uniform(-3, 3, 1_000)), [0, 1e-300, 37, 40, 709, 745, 1e4, np.inf]]
+    )
+    for logits in (values, -values, np.nextafter(temperature_scaling.UNLIKELY, [-np.inf, 0])):
+        found, expected = temperature_scaling.expit(logits), scipy.special.expit(logits)
+        np.testing.assert_allclose(found, expected, rtol=4 * DOUBLE, atol=1e-300)
+        assert (np.diff(found[np.argsort(logits)]) >= 0).all()
+    rows = np.concatenate([values[:-1].reshape(-1, 19), np.full((1, 19), -1e4), np.eye(19) * 1e308])
+    for logits in (rows, -rows):
+        np.testing.assert_allclose(
+            temperature_scaling.softmax(logits), scipy.special.softmax(logits, axis=1), rtol=4 * DOUBLE, atol=0
+        )
 
 
 LOGITS = st.lists(st.floats(-40, 40), min_size=2, max_size=10)

@@ -7,6 +7,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
+import scipy.fft
 import scipy.signal
 from bounds import DOUBLE, U, of_decibels, rounded
 from conftest import tone
@@ -47,6 +48,19 @@ def test_log_mel_equals_librosa(rng):
     assert ours.dtype == np.float32
     for segment, decibels in zip(audio, ours, strict=True):
         assert_close(decibels, librosa_log_mel(segment, PAPER))
+
+
+@pytest.mark.parametrize("missing", [None, "no file", "another file"])
+def test_the_transform_is_that_of_scipy_whatever_of_it_is_found(rng, monkeypatch, missing):
+    if missing == "no file":
+        monkeypatch.setattr(spectrogram.importlib.util, "find_spec", lambda _: None)
+    elif missing:
+        monkeypatch.setattr(spectrogram.importlib.util, "module_from_spec", lambda _: spectrogram)
+    transform = spectrogram.scipy_rfft()
+    assert (transform is scipy.fft.rfft) == bool(missing)
+    for length in (4, 500, 501, 2_048):
+        rows = rng.normal(size=(7, length)).astype(np.float32)
+        np.testing.assert_array_equal(transform(rows), scipy.fft.rfft(rows), strict=True)
 
 
 @given(

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,17 @@ def test_its_card_has_the_figure_that_predict_shows_and_the_notice_of_the_weight
     assert re.search(r"\d\d\.\d % of \d+ clips", network.about) and "95 % interval" in network.about
     assert "Universitat Pompeu Fabra 2019" in card and "this permission notice appear in all copies" in card
     assert "no licence" in card
+
+
+def test_one_file_is_predicted_without_what_takes_long_to_import(tmp_path):
+    soundfile.write(tmp_path / "tone.wav", tone(440.0, 4.0, RATE_HZ), RATE_HZ)
+    code = (
+        "import sys; from genre_utils.__main__ import main; assert main(['predict', sys.argv[1]]) == 0; "
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    words = [sys.executable, "-c", code, tmp_path / "tone.wav"]
+    imported = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1].split()
+    assert not {"asyncio", "pandas", "scipy", "tensorflow", "threadpoolctl", "tqdm"} & set(imported)
 
 
 def test_what_is_no_music_is_unlike_anything_in_training(network, tmp_path, rng):

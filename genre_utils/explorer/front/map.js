@@ -68,7 +68,7 @@ function mapView(view, data, select) {
   list.addEventListener("focus", () => list.append(...data.tracks.slice(0, Math.min(data.tested, 2000)).map((track) => h("option", {}, track.id))), { once: true });
   requestAnimationFrame(draw);
   return [h("h3", {}, `A map of the ${plural(data.words.track)}`), h("p", {}, data.map.text),
-    h("p", { class: "gx-legend" }, h("span", { class: "gx-dot gx-dot-right" }), "right ", h("span", { class: "gx-dot gx-dot-wrong" }), "wrong; ",
-      data.levels.length > 1 && `(half of its ${plural(data.words.segment)} or more); `, "with a ring: chosen in the matrix"),
+    h("p", { class: "gx-legend" }, h("span", { class: "gx-dot gx-dot-right" }), "right ", h("span", { class: "gx-dot gx-dot-wrong" }),
+      data.levels.length > 1 ? `wrong, half of its ${plural(data.words.segment)} or more; ` : "wrong; ", "with a ring: chosen in the matrix"),
     canvas, said, h("p", { class: "gx-actions" }, list)];
 }

@@ -61,7 +61,7 @@ function matrix(view, data, select, order = inOrder(view, data)) {
   const signedCount = (count) => (count > 0 ? `+${count}` : String(count).replace("-", "−"));
   const plain = (value, of) => (value === null ? "–" : of === "count"
     ? (difference ? signedCount(value) : String(value))
-    : [(100 * value).toFixed(of === "all" && Math.abs(value) < 0.0995 ? 1 : 0).replace("-", "−"), h("span", { class: "gx-sign" }, "%")]);
+    : [(100 * value).toFixed(Math.abs(value) < 0.005 && value !== 0 ? 2 : of === "all" && Math.abs(value) < 0.0995 ? 1 : 0).replace("-", "−"), h("span", { class: "gx-sign" }, "%")]);
 
   const head = (index, kind, at) => h("button", {
     type: "button", "data-at": at, "data-selection": JSON.stringify([kind, data.genres[index]]),

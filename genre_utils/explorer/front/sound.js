@@ -83,6 +83,12 @@ function listen(number, spans, view, data, source) {
     buttons,
     waiting);
 
+  // Plays the card's parts one after the other; true if nobody stopped them.
+  const all = async () => {
+    load();
+    for (const [start, stop] of spans.length > 0 ? spans : [[0, null]]) if (!await play(start, stop)) return false;
+    return true;
+  };
   const several = data.rowsOfTrack[number].length > 1;
   const draw = () => { // once the length is known
     const parts = spans.map(([start, stop]) => [start, stop ?? seconds]);
@@ -90,8 +96,8 @@ function listen(number, spans, view, data, source) {
     marks.replaceChildren(...(part ? parts : []).map(([start, stop]) =>
       h("div", { class: "gx-marked", style: { left: share(start), width: share(stop - start) } })));
     under.replaceChildren(...[several && timeline(number, view, data, share, play), secondsAxis(seconds)].filter(Boolean));
-    buttons.replaceChildren(...(part && view.level === "segment" ? parts : []).map(([start, stop]) =>
-      h("button", { type: "button", onclick: () => play(start, stop) }, `▶ ${clock(start)} to ${clock(stop)}`)), audio);
+    buttons.replaceChildren(...[part && h("button", { type: "button", onclick: all }, parts.length === 1
+      ? `▶ ${parts[0].map(clock).join(" to ")}` : `▶ these ${counted(parts.length, data.words.segment)}`), audio].filter(Boolean));
   };
   buttons.append(audio);
   if (seconds !== null) draw();
@@ -135,13 +141,7 @@ function listen(number, spans, view, data, source) {
   watch.observe(whole);
   return {
     node: whole,
-    // Plays the card's parts one after the other; true if nobody stopped them.
-    play: async () => {
-      load();
-      const parts = view.level === "segment" && spans.length > 0 ? spans : [[0, null]];
-      for (const [start, stop] of parts) if (!await play(start, stop ?? null)) return false;
-      return true;
-    },
+    play: all,
     silent: () => whole.classList.contains("gx-silent"),
     stop: () => audio.pause(),
     isPlaying: () => !audio.paused,
