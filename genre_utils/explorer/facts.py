@@ -88,7 +88,7 @@ def assemble(
             "title": cards["title"].tolist(),
             "seconds": levels.plain(cards["seconds"]),
             "split": cards["split"].tolist(),
-            "badges": {int(numbers.get_loc(name)): some for name, some in badges.items() if name in numbers},
+            "badges": {str(numbers.get_loc(name)): some for name, some in badges.items() if name in numbers},
         },
         "tested": int((cards["split"] == "test").sum()),
         "segments": {
@@ -179,7 +179,7 @@ def references(others: pd.DataFrame, genres: Sequence[str]) -> pd.DataFrame:
     again = known.assign(again=known.groupby([known["genre"], known["split"], group]).cumcount())
     ranked = again.sort_values(["again", "card"], kind="stable")
     place = ranked.groupby(["genre", "split"]).cumcount()
-    first = ranked[place < ranked["split"].map(REFERENCES).fillna(0)]
+    first = ranked[place < ranked["split"].map(REFERENCES).fillna(0).astype(int)]
     return first.drop(columns="again").sort_values(["split", "genre", "card"], ignore_index=True)
 
 

@@ -560,8 +560,9 @@ def test_a_number_that_is_no_row_is_not_selected(notebook):
 
 
 def test_a_saved_widget_is_small_whatever_the_run(notebook):
-    state = ipywidgets.Widget.get_manager_state(widgets=[notebook.widget])
-    assert len(json.dumps(state)) < 100_000
+    state = json.dumps(ipywidgets.Widget.get_manager_state(widgets=[notebook.widget]))
+    code = json.dumps([page.script("widget.js"), page.style()])
+    assert len(state) - len(code) < 2_000 and len(state) < 150_000
 
 
 def test_what_the_browser_selects_are_rows_of_the_predictions(notebook):
