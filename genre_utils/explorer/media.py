@@ -93,7 +93,8 @@ def of_file(excerpts: list[Excerpt], params: Params) -> list[Clip | str]:
     path = excerpts[0].path
     try:
         if excerpts[0].start is None:
-            pieces = [spectrogram.segments(decoding.load(path, params), params)]  # (segment, samples)
+            whole = spectrogram.segments(decoding.load(path, params), params)  # (segment, samples)
+            pieces = [whole] * len(excerpts)
         else:
             pieces = [samples[np.newaxis] for samples in cut(excerpts, params)]
     except AudioError as error:
