@@ -377,7 +377,9 @@ def test_a_wide_picture_keeps_its_order(params):
 
 def test_a_track_without_sound_gives_its_reason_and_no_error(genre_folder, params):
     good = str(genre_folder / "bass" / "bass.00000.wav")
-    results = list(media.of_excerpts([media.Excerpt(path) for path in (good, str(genre_folder / "gone.wav"), good)], params))
+    results = list(
+        media.of_excerpts([media.Excerpt(path) for path in (good, str(genre_folder / "gone.wav"), good)], params)
+    )
     assert [isinstance(found, str) for found in results] == [False, True, False]
     assert "is not there" in results[1]
     with pytest.raises(AudioError):
@@ -417,7 +419,9 @@ def test_names_cannot_become_markup(built_with, catalog, predictions):
     found = Elements(text)
     assert [tag for tag, _ in found.tags if tag in ("img", "svg", "script")] == ["script"] * 3
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
-    assert json.loads(found.scripts[0]) == facts and json.loads(found.scripts[1])["tracks"] == {"0": {"fault": HOSTILE[1]}}
+    assert json.loads(found.scripts[0]) == facts and json.loads(found.scripts[1])["tracks"] == {
+        "0": {"fault": HOSTILE[1]}
+    }
 
 
 def test_the_browser_is_told_to_run_this_code_alone(built_with):
@@ -534,7 +538,9 @@ def test_the_widget_answers_what_the_browser_asks(notebook, monkeypatch):
     notebook.widget.answer(None, {"id": "1", "what": "facts"}, [])
     notebook.widget.answer(None, {"id": "2", "what": "media", "track": 3}, [])
     assert messages[0] == ({"id": "1", "facts": notebook.exploration.facts}, None)
-    assert messages[1][0] == {"id": "2", "seconds": 2.0} and soundfile.info(io.BytesIO(messages[1][1][0])).format == "OGG"
+    assert (
+        messages[1][0] == {"id": "2", "seconds": 2.0} and soundfile.info(io.BytesIO(messages[1][1][0])).format == "OGG"
+    )
     notebook.exploration.excerpts[3] = media.Excerpt("/gone.wav")
     notebook.widget.answer(None, {"id": "3", "what": "media", "track": 3}, [])
     assert "is not there" in messages[2][0]["fault"]
