@@ -314,8 +314,9 @@ def test_a_table_is_explored_from_the_shell(folder, tmp_path, capsys):
     held = carried(tmp_path / "page" / "index.html")
     found = predictions.read(folder / "table.csv", audio=folder / "sound")
     assert held["facts"] == found.facts and found.facts["title"] == "table.csv"
-    assert sorted(map(int, held["carried"]["tracks"])) == list(range(11))
-    for one in held["carried"]["tracks"].values():
+    sounds = held["carried"]["tracks"]
+    assert sorted(map(int, sounds)) == list(range(12)) and sounds.pop("11") == {"absent": media.NOT_FOUND}
+    for one in sounds.values():
         assert one["seconds"] == pytest.approx(0.3) and (tmp_path / "page" / one["picture"]).is_file()
         assert soundfile.info(tmp_path / "page" / one["audio"]).duration == pytest.approx(0.3, abs=0.02)
     assert str(folder) not in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
