@@ -412,7 +412,7 @@ def test_axe_finds_no_serious_violation_and_nothing_sticks_out(page, few, bare, 
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     views = [
-        (many, {}), (many, {"select": ["row", MANY[7]], "show": "all"}), (bare, {"select": ["all"]}), (few, {"tab": "map"}),
+        (bare, {"select": ["all"]}), (many, {"select": ["row", MANY[7]], "show": "all"}), (few, {"tab": "map"}),
         (few, {"tab": "doubts"}), (few, {"select": ["all"], "filter": [["room", "hall"], ["loudness", "> -30"]]}),
     ]  # fmt: skip
     for address, view in views:
@@ -424,7 +424,9 @@ def test_axe_finds_no_serious_violation_and_nothing_sticks_out(page, few, bare, 
             page.get_by_role("tab", name="Clips").click()
             page.get_by_role("button", name="Doubt the label").first.click()
             page.get_by_role("tab", name="Doubts").click()
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, f"{view} sticks out at {width} px"
+        if address == bare:  # it has nothing that the others do not have
+            continue
         found = Axe().run(page).response["violations"]
         serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
         assert serious == [], view
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, f"{view} sticks out at {width} px"

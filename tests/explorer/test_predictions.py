@@ -273,7 +273,9 @@ def test_an_excerpt_is_that_part_of_the_file_alone(changing):
 
 
 def test_a_clip_after_the_end_of_its_file_says_so(changing):
-    found = list(media.of_excerpts([media.Excerpt(changing, 0.0, 1.0), media.Excerpt(changing, 5.0, 6.0)], predictions.PARAMS))
+    found = list(
+        media.of_excerpts([media.Excerpt(changing, 0.0, 1.0), media.Excerpt(changing, 5.0, 6.0)], predictions.PARAMS)
+    )
     assert isinstance(found[0], media.Clip) and found[1] == "ends before this clip begins"
     with pytest.raises(AudioError, match="ends before"):
         media.of_excerpt(media.Excerpt(changing, 5.0, 6.0), predictions.PARAMS)
@@ -340,7 +342,10 @@ def test_what_the_command_refuses_it_names(folder, tmp_path, capsys):
     for arguments, text in (
         ([table, "--clips", "0"], "--clips must be a number from 1, or all. Received: 0."),
         ([table, "--clips", "few"], "Received: few."),
-        ([str(tmp_path), "--audio", str(folder)], f"--audio is for a table of predictions, but {tmp_path} is not a file"),
+        (
+            [str(tmp_path), "--audio", str(folder)],
+            f"--audio is for a table of predictions, but {tmp_path} is not a file",
+        ),
         ([str(tmp_path), "--true", "label"], "--true is for a table of predictions"),
         ([str(tmp_path / "wrong.csv")], "wrong.csv, line 3"),
         ([table, "--true", "nothing"], "no column 'nothing'"),
