@@ -273,7 +273,9 @@ def test_an_excerpt_is_that_part_of_the_file_alone(changing):
 
 
 def test_a_clip_after_the_end_of_its_file_says_so(changing):
-    found = list(media.of_excerpts([media.Excerpt(changing, 0.0, 1.0), media.Excerpt(changing, 5.0, 6.0)], predictions.PARAMS))
+    found = list(
+        media.of_excerpts([media.Excerpt(changing, 0.0, 1.0), media.Excerpt(changing, 5.0, 6.0)], predictions.PARAMS)
+    )
     assert isinstance(found[0], media.Clip) and found[1] == "ends before this clip begins"
     with pytest.raises(AudioError, match="ends before"):
         media.of_excerpt(media.Excerpt(changing, 5.0, 6.0), predictions.PARAMS)
@@ -314,8 +316,9 @@ def test_a_table_is_explored_from_the_shell(folder, tmp_path, capsys):
     held = carried(tmp_path / "page" / "index.html")
     found = predictions.read(folder / "table.csv", audio=folder / "sound")
     assert held["facts"] == found.facts and found.facts["title"] == "table.csv"
-    assert sorted(map(int, held["carried"]["tracks"])) == list(range(11))
-    for one in held["carried"]["tracks"].values():
+    sounds = held["carried"]["tracks"]
+    assert sorted(map(int, sounds)) == list(range(12)) and sounds.pop("11") == {"absent": media.NOT_FOUND}
+    for one in sounds.values():
         assert one["seconds"] == pytest.approx(0.3) and (tmp_path / "page" / one["picture"]).is_file()
         assert soundfile.info(tmp_path / "page" / one["audio"]).duration == pytest.approx(0.3, abs=0.02)
     assert str(folder) not in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
@@ -339,7 +342,10 @@ def test_what_the_command_refuses_it_names(folder, tmp_path, capsys):
     for arguments, text in (
         ([table, "--clips", "0"], "--clips must be a number from 1, or all. Received: 0."),
         ([table, "--clips", "few"], "Received: few."),
-        ([str(tmp_path), "--audio", str(folder)], f"--audio is for a table of predictions, but {tmp_path} is not a file"),
+        (
+            [str(tmp_path), "--audio", str(folder)],
+            f"--audio is for a table of predictions, but {tmp_path} is not a file",
+        ),
         ([str(tmp_path), "--true", "label"], "--true is for a table of predictions"),
         ([str(tmp_path / "wrong.csv")], "wrong.csv, line 3"),
         ([table, "--true", "nothing"], "no column 'nothing'"),

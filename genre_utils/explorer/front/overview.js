@@ -14,7 +14,7 @@ function confusions(view, data) {
 function around(selection, view, data) {
   const [first, second = first] = selection?.[0] === "cell" || selection?.[0] === "row" || selection?.[0] === "column"
     ? selection.slice(1) : worst(view, data).slice(1);
-  const own = [first, second].map((name) => data.genres.indexOf(name));
+  const own = [...new Set([first, second])].map((name) => data.genres.indexOf(name));
   const { counts } = shownRuns(view, data).at(-1)[view.level];
   const mixed = data.genres.map((_, other) => own.reduce((sum, one) => sum + counts[one][other] + counts[other][one], 0));
   const ranked = [...data.genres.keys()].filter((one) => !own.includes(one)).sort((one, other) => mixed[other] - mixed[one]);
