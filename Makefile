@@ -42,7 +42,7 @@ test-avx2: .venv/installed
 # The explorer and notebook 4 in a real browser: the first Chromium or Chrome found, or the one that CHROMIUM names.
 test-browser: .venv/browser
 	$(BIN)/python tests/browser/chromium.py
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m browser
 
 # Extraction and training in several processes on loopback; those with Dask are left out where it is not installed.
 test-cluster: .venv/installed

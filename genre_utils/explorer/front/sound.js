@@ -19,6 +19,7 @@ function listen(number, spans, view, data, source) {
   let until = null; // where playback of a segment ends
   let asked = null; // where this code jumped to last
   let finished = null; // told when what was asked for has ended, or was stopped
+  let broken = false; // the browser cannot play the sound
 
   const done = (whole) => {
     finished?.(whole);
@@ -36,20 +37,26 @@ function listen(number, spans, view, data, source) {
     if (!audio.paused) requestAnimationFrame(follow);
   };
   const ready = () => new Promise((resolve) => {
-    if (audio.readyState >= 1) resolve();
-    else audio.addEventListener("loadedmetadata", resolve, { once: true });
+    if (audio.readyState >= 1 || broken) resolve();
+    else for (const event of ["loadedmetadata", "error"]) audio.addEventListener(event, resolve, { once: true });
   });
+  const say = (text) => {
+    waiting.textContent = text;
+    whole.append(waiting);
+  };
   const play = async (from, to) => {
     done(false);
     if (!await arrival) return false;
     await ready();
+    if (broken) return false;
     asked = from;
     audio.currentTime = from;
     until = to !== null && to < audio.duration - 0.05 ? to : null;
     const ended = new Promise((resolve) => { finished = resolve; });
     try {
       await audio.play();
-    } catch {
+    } catch (error) {
+      if (error.name === "NotAllowedError") say("This browser plays a sound only after a click on its own player. Click there.");
       done(false);
     }
     return ended;
@@ -57,7 +64,14 @@ function listen(number, spans, view, data, source) {
   audio.addEventListener("play", () => {
     if (playing !== null && playing !== audio) playing.pause();
     playing = audio;
+    if (!broken) waiting.remove();
     follow();
+  });
+  audio.addEventListener("error", () => {
+    broken = true;
+    audio.hidden = true;
+    say(unplayable(audio));
+    done(false);
   });
   audio.addEventListener("ended", () => done(true));
   audio.addEventListener("pause", () => audio.ended || !audio.paused || done(false)); // not paused: the next part plays already
@@ -120,7 +134,7 @@ function listen(number, spans, view, data, source) {
     image.src = picture;
     audio.src = sound;
     ready().then(() => {
-      if (audio.currentTime === 0 && until === null && spans[0]?.[0]) asked = audio.currentTime = spans[0][0];
+      if (!broken && audio.currentTime === 0 && until === null && spans[0]?.[0]) asked = audio.currentTime = spans[0][0];
     });
     arrived(true);
   };
@@ -142,10 +156,20 @@ function listen(number, spans, view, data, source) {
   return {
     node: whole,
     play: all,
-    silent: () => whole.classList.contains("gx-silent"),
+    silent: () => broken || whole.classList.contains("gx-silent"),
     stop: () => audio.pause(),
     isPlaying: () => !audio.paused,
   };
+}
+
+// Why there is no sound, and what to do.
+function unplayable(audio) {
+  if (audio.canPlayType('audio/ogg; codecs="vorbis"') === "") {
+    return "There is no sound, because this browser does not play Ogg Vorbis. Open the page in Firefox or Chrome.";
+  }
+  if (audio.readyState > 0) return "The sound cannot be played on: its file is damaged, or the computer has no sound output. Reload the page to try again.";
+  const file = audio.src.startsWith("data:") || audio.src.startsWith("blob:") ? "" : ` ${audio.getAttribute("src")}`;
+  return `There is no sound, because the browser cannot play its file${file}: it is missing or damaged, or an extension blocks it.`;
 }
 
 // The predicted genre of each segment of the track, under the picture and on the same axis.
