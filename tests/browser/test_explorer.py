@@ -227,13 +227,13 @@ def test_play_is_heard_from_the_segments_start_to_its_end(page, address, one):
     row = wrong.query("segment == 2").iloc[0]  # alone of its track in its cell
     page.goto(address)
     cell(page, row["genre"], row["predicted"]).click()
-    card = page.locator(".gx-clip", has=page.get_by_role("heading", name=f"{row['track_id']} 0:01 to 0:01"))
+    card = page.locator(".gx-clip", has=page.get_by_role("heading", name=f"{row['track_id']} 0:01 to 0:01.5"))
     card.scroll_into_view_if_needed()
     audio = card.locator("audio")
     picture_is_there(page, card)
     heard_times(page, audio)
     before = card.locator(".gx-playhead").bounding_box()["x"]
-    card.get_by_role("button", name="▶ 0:01 to 0:01").click()
+    card.get_by_role("button", name="▶ 0:01 to 0:01.5").click()
     page.wait_for_function("audio => audio.paused && audio.currentTime > 1.05", arg=audio.element_handle())
     heard = page.evaluate("heard")
     assert min(heard) >= 1.0 and audio.evaluate("audio => audio.currentTime > 1.4 && !audio.ended")

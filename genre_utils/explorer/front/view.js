@@ -26,7 +26,12 @@ const signed = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toF
 const plural = (noun) => (/(s|x|ch|sh)$/.test(noun) ? `${noun}es` : /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`);
 const inEnglish = new Intl.NumberFormat("en"); // toLocaleString makes one for every number
 const counted = (count, noun) => `${inEnglish.format(count)} ${count === 1 ? noun : plural(noun)}`;
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+// Minutes and seconds, with a decimal where the second is not whole.
+const clock = (seconds) => {
+  const tenths = Math.round(10 * seconds);
+  const rest = tenths % 600;
+  return `${Math.floor(tenths / 600)}:${String(Math.floor(rest / 10)).padStart(2, "0")}${rest % 10 ? `.${rest % 10}` : ""}`;
+};
 const interval = (value, words, text = (share) => percent(share, 1)) => (value.no_interval
   ? `no interval: ${value.no_interval.replace(` ${value.resampled_by}`, ` ${words[value.resampled_by]}`)}`
   : `95 % interval [${text(value.low)}, ${text(value.high)}], over ${counted(value.clusters, words[value.resampled_by])}`);
