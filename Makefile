@@ -42,7 +42,7 @@ test-avx2: .venv/installed
 # The explorer and notebook 4 in a real browser: the first Chromium or Chrome found, or the one that CHROMIUM names.
 test-browser: .venv/browser
 	$(BIN)/python tests/browser/chromium.py
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m browser
 
 # The explorer's page in Chromium, Firefox and WebKit, as far as they are installed: the script names Debian's packages.
 test-browsers: .venv/browser

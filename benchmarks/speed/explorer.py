@@ -207,9 +207,10 @@ def main() -> int:
         )
     for row in many:
         print(
-            f"{row['page']}, {row['clips']:,} clips, {row['with_sound']:,} with sound: written in {row['write_s']:.0f} s, "
-            f"{row['size_mb']:.0f} MB, opens in {row['median_open_ms']:.0f} ms (slowest {row['slowest_open_ms']:.0f} ms), "
-            f"{row['clicks']} clicks: median {row['median_ms']:.0f} ms, slowest {row['slowest_ms']:.0f} ms"
+            f"{row['page']}, {row['clips']:,} clips, {row['with_sound']:,} with sound: {row['size_mb']:.0f} MB, "
+            f"written in {row['write_s']:.0f} s; opens in {row['median_open_ms']:.0f} ms, at most "
+            f"{row['slowest_open_ms']:.0f} ms; {row['clicks']} clicks: median {row['median_ms']:.0f} ms, slowest "
+            f"{row['slowest_ms']:.0f} ms"
         )
     ratios = {
         "slowest_click_of_limit": max(row["slowest_ms"] for row in (large, *many)) / CLICK_LIMIT_MS,

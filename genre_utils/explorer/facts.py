@@ -88,7 +88,7 @@ def assemble(
             "title": cards["title"].tolist(),
             "seconds": levels.plain(cards["seconds"]),
             "split": cards["split"].tolist(),
-            "badges": {int(numbers.get_loc(name)): some for name, some in badges.items() if name in numbers},
+            "badges": {str(numbers.get_loc(name)): some for name, some in badges.items() if name in numbers},
         },
         "tested": int((cards["split"] == "test").sum()),
         "segments": {

@@ -22,6 +22,7 @@ from genre_utils.system.progress import progress
 COMPRESSION = 1.0  # 32 kb/s at 22,050 Hz: 150 tracks of 30 s stay under 30 MB, even as base64
 PICTURE_WIDTH = 800  # pixels at most; frames are averaged to fit
 WEBP_QUALITY = 55
+NOT_FOUND = "No audio file was found for this clip."
 LONGEST_SECONDS = 60.0  # of an excerpt whose end nobody named: a page is no archive
 
 
@@ -93,7 +94,8 @@ def of_file(excerpts: list[Excerpt], params: Params) -> list[Clip | str]:
     path = excerpts[0].path
     try:
         if excerpts[0].start is None:
-            pieces = [spectrogram.segments(decoding.load(path, params), params)]  # (segment, samples)
+            whole = spectrogram.segments(decoding.load(path, params), params)  # (segment, samples)
+            pieces = [whole] * len(excerpts)
         else:
             pieces = [samples[np.newaxis] for samples in cut(excerpts, params)]
     except AudioError as error:

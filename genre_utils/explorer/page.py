@@ -108,6 +108,9 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
             sizes += (len(clip.sound) + len(clip.picture)) * (4 / 3 if single_file else 1)  # base64
             if done == SAMPLE and (expected := sizes / done * len(numbers)) > WARN_BYTES:
                 print(f"explorer: the page will have about {expected / 1e6:,.0f} MB; --clips 5 makes it smaller")
+        if exploration.facts["heard"]:
+            silent = [number for number, excerpt in enumerate(exploration.excerpts) if excerpt is None]
+            carried |= {number: {"absent": media.NOT_FOUND} for number in silent}
         text = html(exploration.facts, carried, report, single_file, clips)
         (Path(temporary) / page.name).write_text(text, encoding="utf-8")
         (Path(temporary) / page.name).replace(page)  # first, because it marks the folder as an explorer

@@ -17,6 +17,7 @@ from genre_utils.params import Params
 
 # For listening and looking: any sound, up to the highest frequency, from 50 ms on.
 PARAMS = Params(segment_seconds=0.05, max_segments=0, n_fft=1024, hop_length=256, n_mels=96, fmax_hz=11_025.0)
+OF_FILES = ("The audio of ", "None of the ")  # notes with a folder of this machine, which a page must not have
 NO_AUDIO = "There is no sound and no picture, because no audio file was found. Name their folder with --audio FOLDER."
 
 
@@ -64,7 +65,7 @@ def of_table(
     title = " against ".join(one.name for one in both)
     said = notices(both, rows[0], shown)
     extras = [name for name in table.extras if name != "title"]
-    about = list(dict.fromkeys(note for one in both for note in one.notes))
+    about = list(dict.fromkeys(note for one in both for note in one.notes if not note.startswith(OF_FILES)))
     heard = bool((shown["path"] != "").any())
     made = facts.assemble(tested, shown, notes, PARAMS, title, said, words, extras, about, heard)
     excerpts = [

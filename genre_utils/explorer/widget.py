@@ -19,8 +19,6 @@ from genre_utils.explorer.data import Exploration
 from genre_utils.figures import results
 from genre_utils.system.progress import HEADLESS
 
-NO_SOUND = "The table names no audio file for this clip."
-
 
 class Explorer:
     """The interactive confusion matrix; in a headless run, its picture.
@@ -153,7 +151,7 @@ class FrontEnd(anywidget.AnyWidget):
             return
         excerpt = excerpts[number]
         if excerpt is None:
-            self.send(answer | {"absent": NO_SOUND})
+            self.send(answer | {"absent": media.NOT_FOUND})
             return
         try:
             found = media.of_excerpt(excerpt, self.exploration.params)

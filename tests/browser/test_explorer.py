@@ -1,5 +1,6 @@
 """The page in a real browser: what a click does, what is heard, and what no name can do."""
 
+import dataclasses
 import io
 import re
 import urllib.parse
@@ -16,7 +17,7 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
 from genre_utils.datasets import catalog
 from genre_utils.evaluation import calibration, scoring
-from genre_utils.explorer import data
+from genre_utils.explorer import data, media
 from genre_utils.explorer import page as explorer_page
 from genre_utils.figures import style
 from genre_utils.inference import model_folder
@@ -81,6 +82,16 @@ def picture_is_there(page, card):
     """Wait until a card's picture is drawn; without a source yet, an image calls itself complete."""
     image = card.locator("img.gx-image").first.element_handle()
     page.wait_for_function("image => image.naturalWidth > 0", arg=image)
+
+
+def headings_of(rows, of):
+    """The headings of the cards of some segments, in their order: those of a track share a card."""
+    found = []
+    for track, its in rows.groupby("track_id", sort=False):
+        start, end = (its["start_seconds"].iloc[0] + length for length in (0, 0.5))
+        where = f"0:{int(start):02} to 0:{int(end):02}" if len(its) == 1 else f"{len(its)} of {of} segments"
+        found.append(f"{track} {where}")
+    return found
 
 
 def shown_counts(page, genres):
@@ -156,10 +167,15 @@ def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, addres
     assert page.get_by_role("heading", name="noise, predicted as bass").is_visible()
     headings = page.locator(".gx-clip h4")
     expected = wrong.sort_values("p_bass", ascending=False)["track_id"]
-    assert [text.split(" 0:")[0] for text in headings.all_text_contents()] == expected.head(20).tolist()
+    assert headings.all_text_contents() == headings_of(wrong.loc[expected.index], of=4)
     first = page.locator(".gx-clip").first
-    assert f"true noise, predicted bass ✗ wrong\n\n{kind} probability" in first.inner_text()
     best = wrong.loc[expected.index[0]]
+    its = wrong[wrong["track_id"] == best["track_id"]]
+    start = int(best["start_seconds"])
+    of_which = f", 0:{start:02} to 0:{int(best['start_seconds'] + 0.5):02}" if len(its) > 1 else ""
+    assert f"true noise, predicted bass ✗ wrong\n\n{kind} probability{of_which}\n" in first.inner_text()
+    assert first.locator(".gx-marked").count() == len(its)
+    expect(first.get_by_role("button", name=re.compile("^▶ "))).to_have_count(1)
     sure = best[["p_bass", "p_noise", "p_treble"]].astype(float).sort_values(ascending=False)
     assert [text.split() for text in first.locator(".gx-top li").all_inner_texts()] == [
         [name.removeprefix("p_"), f"{100 * value:.1f}", "%"] for name, value in sure.items()
@@ -171,13 +187,17 @@ def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, addres
 def test_of_a_genre_the_wrong_come_first_and_the_least_sure_right_ones_next(page, address, one, tables):
     page.goto(address)
     page.get_by_role("button", name="all noise", exact=True).click()
-    page.get_by_role("button", name="Show 12 more of 12").click()
     rows = tables["segments", "calibrated"].query("genre == 'noise'")
     sure = rows[[f"p_{genre}" for genre in one.facts["genres"]]].max(axis=1)
     right = rows["genre"] == rows["predicted"]
     order = sure.where(~right, -sure).sort_values(ascending=False).index
-    headings = page.locator(".gx-clip h4").all_text_contents()
-    assert [text.split(" 0:")[0] for text in headings] == rows.loc[order, "track_id"].tolist()
+    shown = page.locator(".gx-clip h4")
+    assert shown.all_text_contents() == headings_of(rows.loc[order], of=4)
+    page.get_by_role("button", name="All segments").click()  # of 24 tracks, 20 at once
+    expect(shown).to_have_count(20)
+    page.get_by_role("button", name="Show 4 more of 4").press("Enter")
+    expect(shown).to_have_count(24)
+    assert page.evaluate("document.activeElement.innerText") == shown.nth(20).inner_text()
 
 
 def test_on_a_narrow_screen_a_click_brings_its_clips_into_view(page, address):
@@ -196,21 +216,44 @@ def test_on_a_narrow_screen_a_click_brings_its_clips_into_view(page, address):
     assert page.evaluate("document.scrollingElement.scrollWidth") == 390
 
 
+def heard_times(page, audio):
+    """Follows an audio element: ``window.heard`` grows by its times in seconds."""
+    page.wait_for_function("audio => audio.readyState > 0", arg=audio.element_handle())
+    audio.evaluate("audio => { window.heard = []; audio.ontimeupdate = () => heard.push(audio.currentTime); }")
+
+
 def test_play_is_heard_from_the_segments_start_to_its_end(page, address, one):
+    wrong = one.rows.query("genre != predicted").groupby(["track_id", "predicted"]).filter(lambda its: len(its) == 1)
+    row = wrong.query("segment == 2").iloc[0]  # alone of its track in its cell
     page.goto(address)
-    track = one.rows.query("genre == 'bass' and predicted == 'noise' and segment == 2")["track_id"].iloc[0]
-    cell(page, "bass", "noise").click()
-    card = page.locator(".gx-clip").filter(has_text=f"{track} 0:01 to 0:01").first
+    cell(page, row["genre"], row["predicted"]).click()
+    card = page.locator(".gx-clip", has=page.get_by_role("heading", name=f"{row['track_id']} 0:01 to 0:01"))
     card.scroll_into_view_if_needed()
     audio = card.locator("audio")
     picture_is_there(page, card)
-    audio.evaluate("audio => { window.heard = []; audio.ontimeupdate = () => heard.push(audio.currentTime); }")
+    heard_times(page, audio)
     before = card.locator(".gx-playhead").bounding_box()["x"]
-    card.get_by_role("button", name="▶").click()
+    card.get_by_role("button", name="▶ 0:01 to 0:01").click()
     page.wait_for_function("audio => audio.paused && audio.currentTime > 1.05", arg=audio.element_handle())
     heard = page.evaluate("heard")
     assert min(heard) >= 1.0 and audio.evaluate("audio => audio.currentTime > 1.4 && !audio.ended")
     assert card.locator(".gx-playhead").bounding_box()["x"] > before
+
+
+def test_the_segments_of_a_card_are_heard_one_after_the_other_and_nothing_between(page, address, one):
+    page.goto(address)
+    its = one.rows.query("track_id == 'noise/noise.00004.wav' and genre == 'noise' and predicted == 'bass'")
+    assert its["segment"].tolist() == [0, 1, 3]
+    card = page.locator(".gx-clip", has=page.get_by_role("heading", name="noise/noise.00004.wav 3 of 4 segments"))
+    audio = card.locator("audio")
+    audio.scroll_into_view_if_needed()
+    heard_times(page, audio)
+    card.get_by_role("button", name="▶ these 3 segments").click()
+    page.wait_for_function("audio => audio.paused && audio.currentTime > 1.9", arg=audio.element_handle())
+    heard = np.array(page.evaluate("heard"))
+    for start in its["start_seconds"]:
+        assert ((heard > start) & (heard < start + 0.5)).any()
+    assert not ((heard > 1.2) & (heard < 1.5)).any()
 
 
 def test_picture_and_timeline_are_places_to_play_from(page, address):
@@ -282,8 +325,10 @@ def test_the_keyboard_reaches_every_cell_and_chooses(page, address):
         if grid.evaluate("grid => grid.contains(document.activeElement)"):
             break
     focused = lambda: page.evaluate("document.activeElement.getAttribute('aria-label')")  # noqa: E731
-    assert focused() == "all predicted as bass"
+    assert focused().startswith("noise predicted as bass: "), "The chosen cell, at first the largest confusion."
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
     path = {
         "ArrowDown": "bass predicted as bass", "ArrowRight": "bass predicted as noise",
         "ArrowUp": "all predicted as noise", "Home": "all predicted as bass", "End": "all predicted as treble",
@@ -474,7 +519,7 @@ def test_a_run_without_a_model_is_said_to_be_not_calibrated(page, runs, tmp_path
 
 def test_names_of_genres_are_whole_beside_a_pinned_cell(page, one, tmp_path):
     facts = one.facts | {"genres": ["classical", "instrumental", "bluegrass"]}
-    address = explorer_page.write(data.Exploration(one.rows, one.paths, one.params, facts), tmp_path / "page").as_uri()
+    address = explorer_page.write(dataclasses.replace(one, facts=facts), tmp_path / "page").as_uri()
     view = urllib.parse.urlencode({"select": '["row","instrumental"]', "pin": '["row","classical"]'})
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
@@ -495,7 +540,7 @@ def test_names_of_genres_are_whole_beside_a_pinned_cell(page, one, tmp_path):
 def test_two_runs_which_clips_changed(page, address_of_two, two):
     page.goto(f"{address_of_two}#tab=runs")
     first, second = (np.array(run["segment"]["predicted"]) for run in two.facts["runs"])
-    truth = np.array([two.facts["tracks"][track]["genre"] for track in two.facts["segments"]["track"]])
+    truth = np.array([two.facts["tracks"]["genre"][track] for track in two.facts["segments"]["track"]])
     won = int(((first != truth) & (second == truth)).sum())
     gain = two.facts["paired"]["segment"]
     difference = f"{100 * gain['difference']:+.1f} %".replace("-", "−")
@@ -528,6 +573,7 @@ def test_without_network_and_from_one_file(page, one, tmp_path):
     page.goto(lonely.as_uri())
     cell(page, "noise", "bass").click()
     audio = page.locator("audio").first
+    audio.scroll_into_view_if_needed()  # what is out of sight is not read
     page.wait_for_function("audio => audio.readyState > 0", arg=audio.element_handle())
     audio.evaluate("audio => audio.play()")
     page.wait_for_function("audio => audio.currentTime > 0.1", arg=audio.element_handle())
@@ -536,9 +582,10 @@ def test_without_network_and_from_one_file(page, one, tmp_path):
 
 
 def test_a_track_without_sound_says_why(page, one, tmp_path):
-    gone = data.Exploration(one.rows, ["/gone.wav"] * len(one.paths), one.params, one.facts)
+    gone = dataclasses.replace(one, excerpts=[media.Excerpt("/gone.wav")] * len(one.excerpts))
     page.goto(explorer_page.write(gone, tmp_path / "page").as_uri())
     cell(page, "noise", "bass").click()
+    page.locator(".gx-sound").first.scroll_into_view_if_needed()
     expect(page.locator(".gx-waiting").first).to_contain_text("the file is not there")
 
 

@@ -153,4 +153,5 @@ def test_the_saved_notebook_holds_neither_sound_nor_pictures(notebook_4, noteboo
     (front,) = [model["state"] for model in state.values() if model["model_name"] == "AnyModel"]
     assert front["view"]["level"] == "track" and front["numbers"]
     shown = [cell["outputs"] for cell in saved["cells"] if "".join(cell["source"]).endswith("\nmatrix")]
-    assert len(json.dumps(front)) + len(json.dumps(shown)) < 100_000
+    code = len(json.dumps([front.pop("_esm"), front.pop("_css")]))
+    assert code < 200_000 and len(json.dumps(front)) + len(json.dumps(shown)) < 5_000

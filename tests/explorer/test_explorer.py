@@ -22,13 +22,23 @@ from genre_utils import __main__
 from genre_utils.datasets import catalog as catalogs
 from genre_utils.errors import AudioError, EvaluationError, RunError
 from genre_utils.evaluation import reliability, scoring, uncertainty
-from genre_utils.explorer import data, levels, media, page, track_notes, widget
+from genre_utils.explorer import data, facts, levels, media, page, track_notes, widget
 from genre_utils.features import spectrogram
 from genre_utils.inference import model_folder, prediction
 from genre_utils.params import Params
 from genre_utils.system.progress import HEADLESS
 
 SCORES = ("precision", "recall", "f1")
+
+
+def every(results):
+    """All probabilities (row, genre) in parts; with at most ten genres, the page has all of each row."""
+    count = results["top"]["count"]
+    genre, p = (np.array(results["top"][name]).reshape(-1, count) for name in ("genre", "p"))
+    assert (np.diff(p, axis=1) <= 0).all()  # the most probable first
+    return np.take_along_axis(p, genre.argsort(axis=1), axis=1)
+
+
 NO_PAIRS = pd.DataFrame({"track_a": [], "track_b": [], "kind": []}, dtype=str)
 HOSTILE = [
     "<img src=x onerror=alert(1)>.wav",
@@ -79,7 +89,7 @@ def sounding(built_with, predictions, genre_folder, params, catalog):
     few = predictions[predictions["track_id"].isin(sorted(predictions["track_id"].unique())[::4])]
     path = sorted(genre_folder.glob("*/*.wav"))[0]
     made = built_with(few, tracks=catalog.assign(path=str(path)))
-    return data.Exploration(made.rows, made.paths, params, made.facts)
+    return dataclasses.replace(made, params=params)
 
 
 def test_counts_equal_scikit_learns(built_with, predictions):
@@ -113,11 +123,11 @@ def test_what_is_undefined_is_none_and_what_is_0_is_0(built_with, predictions):
 def test_what_the_page_calls_a_row_is_the_row_of_the_predictions(built_with):
     made = built_with()
     facts, level = made.facts, made.facts["runs"][0]["segment"]
-    assert [facts["tracks"][track]["id"] for track in facts["segments"]["track"]] == made.rows["track_id"].tolist()
+    assert [facts["tracks"]["id"][track] for track in facts["segments"]["track"]] == made.rows["track_id"].tolist()
     assert facts["segments"]["number"] == made.rows["segment"].tolist()
     assert [facts["genres"][index] for index in level["predicted"]] == made.rows["predicted"].tolist()
     probabilities = made.rows[[f"p_{genre}" for genre in facts["genres"]]].to_numpy()
-    beyond = probabilities - np.array(level["raw"]["p"]) / levels.PARTS
+    beyond = probabilities - every(level["raw"]) / levels.PARTS
     assert beyond.min() > -1e-9 and beyond.max() < 1 / levels.PARTS  # never more than there is: thresholds are exact
     assert (made.rows["split"] == "test").all() and sorted(facts["similarity"]) == list(range(len(facts["genres"])))
 
@@ -223,11 +233,11 @@ def test_probabilities_are_what_predict_answers_and_calls_are_the_networks(left,
     tracks, begun = scoring.by_track(made.rows), 0
     for place, (_, rows) in enumerate(made.rows.groupby("track_id")):
         answer = prediction.prediction_of("", rows[columns].to_numpy(), "", [0.0], network)
-        of_segments = shown["segment"]["calibrated"]["p"][begun : begun + len(rows)]
+        of_segments = every(shown["segment"]["calibrated"])[begun : begun + len(rows)]
         begun += len(rows)
-        of_track = shown["track"]["calibrated"]["p"][place]
+        of_track = every(shown["track"]["calibrated"])[place]
         for parts, expected in ((of_segments, answer.probabilities), (of_track, answer.track)):
-            np.testing.assert_allclose(np.array(parts) / levels.PARTS, expected, atol=1.001 / levels.PARTS)
+            np.testing.assert_allclose(parts / levels.PARTS, expected, atol=1.001 / levels.PARTS)
         assert genres[answer.track.argmax()] == tracks["predicted"][place] == genres[shown["track"]["predicted"][place]]
 
 
@@ -248,9 +258,9 @@ def test_before_and_after_are_of_one_matrix(left):
         assert calibrated[name]["temperature"] == temperature
         assert calibrated[name]["raw"] == raw[name]["raw"] and calibrated[name]["counts"] == raw[name]["counts"]
         # Both are rounded down to parts: each probability lies between what the least and the most of all would give.
-        parts = np.array(raw[name]["raw"]["p"])
+        parts = every(raw[name]["raw"])
         least, most = ((some / levels.PARTS) ** (1 / temperature) for some in (parts, parts + 1))
-        found = np.array(calibrated[name]["calibrated"]["p"])
+        found = every(calibrated[name]["calibrated"])
         low = least / (least + most.sum(axis=1, keepdims=True) - most)
         high = most / (most + least.sum(axis=1, keepdims=True) - least)
         assert (found >= np.floor(levels.PARTS * low)).all() and (found <= levels.PARTS * high).all()
@@ -337,7 +347,7 @@ def test_who_is_in_no_published_list_is_left_out_only_where_there_is_one():
 
 def test_the_sound_is_that_of_the_segments(genre_folder, params):
     path = genre_folder / "bass" / "bass.00000.wav"
-    sound, _ = media.of_track(str(path), params)
+    sound = media.of_excerpt(media.Excerpt(str(path)), params).sound
     heard, rate_hz = soundfile.read(io.BytesIO(sound))
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
     assert abs(spectrum.argmax() * rate_hz / len(heard) - 150) < 3  # the tone of its first track
@@ -352,7 +362,7 @@ def test_a_tone_is_seen_where_the_axis_says_its_frequency(params):
         )
         brightest = image.sum(axis=(1, 2)).argmax()
         height = 1 - (brightest + 0.5) / len(image)
-        assert dict(data.scale(params)["hz"])[hz] == pytest.approx(height, abs=1.5 / params.n_mels)
+        assert dict(facts.scale(params)["hz"])[hz] == pytest.approx(height, abs=1.5 / params.n_mels)
 
 
 def test_a_wide_picture_keeps_its_order(params):
@@ -367,11 +377,13 @@ def test_a_wide_picture_keeps_its_order(params):
 
 def test_a_track_without_sound_gives_its_reason_and_no_error(genre_folder, params):
     good = str(genre_folder / "bass" / "bass.00000.wav")
-    results = list(media.of_tracks([good, str(genre_folder / "gone.wav"), good], params))
+    results = list(
+        media.of_excerpts([media.Excerpt(path) for path in (good, str(genre_folder / "gone.wav"), good)], params)
+    )
     assert [isinstance(found, str) for found in results] == [False, True, False]
     assert "is not there" in results[1]
     with pytest.raises(AudioError):
-        media.of_track(str(genre_folder / "gone.wav"), params)
+        media.of_excerpt(media.Excerpt(str(genre_folder / "gone.wav")), params)
 
 
 # The page
@@ -403,15 +415,17 @@ def test_names_cannot_become_markup(built_with, catalog, predictions):
     table = predictions.rename(columns=evil).replace({"genre": genre, "predicted": genre, "track_id": numbered})
     tracks = catalog.replace({"track_id": numbered, "genre": genre}).assign(artist=HOSTILE[0], title=HOSTILE[1])
     facts = built_with(table, tracks=tracks.sort_values("track_id")).facts | {"title": HOSTILE[1]}
-    text = page.html(facts, [{"fault": HOSTILE[1]}])
+    text = page.html(facts, {0: {"fault": HOSTILE[1]}})
     found = Elements(text)
     assert [tag for tag, _ in found.tags if tag in ("img", "svg", "script")] == ["script"] * 3
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
-    assert json.loads(found.scripts[0]) == facts and json.loads(found.scripts[1]) == {"fault": HOSTILE[1]}
+    assert json.loads(found.scripts[0]) == facts and json.loads(found.scripts[1])["tracks"] == {
+        "0": {"fault": HOSTILE[1]}
+    }
 
 
 def test_the_browser_is_told_to_run_this_code_alone(built_with):
-    found = Elements(page.html(built_with().facts, []))
+    found = Elements(page.html(built_with().facts, {}))
     policy = next(attributes["content"] for tag, attributes in found.tags if attributes.get("http-equiv"))
     assert "default-src 'none'" in policy and f"script-src '{page.digest(found.scripts[-1])}'" in policy
     assert "connect-src" not in policy and "http" not in policy
@@ -420,10 +434,10 @@ def test_the_browser_is_told_to_run_this_code_alone(built_with):
 def test_the_page_lies_beside_its_media_or_holds_them(sounding, params, tmp_path, capsys):
     beside = page.write(sounding, tmp_path / "beside")
     printed = capsys.readouterr().out
-    count = len(sounding.paths)
+    count = len(sounding.excerpts)
     size = sum(path.stat().st_size for path in (tmp_path / "beside").rglob("*.*"))
     assert f"{size / 1e6:.1f} MB with sound and pictures of {count} tracks" in printed
-    carried = [json.loads(text) for text in Elements(beside.read_text()).scripts[1:-1]]
+    carried = [*json.loads(Elements(beside.read_text()).scripts[1])["tracks"].values()]
     assert len(carried) == count
     for one in carried:
         assert soundfile.info(tmp_path / "beside" / one["audio"]).samplerate == params.sample_rate_hz
@@ -432,7 +446,7 @@ def test_the_page_lies_beside_its_media_or_holds_them(sounding, params, tmp_path
 
     inside = page.write(sounding, tmp_path / "inside", single_file=True)
     assert [path.name for path in (tmp_path / "inside").iterdir()] == ["index.html"]
-    held = json.loads(Elements(inside.read_text()).scripts[1])
+    held = json.loads(Elements(inside.read_text()).scripts[2])
     first = io.BytesIO(base64.b64decode(held["audio"].partition("base64,")[2]))
     np.testing.assert_array_equal(
         soundfile.read(first)[0], soundfile.read(tmp_path / "beside" / carried[0]["audio"])[0]
@@ -497,11 +511,11 @@ def test_an_older_page_stays_whole_until_the_new_one_is(sounding, tmp_path, monk
 
 
 def test_a_track_that_has_moved_is_named_and_shown_without_sound(sounding, tmp_path, capsys):
-    gone = data.Exploration(sounding.rows, ["/gone.wav", *sounding.paths[1:]], sounding.params, sounding.facts)
+    gone = dataclasses.replace(sounding, excerpts=[media.Excerpt("/gone.wav"), *sounding.excerpts[1:]])
     text = page.write(gone, tmp_path / "page").read_text()
     assert re.search(r"without sound: blues/0.wav is not there", capsys.readouterr().out)
-    assert "is not there" in json.loads(Elements(text).scripts[1])["fault"]
-    assert len(list((tmp_path / "page" / "media").iterdir())) == 2 * (len(gone.paths) - 1)
+    assert "is not there" in json.loads(Elements(text).scripts[1])["tracks"]["0"]["fault"]
+    assert len(list((tmp_path / "page" / "media").iterdir())) == 2 * (len(gone.excerpts) - 1)
 
 
 # The widget
@@ -524,8 +538,10 @@ def test_the_widget_answers_what_the_browser_asks(notebook, monkeypatch):
     notebook.widget.answer(None, {"id": "1", "what": "facts"}, [])
     notebook.widget.answer(None, {"id": "2", "what": "media", "track": 3}, [])
     assert messages[0] == ({"id": "1", "facts": notebook.exploration.facts}, None)
-    assert messages[1][0] == {"id": "2"} and soundfile.info(io.BytesIO(messages[1][1][0])).format == "OGG"
-    notebook.exploration.paths[3] = "/gone.wav"
+    assert (
+        messages[1][0] == {"id": "2", "seconds": 2.0} and soundfile.info(io.BytesIO(messages[1][1][0])).format == "OGG"
+    )
+    notebook.exploration.excerpts[3] = media.Excerpt("/gone.wav")
     notebook.widget.answer(None, {"id": "3", "what": "media", "track": 3}, [])
     assert "is not there" in messages[2][0]["fault"]
 
@@ -550,8 +566,9 @@ def test_a_number_that_is_no_row_is_not_selected(notebook):
 
 
 def test_a_saved_widget_is_small_whatever_the_run(notebook):
-    state = ipywidgets.Widget.get_manager_state(widgets=[notebook.widget])
-    assert len(json.dumps(state)) < 100_000
+    state = json.dumps(ipywidgets.Widget.get_manager_state(widgets=[notebook.widget]))
+    code = json.dumps([page.script("widget.js"), page.style()])
+    assert len(state) - len(code) < 2_000 and len(state) < 150_000
 
 
 def test_what_the_browser_selects_are_rows_of_the_predictions(notebook):

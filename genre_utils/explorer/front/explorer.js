@@ -58,7 +58,7 @@ async function start(root, source) {
     parts.tab.setAttribute("aria-labelledby", `${tabs.id}-${view.tab}`);
     const focused = parts.tab.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     lists = [];
-    parts.tab.replaceChildren(...panels[view.tab]());
+    parts.tab.replaceChildren(...h("div", {}, panels[view.tab]()).childNodes); // h() leaves out what is absent
     if (focused !== null) { // keyboard users keep their place
       const again = [...parts.tab.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused);
       (again ?? parts.tab).focus({ preventScroll: true });

@@ -14,7 +14,7 @@ function confusions(view, data) {
 function around(selection, view, data) {
   const [first, second = first] = selection?.[0] === "cell" || selection?.[0] === "row" || selection?.[0] === "column"
     ? selection.slice(1) : worst(view, data).slice(1);
-  const own = [first, second].map((name) => data.genres.indexOf(name));
+  const own = [...new Set([first, second])].map((name) => data.genres.indexOf(name));
   const { counts } = shownRuns(view, data).at(-1)[view.level];
   const mixed = data.genres.map((_, other) => own.reduce((sum, one) => sum + counts[one][other] + counts[other][one], 0));
   const ranked = [...data.genres.keys()].filter((one) => !own.includes(one)).sort((one, other) => mixed[other] - mixed[one]);
@@ -74,13 +74,18 @@ function overview(view, data, select, show) {
 
 // The whole matrix as a canvas: the pointer reads and chooses a cell, arrow keys and Enter do the same.
 function picture(view, data, select) {
-  const order = inOrder(view, data);
   const share = cellValues(view, data);
+  const every = inOrder(view, data);
+  const wrong = (genre) => every.some((other) => other !== genre && (share(genre, other, "count") || share(other, genre, "count")));
+  const kept = view.diagonal === "hidden" ? every.filter(wrong) : every; // without what is right, classes that are all right
+  const order = kept.length > 1 ? kept : every;
   const count = order.length;
+  const left = every.length - count;
   const cell = Math.max(2, Math.floor(600 / count));
   const side = cell * count;
   const canvas = h("canvas", { width: side, height: side });
-  const said = h("p", { class: "gx-soft gx-reading", "aria-live": "polite" }, "true ↓ predicted →: point at a cell to read it, click to hear it");
+  const said = h("p", { class: "gx-soft gx-reading", "aria-live": "polite" }, "true ↓ predicted →: point at a cell to read it, click to hear it"
+    + (left > 0 ? `; ${counted(left, data.words.genre)} without a mistake left out` : ""));
   const values = order.map((row) => order.map((column) => (view.diagonal === "hidden" && row === column ? 0 : share(row, column) ?? 0)));
   const most = Math.max(...values.map((row) => Math.max(...row.map(Math.abs))), 1e-9);
   let base = null; // the matrix without the chosen cell
@@ -157,7 +162,7 @@ function picture(view, data, select) {
     node: h("div", { class: "gx-whole" }, frame, said),
     update: (now) => {
       chosenCell = now.select;
-      if (chosenCell?.[0] === "cell") cursor = chosenCell.slice(1).map((name) => place.get(name));
+      if (chosenCell?.[0] === "cell") cursor = chosenCell.slice(1).map((name) => place.get(name) ?? 0);
       requestAnimationFrame(draw); // when its colour scheme is known
     },
   };

@@ -74,7 +74,7 @@ function listen(number, spans, view, data, source) {
     done(false);
   });
   audio.addEventListener("ended", () => done(true));
-  audio.addEventListener("pause", () => audio.ended || done(false));
+  audio.addEventListener("pause", () => audio.ended || !audio.paused || done(false)); // not paused: the next part plays already
   audio.addEventListener("timeupdate", follow);
   audio.addEventListener("seeking", () => {
     if (asked === null || Math.abs(audio.currentTime - asked) > 0.01) until = null; // the listener's own jump
