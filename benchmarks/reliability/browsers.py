@@ -78,7 +78,8 @@ class WebDriver:
         port = free_port()
         self.process = started([*words, f"--port={port}"], environment)
         self.address = f"http://127.0.0.1:{port}/session"
-        until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, "its driver does not answer")
+        with until(lambda: socket.create_connection(("127.0.0.1", port), 1), "its driver does not answer"):
+            pass
         made = self.ask("POST", "", capabilities={"alwaysMatch": capabilities})
         self.address += f"/{made['sessionId']}"
         self.version = made["capabilities"]["browserVersion"]
@@ -313,11 +314,11 @@ def pages(folder: Path) -> dict[str, str]:
     for sound in (folder / "damaged" / page.MEDIA).glob("*.ogg"):
         sound.write_bytes(rng.bytes(2_000))
     kinds = np.array([f"class {number:02d}" for number in range(50)])
-    truth = rng.integers(50, size=4_000)
-    guess = np.where(rng.random(4_000) < 0.6, truth, (truth + rng.geometric(0.4, 4_000)) % 50)
+    true = rng.integers(50, size=4_000)
+    guess = np.where(rng.random(4_000) < 0.6, true, (true + rng.geometric(0.4, 4_000)) % 50)
     many = folder / "many.csv"
     names = [f"{number}.wav" for number in range(4_000)]
-    pd.DataFrame({"filename": names, "label": kinds[truth], "prediction": kinds[guess]}).to_csv(many, index=False)
+    pd.DataFrame({"filename": names, "label": kinds[true], "prediction": kinds[guess]}).to_csv(many, index=False)
     made["many"] = page.write(predictions.read(many), folder / "many")
     for path in made.values():
         text = path.read_text(encoding="utf-8")
