@@ -10,7 +10,7 @@ BIN := .venv/bin
 MUSICNN := musicnn==0.1.0  # without its dependencies, which ask for TensorFlow 1: only its weights are used
 EXTRAS := --extra all --extra dev --extra dask
 
-.PHONY: run all transfer test test-avx2 test-browser test-real test-cluster bench torture torture-short lab lint lock audit clean
+.PHONY: run all transfer test test-avx2 test-browser test-browsers test-real test-cluster bench torture torture-short lab lint lock audit clean
 
 # The paper: notebooks 1 to 4. All of them: make all.
 RUN = $(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
@@ -43,6 +43,10 @@ test-avx2: .venv/installed
 test-browser: .venv/browser
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m browser
+
+# The explorer's page in Chromium, Firefox and WebKit, as far as they are installed: the script names Debian's packages.
+test-browsers: .venv/browser
+	$(BIN)/python -m benchmarks.reliability.browsers
 
 # Extraction and training in several processes on loopback; those with Dask are left out where it is not installed.
 test-cluster: .venv/installed

@@ -78,7 +78,8 @@ class WebDriver:
         port = free_port()
         self.process = started([*words, f"--port={port}"], environment)
         self.address = f"http://127.0.0.1:{port}/session"
-        until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, "its driver does not answer")
+        with until(lambda: socket.create_connection(("127.0.0.1", port), 1), "its driver does not answer"):
+            pass
         made = self.ask("POST", "", capabilities={"alwaysMatch": capabilities})
         self.address += f"/{made['sessionId']}"
         self.version = made["capabilities"]["browserVersion"]
@@ -156,9 +157,7 @@ class BiDi:
 
     def script(self, text: str) -> str:
         """The text that a script's promise gives."""
-        answer = self.ask(
-            "script.evaluate", expression=text, target={"context": self.context}, awaitPromise=True
-        )  # fmt: skip
+        answer = self.ask("script.evaluate", expression=text, target={"context": self.context}, awaitPromise=True)
         if answer["type"] == "exception":
             raise Failed(answer["exceptionDetails"]["text"])
         return answer["result"]["value"]
@@ -241,7 +240,7 @@ def chromium(folder: Path, dark: bool) -> WebDriver:
 def firefox(folder: Path, dark: bool) -> BiDi:
     """Firefox without a window; the first of its names that is there."""
     name = next(filter(shutil.which, ("firefox-esr", "firefox")), "firefox-esr")
-    wanted = 'user_pref("layout.css.prefers-color-scheme.content-override", 0);\n' if dark else ""
+    wanted = 'user_pref("ui.systemUsesDarkTheme", 1);\n' if dark else ""
     (folder / "user.js").write_text(wanted)
     return BiDi([*needed(name), "--headless", "--no-remote", "--profile", str(folder)])
 
@@ -315,11 +314,11 @@ def pages(folder: Path) -> dict[str, str]:
     for sound in (folder / "damaged" / page.MEDIA).glob("*.ogg"):
         sound.write_bytes(rng.bytes(2_000))
     kinds = np.array([f"class {number:02d}" for number in range(50)])
-    truth = rng.integers(50, size=4_000)
-    guess = np.where(rng.random(4_000) < 0.6, truth, (truth + rng.geometric(0.4, 4_000)) % 50)
+    true = rng.integers(50, size=4_000)
+    guess = np.where(rng.random(4_000) < 0.6, true, (true + rng.geometric(0.4, 4_000)) % 50)
     many = folder / "many.csv"
-    named = {"filename": [f"{number}.wav" for number in range(4_000)], "label": kinds[truth], "prediction": kinds[guess]}
-    pd.DataFrame(named).to_csv(many, index=False)
+    names = [f"{number}.wav" for number in range(4_000)]
+    pd.DataFrame({"filename": names, "label": kinds[true], "prediction": kinds[guess]}).to_csv(many, index=False)
     made["many"] = page.write(predictions.read(many), folder / "many")
     for path in made.values():
         text = path.read_text(encoding="utf-8")
@@ -347,8 +346,8 @@ class Reader:
     def find(self, body: str) -> Any:
         """What a script finds in the page; it may wait, and throw."""
         work = f"(async () => {{ {TOOLS} {body} }})()"
-        told = f"{work}.then((value) => JSON.stringify({{ value }}), (error) => JSON.stringify({{ error: `${{error}}` }}))"
-        answer = json.loads(self.browser.script(told))
+        told = "(value) => JSON.stringify({ value }), (error) => JSON.stringify({ error: `${error}` })"
+        answer = json.loads(self.browser.script(f"{work}.then({told})"))
         if "error" in answer:
             raise Failed(answer["error"])
         return answer.get("value")
@@ -466,7 +465,8 @@ def doubts_kept(reader: Reader) -> str:
     """The doubt of the check before, after a reload."""
     reader.open("sound")
     return reader.find(
-        'await until(() => all("[role=tab]").find((one) => one.textContent === "Doubts (1)"), "it is gone"); return "one";'
+        """await until(() => all("[role=tab]").some((one) => one.textContent === "Doubts (1)"), "it is gone");
+        return "one";"""
     )
 
 
@@ -486,8 +486,8 @@ def damaged_said(reader: Reader) -> str:
     reader.open("damaged", "#select=%5B%22all%22%5D")
     reader.click('all("[data-key=play-all]")[0]')
     return reader.find(
-        """const said = await until(() => all(".gx-clip")[1].querySelector(".gx-waiting")?.textContent.includes("There is no")
-            && all(".gx-waiting")[1].textContent);
+        """const said = await until(() =>
+          all(".gx-waiting").map((one) => one.textContent).filter((text) => text.startsWith("There is no"))[1]);
         must(getComputedStyle(all("audio")[0]).display === "none", "there is still a player");
         await until(() => all(".gx-image")[0].naturalWidth > 0, "its picture is gone");
         return said.split(":")[0];"""

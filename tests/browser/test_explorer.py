@@ -589,6 +589,35 @@ def test_a_track_without_sound_says_why(page, one, tmp_path):
     expect(page.locator(".gx-waiting").first).to_contain_text("the file is not there")
 
 
+NO_VORBIS = "HTMLMediaElement.prototype.canPlayType = () => '';"
+
+
+@pytest.mark.parametrize(
+    ("plays_vorbis", "reason"),
+    [(True, "cannot play its file media/00000.ogg: it is missing or damaged"), (False, "does not play Ogg Vorbis")],
+)
+def test_a_sound_that_the_browser_cannot_play_is_said_and_passed_over(new_page, one, tmp_path, plays_vorbis, reason):
+    written = explorer_page.write(one, tmp_path / "page")
+    sounds = sorted((written.parent / "media").glob("*.ogg"))
+    sounds[0].write_bytes(b"no sound")
+    page = new_page()
+    if not plays_vorbis:
+        page.add_init_script(NO_VORBIS)
+    view = urllib.parse.urlencode({"select": '["all"]', "level": "track", "sort": "name"})
+    page.goto(f"{written.as_uri()}#{view}")
+    cards = page.locator(".gx-clip")
+    broken = one.facts["tracks"]["id"][0]
+    card = cards.filter(has=page.get_by_role("heading", name=broken))
+    card.scroll_into_view_if_needed()
+    expect(card.locator(".gx-waiting")).to_contain_text(reason)
+    expect(card.locator("audio")).to_be_hidden()
+    picture_is_there(page, card)
+    place = cards.locator("h4").all_inner_texts().index(broken)
+    assert place == 0, "The order by name begins with the first track."
+    page.get_by_role("button", name="▶ Play all").click()
+    page.wait_for_function("audio => audio.currentTime > 0.1", arg=cards.nth(1).locator("audio").element_handle())
+
+
 def test_hostile_names_do_nothing(page, params, tmp_path):
     """Real files of such names, through the catalog into the page."""
     genres = ["<svg onload=alert(1)>", "'\"><b id=owned>", "__proto__"]
