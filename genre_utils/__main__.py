@@ -170,7 +170,7 @@ def explore(chosen: argparse.Namespace) -> int:
     if chosen.clips != "all" and not (chosen.clips.isdecimal() and int(chosen.clips)):
         raise ParamsError(f"--clips must be a number from 1, or all. Received: {chosen.clips}.")
     clips = None if chosen.clips == "all" else int(chosen.clips)
-    if not (chosen.run.is_file() or chosen.run.suffix):  # a run folder has no suffix
+    if chosen.run.is_dir() or not (chosen.run.is_file() or chosen.run.suffix):
         from genre_utils.explorer import page
 
         if columns := [role for role in ("audio", *ROLES) if getattr(chosen, role)]:
@@ -182,6 +182,8 @@ def explore(chosen: argparse.Namespace) -> int:
 
     options = prediction_table.Columns(**{role: getattr(chosen, role) for role in ROLES})
     made = predictions.read(chosen.run, chosen.audio, chosen.against, options, chosen.doubts)
+    for line in made.said:
+        print(f"note: {line}", file=sys.stderr)
     out = chosen.out or chosen.run.with_name(f"{chosen.run.stem}-explorer")
     page.write(made, out, chosen.single_file, clips)
     return 0

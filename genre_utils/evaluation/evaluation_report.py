@@ -171,6 +171,8 @@ def write_json(report: dict[str, Any], out: str) -> None:
     if out == "-":
         print(whole)
         return
+    if given(out).is_dir():
+        raise EvaluationError(f"{out} is a folder. Name a file for the figures.")
     with disk.replacing(given(out)) as beside:
         beside.write_text(f"{whole}\n", encoding="utf-8")
 

@@ -22,7 +22,7 @@ NAMES = {  # usual names of a column, without case; of several, the first is tak
 }
 TEXT = ("path", "true", "predicted", "group", "split")  # roles that are not read as numbers: 007 stays 007
 FRONT = ("track_id", "segment", "start_seconds", "end_seconds", "split", "genre", "predicted")
-OWN = {*FRONT, "artist", "path", "seed"}  # names that have a meaning here, and that other columns must not have
+OWN = {*FRONT, "artist", "path", "seed", "card"}  # names that have a meaning here, and that other columns must not have
 
 
 @dataclasses.dataclass(frozen=True)

@@ -151,7 +151,8 @@ def of_arrays(
     notes: list[str] = []
     for role in ("true", "predicted"):
         values = arrays.get(role)
-        if names and values is not None and values.dtype.kind in "iu" and not all(map(str.isdigit, names)):
+        if names and values is not None and values.dtype.kind in "iufb" and not all(map(str.isdigit, names)):
+            values = values.astype(int) if (values == values.astype(int)).all() else values
             if len(values) and not 0 <= values.min() <= values.max() < len(names):
                 raise EvaluationError(
                     f"{name}: expected positions from 0 to {len(names) - 1} in classes, found {values.min()} to "
@@ -219,7 +220,8 @@ def canonical(raw: RawTable, options: Columns, base: Path, audio: Path | None, n
         raise EvaluationError(
             f"{raw.name} has neither a predicted class nor probabilities. Expected one of "
             f"{', '.join(columns.NAMES['predicted'])}, or --predicted NAME, or a column p_CLASS for each class. Found: "
-            f"{listed(raw.frame.columns)}."
+            f"{listed(raw.frame.columns)}. CLASS is spelled as in the column of the true class: "
+            f"{listed(sorted(labels)[:5])}."
         )
     classes = prediction_classes.in_order(labels | {*of_class})
     names, every = pd.Index(classes, dtype=object), np.arange(len(genre))

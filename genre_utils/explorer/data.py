@@ -39,6 +39,8 @@ class Exploration:
         Everything that the page shows except sound and pictures; plain JSON.
     tested : tuple of levels.Tested
         The results of each run.
+    said : tuple of str
+        What a user of the command should know, such as files that were not found.
 
     References
     ----------
@@ -50,6 +52,7 @@ class Exploration:
     params: Params
     facts: dict[str, Any]
     tested: tuple[levels.Tested, ...]
+    said: tuple[str, ...] = ()
 
 
 def of_run(run: RunFolder, against: RunFolder | None = None, doubts: pd.DataFrame | None = None) -> Exploration:

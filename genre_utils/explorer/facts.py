@@ -69,6 +69,8 @@ def assemble(
     names = first["card"] if "card" in first else first["track_id"]
     badges = notes.groupby("track_id")[["kind", "text"]].apply(lambda table: table.to_dict("records"))
     numbers = pd.Index(cards["card"])
+    begins = cards["start"].fillna(0) if "start" in cards else pd.Series(0.0, cards.index)
+    begins_of_rows = begins.to_numpy()[numbers.get_indexer(names)]
     identity = "\n".join([title, *genres, *cards["card"]])
     return {
         "key": hashlib.sha256(identity.encode()).hexdigest()[:16],  # the browser stores doubts by it
@@ -87,6 +89,7 @@ def assemble(
             "artist": cards["artist"].tolist(),
             "title": cards["title"].tolist(),
             "seconds": levels.plain(cards["seconds"]),
+            "begins": levels.plain(begins),
             "split": cards["split"].tolist(),
             "badges": {str(numbers.get_loc(name)): some for name, some in badges.items() if name in numbers},
         },
@@ -94,13 +97,13 @@ def assemble(
         "segments": {
             "track": numbers.get_indexer(names).tolist(),
             "number": first["segment"].tolist(),
-            "start": levels.plain(first["start_seconds"].fillna(0)),
-            "end": levels.plain(first["end_seconds"]),
+            "start": levels.plain(first["start_seconds"].fillna(0) - begins_of_rows),  # within the card's sound
+            "end": levels.plain(first["end_seconds"] - begins_of_rows),
         },
         "columns": [{"name": name} | coded(first[name]) for name in extras],
         "runs": [levels.of_run(run, params.seed) for run in runs],
         "paired": paired(runs, params.seed) if len(runs) == 2 else None,
-        "map": places(runs[-1], names, extras),
+        "map": places(next((run for run in runs if run.has_probabilities), runs[0]), names, numbers, extras, len(runs)),
     }
 
 
@@ -122,7 +125,7 @@ def paired(runs: Sequence[Tested], seed: int) -> dict[str, Any]:
     }
 
 
-def places(run: Tested, names: pd.Series, extras: Sequence[str]) -> dict[str, Any] | None:
+def places(run: Tested, names: pd.Series, cards: pd.Index, extras: Sequence[str], runs: int) -> dict[str, Any] | None:
     """The map: a place for each tested card, near to those with similar probabilities.
 
     Parameters
@@ -131,32 +134,46 @@ def places(run: Tested, names: pd.Series, extras: Sequence[str]) -> dict[str, An
         Its rows.
     names : pd.Series
         The card of each row.
+    cards : pd.Index
+        All cards, in the order of the page.
     extras : sequence of str
         Other columns; ``x`` and ``y`` are places that somebody else computed, for instance of embeddings.
+    runs : int
+        How many runs the page has.
 
     Returns
     -------
     dict or None
-        ``x`` and ``y`` in the order of the cards, and a sentence; None if there are no probabilities or too few cards.
+        ``x`` and ``y`` in the order of the cards, None where there is no place, and a sentence; None if there are
+        neither probabilities nor places, too few cards or classes, or no differences.
     """
     rows = run.tables["segment"]
-    if {"x", "y"} <= set(extras):
-        points = rows[["x", "y"]].astype(float).groupby(names.to_numpy()).mean().to_numpy()
-        text = "The places are the columns x and y of the table."
-    elif run.has_probabilities and names.nunique() > 2:
-        means = pd.DataFrame(np.sqrt(scoring.probabilities(rows))).groupby(names.to_numpy()).mean().to_numpy()
-        points, shares = embedding_space.projected(means)
+    tested = cards[cards.isin(names)]
+    own = {"x", "y"} <= {*extras} & {*rows} and all(pd.api.types.is_numeric_dtype(rows[name]) for name in ("x", "y"))
+    if own:
+        table = rows[["x", "y"]].astype(float).replace([np.inf, -np.inf], np.nan)
+        points = table.groupby(names.to_numpy()).mean().loc[tested].to_numpy()
+        without = int(np.isnan(points).any(axis=1).sum())
+        text = "The places are the columns x and y of the table." + f" {without:,} have none." * bool(without)
+    elif run.has_probabilities and len(tested) > 2 and len(scoring.genres_of(rows)) > 1:
+        means = pd.DataFrame(np.sqrt(scoring.probabilities(rows))).groupby(names.to_numpy()).mean().loc[tested]
+        if np.ptp(means.to_numpy(), axis=0).max() < 1e-6:
+            return None
+        points, shares = embedding_space.projected(means.to_numpy())
+        whose = f" of {run.name}" if runs > 1 else ""
         text = (
-            "Clips with similar probabilities are near to each other: two principal components of the square roots of "
-            f"the probabilities, with {100 * shares.sum():.0f} % of their variance."
+            f"Clips with similar probabilities{whose} are near to each other: two principal components of the square "
+            f"roots of the probabilities, with {100 * shares.sum():.0f} % of their variance."
         )
     else:
         return None
-    if not np.isfinite(points).all():
+    known = ~np.isnan(points).any(axis=1)
+    if not known.any():
         return None
-    points = points - points.min(axis=0)
-    scaled = np.round(MAP_STEPS * points / max(points.max(), 1e-9)).astype(int)
-    return {"x": scaled[:, 0].tolist(), "y": scaled[:, 1].tolist(), "text": text}
+    points = points - points[known].min(axis=0)
+    scaled = np.round(MAP_STEPS * points / max(points[known].max(), 1e-9))
+    x, y = (levels.plain(pd.Series(np.where(known, column, np.nan))) for column in scaled.T)
+    return {"x": x, "y": y, "text": text}
 
 
 def references(others: pd.DataFrame, genres: Sequence[str]) -> pd.DataFrame:

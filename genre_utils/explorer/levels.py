@@ -189,8 +189,9 @@ def thresholds(parts: np.ndarray, is_of: np.ndarray) -> dict[str, Any]:
 
 
 def plain(values: pd.Series) -> list[float | None]:
-    """A list for JSON: values are not rounded, which only the page does, and NaN becomes None."""
-    return [None if pd.isna(value) else float(value) for value in values]
+    """A list for JSON: values are not rounded, which only the page does, and NaN and infinity become None."""
+    numbers = values.to_numpy(float, na_value=np.nan)
+    return [value if finite else None for value, finite in zip(numbers.tolist(), np.isfinite(numbers), strict=True)]
 
 
 def worst_tracks(tested: Tested, count: int) -> set[str]:

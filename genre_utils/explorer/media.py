@@ -99,7 +99,8 @@ def of_file(excerpts: list[Excerpt], params: Params) -> list[Clip | str]:
         else:
             pieces = [samples[np.newaxis] for samples in cut(excerpts, params)]
     except AudioError as error:
-        return [error.reason] * len(excerpts)
+        reason = error.reason if excerpts[0].start is None else error.reason.partition("; one segment")[0]
+        return [reason] * len(excerpts)  # nobody who brings a table has chosen the length of a segment
     return [encoded(piece, params) if piece.size else "ends before this clip begins" for piece in pieces]
 
 

@@ -14,6 +14,7 @@ import jinja2
 import matplotlib
 
 from genre_utils.errors import RunError
+from genre_utils.evaluation.uncertainty import counted
 from genre_utils.explorer import levels, media, track_notes
 from genre_utils.explorer.data import Exploration, of_run
 from genre_utils.figures.style import LEVEL_MAP
@@ -120,9 +121,11 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
     for line in [*faults[:MOST_FAULTS], *([f"and {len(faults) - MOST_FAULTS:,} more"] * (len(faults) > MOST_FAULTS))]:
         print(f"explorer, without sound: {line}")
     size = sum(path.stat().st_size for path in (page, *(folder / MEDIA).glob("*")))
-    of = "" if len(numbers) == len(ids) else f" of {len(ids):,}, the {clips} most confidently wrong of each cell"
-    of = of if any(exploration.excerpts) else ""
-    print(f"explorer: {page}, {size / 1e6:.1f} MB with sound and pictures of {len(numbers):,} tracks{of}")
+    there = sum(excerpt is not None for excerpt in exploration.excerpts)
+    heard = counted(sum("audio" in one for one in carried.values()), "clip")
+    of = f" of {len(ids):,}" if there < len(ids) or len(numbers) < there else ""
+    of += f", the {clips} most confidently wrong of each cell" if len(numbers) < there else ""
+    print(f"explorer: {page}, {size / 1e6:.1f} MB with sound and pictures of {heard}{of}")
     return page
 
 
@@ -165,7 +168,10 @@ def make_room(folder: Path) -> None:
         if ours or not things:
             return
     elif not folder.exists():
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
+            raise RunError(f"{folder} cannot be made: {error.strerror}. Choose another folder with --out.") from error
         return
     raise RunError(f"{folder} exists, but is neither empty nor an explorer. Choose another folder with --out.")
 

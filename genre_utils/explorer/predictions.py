@@ -18,7 +18,7 @@ from genre_utils.params import Params
 # For listening and looking: any sound, up to the highest frequency, from 50 ms on.
 PARAMS = Params(segment_seconds=0.05, max_segments=0, n_fft=1024, hop_length=256, n_mels=96, fmax_hz=11_025.0)
 OF_FILES = ("The audio of ", "None of the ")  # notes with a folder of this machine, which a page must not have
-NO_AUDIO = "There is no sound and no picture, because no audio file was found. Name their folder with --audio FOLDER."
+NO_AUDIO = "There is no sound and no picture, because no audio file was found. --audio FOLDER names their folder."
 
 
 def of_table(
@@ -46,33 +46,38 @@ def of_table(
     """
     both = [table] if against is None else [table, against]
     rows = [table.tested] if against is None else list(evaluation_report.matched(table, against))
-    rows = [labels.one_truth(one) for one in same_classes(rows)]
+    several = labels.about_several(scoring.by_track(rows[0])) if labels.of_several(rows[0]["genre"]).any() else ""
+    chance = labels.chance(rows[0])
+    rows = [labels.one_truth(one).copy() for one in same_classes(rows)]  # in one piece, however many columns
     order = rows[0].sort_values(["track_id", "start_seconds", "segment"], kind="stable", na_position="first").index
     rows = [one.loc[order].reset_index(drop=True) for one in rows]
     cards = cards_of(rows[0])
-    words = words_of(table, bool(cards["several"].any()))
     by_file = evaluation_report.by_file(rows[0]) is not None and not cards["part"].any() and cards["several"].any()
+    words = words_of(table, bool(cards["several"].any()), bool(by_file))
     tested = []
     for one, here in zip(both, rows, strict=True):
         here["card"] = cards["card_of_row"]
         tables = {"segment": here} | ({"track": scoring.by_track(here)} if by_file else {})
-        sentences = {level: sentence(some, one, words[level], words) for level, some in tables.items()}
+        sentences = {level: sentence(some, one, words[level], words, chance) for level, some in tables.items()}
         tested.append(Tested(one.name, tables, sentences, has_probabilities=one.has_probabilities))
     shown = pd.concat(
         [cards["table"], facts.references(others_of(table), scoring.genres_of(rows[0]))], ignore_index=True
     )
     notes = pd.DataFrame(columns=["track_id", "kind", "text"]) if doubts is None else track_notes.of_doubts(doubts)
     title = " against ".join(one.name for one in both)
-    said = notices(both, rows[0], shown)
+    said = notices(both, rows[0], shown) + [several] * bool(several)
     extras = [name for name in table.extras if name != "title"]
     about = list(dict.fromkeys(note for one in both for note in one.notes if not note.startswith(OF_FILES)))
+    told = list(dict.fromkeys(note for one in both for note in one.notes))
+    if doubts is not None and (unknown := len(set(doubts["track_id"]) - set(shown["card"]))):
+        told.append(f"{unknown:,} of {len(doubts):,} doubts are about clips that are not in the table.")
     heard = bool((shown["path"] != "").any())
     made = facts.assemble(tested, shown, notes, PARAMS, title, said, words, extras, about, heard)
     excerpts = [
         Excerpt(path, start, None if np.isnan(end) else end) if path else None
         for path, start, end in zip(shown["path"], shown["start"], shown["end"], strict=True)
     ]
-    return Exploration(rows[0].drop(columns="card"), excerpts, PARAMS, made, tuple(tested))
+    return Exploration(rows[0].drop(columns="card"), excerpts, PARAMS, made, tuple(tested), tuple(told))
 
 
 def read(
@@ -127,8 +132,9 @@ def cards_of(rows: pd.DataFrame) -> dict[str, Any]:
     times = [f"{rows['track_id'][at]} {start[at]:g} to {end[at]:g} s" if part[at] else "" for at in rows.index]
     card = rows["track_id"].where(~part, pd.Series(times, index=rows.index))
     card = card.where(~(card.duplicated() & part), card + " (" + rows["segment"].astype(str) + ")")
-    first = rows.assign(card=card, start=start.where(part, 0.0), end=end.where(part, last)).drop_duplicates("card")
-    title = first["title"].astype(str) if "title" in first else ""
+    kept = rows[[name for name in ("track_id", "genre", "artist", "path", "title") if name in rows]]
+    first = kept.assign(card=card, start=start.where(part, 0.0), end=end.where(part, last)).drop_duplicates("card")
+    title = first["title"].fillna("").astype(str) if "title" in first else ""
     table = first[["card", "track_id", "genre", "artist", "path", "start", "end"]].assign(title=title, split="test")
     table["seconds"] = (table["end"] - table["start"]).where(table["end"].notna())
     table["seconds"] = table["seconds"].where(table["seconds"] <= LONGEST_SECONDS)
@@ -143,42 +149,43 @@ def others_of(table: PredictionTable) -> pd.DataFrame:
     return first.assign(card=first["track_id"], title="", start=0.0, end=np.nan, seconds=np.nan)
 
 
-def words_of(table: PredictionTable, several: bool) -> dict[str, str]:
+def words_of(table: PredictionTable, several: bool, by_file: bool) -> dict[str, str]:
     """The nouns of the page: neutral ones, as the sounds need not be music."""
     group = table.group.replace("_", " ").strip().removesuffix(" id") or "group"
     return {
-        "genre": "class", "segment": "row" if several else "clip", "track": "file", "artist": group,
+        "genre": "class", "segment": "row" if several else "clip", "track": "file" if by_file else "clip",
+        "artist": group,
         "uncalibrated": "the probabilities are those of the table.",
     }  # fmt: skip
 
 
-def sentence(rows: pd.DataFrame, table: PredictionTable, noun: str, words: dict[str, str]) -> str:
+def sentence(rows: pd.DataFrame, table: PredictionTable, noun: str, words: dict[str, str], chance: float) -> str:
     """Accuracy with interval, number of rows, and what always predicting the most frequent class would have."""
     value = uncertainty.accuracy(rows)
     text = uncertainty.words(value)
     for plain, own in (("artist", words["artist"]), ("track", words["track"])):
         text = text.replace(f" {plain}", f" {own}")
     split = f", split {', '.join(table.tested_splits)}" if len(table.tested) < len(table.rows) else ""
-    frequent = rows["genre"].value_counts(normalize=True)
+    frequent = rows["genre"].value_counts(sort=False).sort_index().idxmax()
     counted = uncertainty.counted(value["n"], noun)
     return (
         f"{100 * value['accuracy']:.1f} % of {counted} correct, {text} ({table.name}{split}). "
-        f"Always saying {frequent.index[0]}: {100 * frequent.iloc[0]:.1f} %."
+        f"Always saying {frequent}: {100 * chance:.1f} %."
     )
 
 
 def notices(tables: list[PredictionTable], rows: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
     """The notices at the top of the page: what is absent and why."""
     heard = (shown["path"] != "").any()
-    said = [AUDIO_NOTICE if heard else NO_AUDIO]
+    said = [AUDIO_NOTICE.replace("music", "sounds") if heard else NO_AUDIO]
     if len(tables) == 2:
         left = [len(one.tested) - len(rows) for one in tables]
         names = [f"{count:,} of {one.name}" for count, one in zip(left, tables, strict=True) if count]
         left_out = f"; left out: {' and '.join(names)}" if names else ""
         said.append(f"Two tables, compared on the {len(rows):,} rows that both have{left_out}.")
-    if not tables[0].has_probabilities:
+    for one in (table for table in tables if not table.has_probabilities):
         said.append(
-            "The table has no probabilities. So clips are not ordered by confidence, and there is no calibration, no "
+            f"{one.name} has no probabilities. So clips are not ordered by confidence, and there is no calibration, no "
             "map and no threshold."
         )
     return said

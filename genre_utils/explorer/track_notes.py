@@ -89,7 +89,9 @@ def read_doubts(path: str | Path) -> pd.DataFrame:
         If the file cannot be read or has no column ``track_id``.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        head = Path(path).read_text(encoding="utf-8-sig").partition("\n")[0]
+        separator = ";" if ";" in head and "," not in head else ","  # some spreadsheets save a list so
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise EvaluationError(
             f"{path} cannot be read as a list of doubts ({error}). Expected: a CSV that the explorer has saved."

@@ -203,7 +203,7 @@ def test_a_run_is_explored_from_the_shell(left, tmp_path, capsys):
     assert both["title"] == "tiny_cnn on music against tiny_cnn on music"
     assert __main__.main(["explore", str(second), "--single-file", "--out", str(tmp_path / "page")]) == 0
     assert [path.name for path in (tmp_path / "page").iterdir()] == ["index.html"]
-    assert capsys.readouterr().out.count("with sound and pictures of 24 tracks") == 3
+    assert capsys.readouterr().out.count("with sound and pictures of 24 clips") == 3
 
 
 def test_what_is_no_run_is_an_error_that_names_it(left, tmp_path, capsys):
@@ -436,7 +436,7 @@ def test_the_page_lies_beside_its_media_or_holds_them(sounding, params, tmp_path
     printed = capsys.readouterr().out
     count = len(sounding.excerpts)
     size = sum(path.stat().st_size for path in (tmp_path / "beside").rglob("*.*"))
-    assert f"{size / 1e6:.1f} MB with sound and pictures of {count} tracks" in printed
+    assert f"{size / 1e6:.1f} MB with sound and pictures of {count} clips" in printed
     carried = [*json.loads(Elements(beside.read_text()).scripts[1])["tracks"].values()]
     assert len(carried) == count
     for one in carried:

@@ -312,7 +312,7 @@ def carried(path):
 def test_a_table_is_explored_from_the_shell(folder, tmp_path, capsys):
     command = ["explore", str(folder / "table.csv"), "--audio", str(folder / "sound")]
     assert __main__.main([*command, "--out", str(tmp_path / "page")]) == 0
-    assert "sound and pictures of 11 tracks" in capsys.readouterr().out
+    assert "sound and pictures of 11 clips" in capsys.readouterr().out
     held = carried(tmp_path / "page" / "index.html")
     found = predictions.read(folder / "table.csv", audio=folder / "sound")
     assert held["facts"] == found.facts and found.facts["title"] == "table.csv"

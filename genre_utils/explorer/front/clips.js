@@ -92,8 +92,11 @@ function columnsOf(row, view, data) {
   if (data.columns.length === 0) return null;
   const first = view.level === "segment" ? row : data.rowsOfTrack[row][0];
   const known = data.columns.map((column) => [column.name, column.value(first)]).filter(([, value]) => value !== "" && value !== null);
-  return known.length > 0 && h("p", { class: "gx-soft gx-extras" }, known.map(([name, value], index) =>
+  const text = (some) => h("p", { class: "gx-soft gx-extras" }, some.map(([name, value], index) =>
     [index > 0 && " · ", `${name}: `, h("span", {}, typeof value === "number" ? String(+value.toPrecision(6)) : value)]));
+  const first8 = known.slice(0, 8);
+  return [first8.length > 0 && text(first8), known.length > 8 && h("details", {},
+    h("summary", { class: "gx-soft" }, `${known.length - 8} more columns`), text(known.slice(8)))];
 }
 
 // The prediction of one run: true and predicted genre, and the three most probable genres of the first of some rows.

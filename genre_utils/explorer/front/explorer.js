@@ -197,7 +197,7 @@ async function start(root, source) {
   function trustTab() {
     return [h("h3", {}, "Are the probabilities reliable?"),
       h("p", {}, `Of the ${plural(noun())} that are predicted with a probability of 80 %, 80 % should be right: points on the `,
-        "dashed line. Points below the line show that the network is overconfident, points above it that it is ",
+        "dashed line. Points below the line show that the model is overconfident, points above it that it is ",
         `underconfident; the gap is orange. The bars show the number of ${plural(noun())}.`),
       ...shownRuns(view, data).filter((run) => run[view.level].raw !== null).map((run) => h("section", { class: "gx-run" }, two && h("h4", {}, run.name), calibrationOf(run),
         h("div", { class: "gx-panels" }, reliability(run, "raw"),

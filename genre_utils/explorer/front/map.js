@@ -13,6 +13,7 @@ function mapView(view, data, select) {
   const wrong = data.tracks.slice(0, data.tested).map((track, number) =>
     data.rowsOfTrack[number].filter((row) => predicted[row] !== track.genre).length / data.rowsOfTrack[number].length);
   const chosenTracks = new Set(rowsOf(view.select, view, data).map((row) => trackOf(row, view.level, data)));
+  const placed = (number) => x[number] !== null;
   const draw = () => {
     const style = getComputedStyle(canvas);
     const dark = style.colorScheme.includes("dark");
@@ -21,6 +22,7 @@ function mapView(view, data, select) {
     context.clearRect(0, 0, width, height);
     const size = x.length > 5000 ? 1.5 : x.length > 500 ? 2.5 : 4;
     const dot = (number, radius, ring) => {
+      if (!placed(number)) return;
       const [left, top] = at(number);
       context.beginPath();
       context.arc(left, top, radius, 0, 7);
@@ -39,21 +41,22 @@ function mapView(view, data, select) {
     context.font = "600 13px system-ui, sans-serif";
     context.textAlign = "center";
     data.genres.forEach((genre, index) => {
-      const own = wrong.map((_, number) => number).filter((number) => data.tracks[number].genre === index);
+      const own = wrong.map((_, number) => number).filter((number) => placed(number) && data.tracks[number].genre === index);
       if (own.length === 0) return;
       const [left, top] = [0, 1].map((axis) => own.map((number) => at(number)[axis]).sort((a, b) => a - b)[own.length >> 1]);
       context.lineWidth = 4;
       context.strokeStyle = dark ? "#202226" : "#fff";
-      context.strokeText(genre, left, top);
+      const label = genre.length > 28 ? `${genre.slice(0, 27)}…` : genre;
+      context.strokeText(label, left, top);
       context.fillStyle = dark ? "#eceef2" : "#16181d";
-      context.fillText(genre, left, top);
+      context.fillText(label, left, top);
     });
   };
   const said = h("p", { class: "gx-soft gx-reading", "aria-live": "polite" }, "Point at a dot to read it, click to hear it.");
   const near = (event) => {
     const box = canvas.getBoundingClientRect();
     const [left, top] = [(event.clientX - box.left) / box.width * width, (event.clientY - box.top) / box.height * height];
-    const away = wrong.map((_, number) => Math.hypot(at(number)[0] - left, at(number)[1] - top));
+    const away = wrong.map((_, number) => (placed(number) ? Math.hypot(at(number)[0] - left, at(number)[1] - top) : Infinity));
     return away.reduce((best, value, number) => (value < away[best] ? number : best), 0);
   };
   const read = (event) => {

@@ -2,9 +2,9 @@
 
 // Adds what is looked up often: truths by level, rows of each track, words of the data set.
 function prepared(data) {
-  const { id, genre, artist, title, seconds, split, badges } = data.tracks;
+  const { id, genre, artist, title, seconds, begins, split, badges } = data.tracks;
   data.tracks = id.map((name, number) => ({
-    id: name, genre: genre[number], artist: artist[number], title: title[number], seconds: seconds[number],
+    id: name, genre: genre[number], artist: artist[number], title: title[number], seconds: seconds[number], begins: begins[number],
     split: split[number], badges: badges[number] ?? [],
   }));
   const { track, start, end } = data.segments;
@@ -129,9 +129,10 @@ function filterable(view, data) {
 function matches(value, wanted) {
   if (Array.isArray(value)) return value.some((one) => matches(one, wanted));
   if (typeof value !== "number") return String(value ?? "").toLowerCase().includes(wanted.toLowerCase());
-  const range = wanted.match(/^\s*(-?[\d.]+)\s*to\s*(-?[\d.]+)\s*$/);
+  const text = wanted.replaceAll(",", "."); // a decimal comma
+  const range = text.match(/^\s*(-?[\d.]+)\s*to\s*(-?[\d.]+)\s*$/);
   if (range) return value >= Number(range[1]) && value <= Number(range[2]);
-  const [, sign, number] = wanted.match(/^\s*(>=|<=|>|<|=)?\s*(-?[\d.]+)\s*$/) ?? [];
+  const [, sign, number] = text.match(/^\s*(>=|<=|>|<|=)?\s*(-?[\d.]+)\s*$/) ?? [];
   if (number === undefined) return false;
   return { ">": value > number, "<": value < number, ">=": value >= number, "<=": value <= number }[sign] ?? value === Number(number);
 }
@@ -180,7 +181,7 @@ function csv(rows, view, data) {
     for (const row of rows) {
       const track = data.tracks[trackOf(row, view.level, data)];
       const parts = has && data.genres.map((_, genre) => (results === null ? null : partsOf(results, row, genre)));
-      lines.push([run.name, track.id, ...(segment ? [data.segments.number[row], data.segments.start[row]] : []),
+      lines.push([run.name, track.id, ...(segment ? [data.segments.number[row], track.begins + data.segments.start[row]] : []),
         data.genres[track.genre], data.genres[level.predicted[row]], kind(level),
         ...(has ? parts.map((value) => (value === null ? null : value / PARTS)) : []), track.artist, track.title,
         ...(segment ? data.columns.map((column) => column.value(row)) : [])]);
