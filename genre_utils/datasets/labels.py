@@ -111,6 +111,12 @@ def chance(tracks: pd.DataFrame) -> float:
     return float(one_a_row(tracks)["genre"].value_counts().max() / (tracks["genre"] != "").sum())
 
 
+def most_frequent(tracks: pd.DataFrame) -> str:
+    """The genre that :func:`chance` is about; of equally frequent ones, the first by name."""
+    counts = one_a_row(tracks)["genre"].value_counts(sort=False)
+    return str(counts.sort_index().idxmax())
+
+
 def targets(genre: pd.Series, genres: list[str]) -> np.ndarray:
     """Multi-hot targets: which genres each row has, as 0 and 1.
 

@@ -52,7 +52,7 @@ def evaluate(
     """
     rows = table.tested
     nouns = {"artist": table.group.removesuffix("_id"), "track": "file" if table.has_files else "row"}
-    one, files = labels.one_truth(rows), by_file(rows)
+    files = by_file(rows)
     by_class = scoring.table_one(rows)
     pairs = scoring.confused_pairs(rows)
     training = training or training_overlap.of_splits(table)
@@ -69,7 +69,7 @@ def evaluate(
         "by_row": uncertainty.accuracy(rows, seed),
         "by_file": None if files is None else uncertainty.accuracy(files, seed),
         "majority": {
-            "class": one["genre"].value_counts(sort=False).sort_index().idxmax(),
+            "class": labels.most_frequent(rows),
             "accuracy": labels.chance(rows),
         },
         "balanced_accuracy": by_class["recall"][by_class["support"] > 0].drop(scoring.AVERAGE).mean(),

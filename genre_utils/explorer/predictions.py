@@ -17,6 +17,10 @@ from genre_utils.params import Params
 
 # For listening and looking: any sound, up to the highest frequency, from 50 ms on.
 PARAMS = Params(segment_seconds=0.05, max_segments=0, n_fft=1024, hop_length=256, n_mels=96, fmax_hz=11_025.0)
+NO_PROBABILITIES = (
+    "{} has no probabilities. So clips are not ordered by confidence, and there is no calibration, no map and no "
+    "threshold."
+)
 OF_FILES = ("The audio of ", "None of the ")  # notes with a folder of this machine, which a page must not have
 NO_AUDIO = "There is no sound and no picture, because no audio file was found. --audio FOLDER names their folder."
 
@@ -47,7 +51,7 @@ def of_table(
     both = [table] if against is None else [table, against]
     rows = [table.tested] if against is None else list(evaluation_report.matched(table, against))
     several = labels.about_several(scoring.by_track(rows[0])) if labels.of_several(rows[0]["genre"]).any() else ""
-    chance = labels.chance(rows[0])
+    baseline = f"Always saying {labels.most_frequent(rows[0])}: {100 * labels.chance(rows[0]):.1f} %."
     rows = [labels.one_truth(one).copy() for one in same_classes(rows)]  # in one piece, however many columns
     order = rows[0].sort_values(["track_id", "start_seconds", "segment"], kind="stable", na_position="first").index
     rows = [one.loc[order].reset_index(drop=True) for one in rows]
@@ -58,7 +62,7 @@ def of_table(
     for one, here in zip(both, rows, strict=True):
         here["card"] = cards["card_of_row"]
         tables = {"segment": here} | ({"track": scoring.by_track(here)} if by_file else {})
-        sentences = {level: sentence(some, one, words[level], words, chance) for level, some in tables.items()}
+        sentences = {level: sentence(some, one, words[level], words, baseline) for level, some in tables.items()}
         tested.append(Tested(one.name, tables, sentences, has_probabilities=one.has_probabilities))
     shown = pd.concat(
         [cards["table"], facts.references(others_of(table), scoring.genres_of(rows[0]))], ignore_index=True
@@ -159,19 +163,15 @@ def words_of(table: PredictionTable, several: bool, by_file: bool) -> dict[str, 
     }  # fmt: skip
 
 
-def sentence(rows: pd.DataFrame, table: PredictionTable, noun: str, words: dict[str, str], chance: float) -> str:
+def sentence(rows: pd.DataFrame, table: PredictionTable, noun: str, words: dict[str, str], baseline: str) -> str:
     """Accuracy with interval, number of rows, and what always predicting the most frequent class would have."""
     value = uncertainty.accuracy(rows)
     text = uncertainty.words(value)
     for plain, own in (("artist", words["artist"]), ("track", words["track"])):
         text = text.replace(f" {plain}", f" {own}")
     split = f", split {', '.join(table.tested_splits)}" if len(table.tested) < len(table.rows) else ""
-    frequent = rows["genre"].value_counts(sort=False).sort_index().idxmax()
     counted = uncertainty.counted(value["n"], noun)
-    return (
-        f"{100 * value['accuracy']:.1f} % of {counted} correct, {text} ({table.name}{split}). "
-        f"Always saying {frequent}: {100 * chance:.1f} %."
-    )
+    return f"{100 * value['accuracy']:.1f} % of {counted} correct, {text} ({table.name}{split}). {baseline}"
 
 
 def notices(tables: list[PredictionTable], rows: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
@@ -183,9 +183,4 @@ def notices(tables: list[PredictionTable], rows: pd.DataFrame, shown: pd.DataFra
         names = [f"{count:,} of {one.name}" for count, one in zip(left, tables, strict=True) if count]
         left_out = f"; left out: {' and '.join(names)}" if names else ""
         said.append(f"Two tables, compared on the {len(rows):,} rows that both have{left_out}.")
-    for one in (table for table in tables if not table.has_probabilities):
-        said.append(
-            f"{one.name} has no probabilities. So clips are not ordered by confidence, and there is no calibration, no "
-            "map and no threshold."
-        )
-    return said
+    return said + [NO_PROBABILITIES.format(one.name) for one in tables if not one.has_probabilities]

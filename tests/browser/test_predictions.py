@@ -356,6 +356,24 @@ def test_two_cells_play_in_turn(page, few):
 # Map and references
 
 
+def test_a_window_of_a_long_file_is_heard_whole(page, tmp_path):
+    """Its card has the sound from the window's start to its end, and nothing of the rest of the file."""
+    soundfile.write(tmp_path / "long.wav", 0.3 * tone(400, 90, RATE_HZ), RATE_HZ)
+    rows = {"file": "long.wav", "start": [30.0, 60.0], "end": [30.6, 60.6], "label": ["owl", "cat"], "predicted": "dog"}
+    page.goto(link(written(pd.DataFrame(rows), tmp_path / "page", audio=tmp_path), select='["cell","owl","dog"]'))
+    audio = page.locator("audio").first.element_handle()
+    page.wait_for_function("audio => audio.readyState > 0", arg=audio)
+    assert audio.evaluate("audio => audio.currentTime") == 0
+    audio.evaluate("audio => { window.heard = []; audio.ontimeupdate = () => { heard.push(audio.currentTime); }; }")
+    page.get_by_role("button", name="Play all").click()
+    page.wait_for_function("audio => audio.ended", arg=audio)
+    assert min(filter(None, page.evaluate("heard"))) < 0.4 and page.locator(".gx-marked").count() == 0
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as CSV").click()
+    saved = pd.read_csv(io.StringIO(download.value.path().read_text(encoding="utf-8")))
+    assert saved["start_seconds"].tolist() == [30.0]
+
+
 def test_a_click_on_the_map_chooses_the_track_there(page, few, sounds):
     found = predictions.read(table_of(FEW, 30), audio=sounds).facts
     place = found["map"]
@@ -376,7 +394,7 @@ def test_a_click_on_the_map_chooses_the_track_there(page, few, sounds):
     assert json.loads(asked_for(page)["select"]) == ["one", name] and asked_for(page)["tab"] == "map"
     assert page.locator(".gx-clip h4").all_text_contents() == [name]
     page.wait_for_function("() => document.querySelector('.gx-clip audio').currentTime > 0.05")  # it is heard at once
-    choice = page.get_by_role("combobox", name="Choose a file")
+    choice = page.get_by_role("combobox", name="Choose a clip")
     choice.focus()
     choice.select_option(found["tracks"]["id"][0])
     expect(page.locator(".gx-clip h4")).to_have_text(found["tracks"]["id"][0])

@@ -171,6 +171,51 @@ def test_a_short_file_has_one_card_and_a_long_one_a_card_for_each_row():
     assert of_short["runs"][0]["track"]["counts"] == [[1, 0], [0, 0]]  # two votes of three
 
 
+def test_rows_of_a_card_begin_within_its_sound():
+    """Each card of the long file is cut from the file at its own start."""
+    found = explored(long_and_short()).facts
+    assert found["tracks"]["begins"] == [0, 30, 60.5, 0]
+    assert found["segments"]["start"] == [0, 0, 0, 0, 1, 2.5]
+    assert found["segments"]["end"] == [30, 30.5, 29.5, 1, 2.5, 4]
+
+
+def test_a_card_has_its_own_place_on_the_map():
+    """Their names are not in the order of time: "9 to 10 s" comes after "10 to 11 s"."""
+    start = np.arange(0.0, 12) * 10
+    windows = pd.DataFrame({"file": "long.wav", "start": start, "end": start + 10, "label": "a", "predicted": "a"})
+    found = explored(windows.assign(x=start, y=[np.nan, *start[1:]])).facts["map"]
+    assert found["x"] == [None, *np.round(1000 * np.arange(11) / 10)] and "1 have none" in found["text"]
+
+
+@pytest.mark.parametrize("other", ["a", pd.Timestamp("2024-01-01")])
+def test_columns_x_and_y_that_are_no_numbers_are_no_places(table, other):
+    assert "principal components" in explored(table.assign(x=other, y=1.0)).facts["map"]["text"]
+    assert explored(table.assign(x=1.0, y=2.0), table).facts["map"] is not None  # only one of two has them
+
+
+def test_what_is_empty_or_infinite_is_plain_json(table):
+    strange = table.assign(title=None, snr=[np.inf, *np.zeros(len(table) - 1)], card="SD 7")
+    found = explored(strange).facts
+    json.dumps(found, allow_nan=False)
+    assert {*found["tracks"]["title"]} == {""}
+    columns = {column["name"]: column for column in found["columns"]}
+    assert columns["snr"]["numbers"][0] is None and columns["given card"]["texts"] == ["SD 7"]
+
+
+def test_one_class_and_equal_probabilities_have_no_map(table):
+    one = pd.DataFrame({"file": ["1.wav", "2.wav", "3.wav"], "label": "wren", "p_wren": [0.2, 0.5, 1.0]})
+    assert explored(one).facts["map"] is None
+    shares = [name for name in table if name.startswith("p_")]
+    assert explored(table.assign(**dict.fromkeys(shares, 1 / len(shares)))).facts["map"] is None
+
+
+def test_files_of_several_classes_are_said_and_have_the_baseline_of_evaluate():
+    table = pd.DataFrame({"file": ["1.wav", "2.wav"], "label": ["tit|wren", "wren"], "predicted": ["tit", "wren"]})
+    found = explored(table).facts
+    assert "Always saying wren: 100.0 %" in found["runs"][0]["segment"]["sentence"]
+    assert any("several" in text for text in found["notices"])
+
+
 def test_a_file_of_two_classes_has_a_card_for_each_row():
     """A card has one true class."""
     table = long_and_short().iloc[:3].assign(label=["a", "b", "a"])
