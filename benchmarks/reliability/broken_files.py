@@ -135,15 +135,16 @@ class Doors:
 
     def sound(self, items: list[Item]) -> list[Found]:
         """What the explorer carries of a track."""
-        return [self.carried(media.or_reason(str(self.root / item.place), PARAMS)) for item in items]
+        excerpts = [media.Excerpt(str(self.root / item.place)) for item in items]
+        return [self.carried(found) for excerpt in excerpts for found in media.of_file([excerpt], PARAMS)]
 
     def page(self, items: list[Item]) -> list[Found]:
         """The explorer of a run that tested all of them while they were good; its page is parsed."""
         run = tested(self.root, items, self.scratch / "run")
-        parsed = Page(page.write(data.of_run(run), self.scratch / "explorer"))
-        facts, *carried = map(json.loads, parsed.data)
+        parsed = Page(page.write(data.of_run(run), self.scratch / "explorer", clips=None))
+        facts, carried = map(json.loads, parsed.data)
         assert len(parsed.data) + 1 == parsed.scripts, f"{len(parsed.data)} of {parsed.scripts} scripts hold data"
-        found = dict(zip((track["id"] for track in facts["tracks"]), carried, strict=True))
+        found = {facts["tracks"]["id"][int(number)]: one for number, one in carried["tracks"].items()}
         return [self.on_page(found[shown(item.place)]) for item in items]
 
     def on_page(self, one: dict[str, str]) -> Found:
@@ -151,14 +152,15 @@ class Doors:
         if "fault" in one:
             return {"fault": one["fault"]}
         folder = self.scratch / "explorer"
-        return self.carried(((folder / one["audio"]).read_bytes(), (folder / one["picture"]).read_bytes()))
+        sound, picture = ((folder / one[name]).read_bytes() for name in ("audio", "picture"))
+        return self.carried(media.Clip(sound, picture, one["seconds"]))
 
-    def carried(self, what: tuple[bytes, bytes] | str) -> Found:
+    def carried(self, what: media.Clip | str) -> Found:
         """How many segments a sound lasts; both files must open."""
         if isinstance(what, str):
             return {"fault": what}
-        Image.open(io.BytesIO(what[1])).load()
-        samples, rate_hz = soundfile.read(io.BytesIO(what[0]))
+        Image.open(io.BytesIO(what.picture)).load()
+        samples, rate_hz = soundfile.read(io.BytesIO(what.sound))
         assert np.isfinite(samples).all()
         return {"segments": round(len(samples) / rate_hz / PARAMS.segment_seconds), "db": 0.0}
 

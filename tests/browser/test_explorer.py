@@ -84,12 +84,16 @@ def picture_is_there(page, card):
     page.wait_for_function("image => image.naturalWidth > 0", arg=image)
 
 
+def clock(seconds):
+    return f"0:0{seconds:.1f}".removesuffix(".0")
+
+
 def headings_of(rows, of):
     """The headings of the cards of some segments, in their order: those of a track share a card."""
     found = []
     for track, its in rows.groupby("track_id", sort=False):
         start, end = (its["start_seconds"].iloc[0] + length for length in (0, 0.5))
-        where = f"0:{int(start):02} to 0:{int(end):02}" if len(its) == 1 else f"{len(its)} of {of} segments"
+        where = f"{clock(start)} to {clock(end)}" if len(its) == 1 else f"{len(its)} of {of} segments"
         found.append(f"{track} {where}")
     return found
 
@@ -171,8 +175,8 @@ def test_a_click_lists_the_cells_clips_most_confidently_wrong_first(page, addres
     first = page.locator(".gx-clip").first
     best = wrong.loc[expected.index[0]]
     its = wrong[wrong["track_id"] == best["track_id"]]
-    start = int(best["start_seconds"])
-    of_which = f", 0:{start:02} to 0:{int(best['start_seconds'] + 0.5):02}" if len(its) > 1 else ""
+    start = best["start_seconds"]
+    of_which = f", {clock(start)} to {clock(start + 0.5)}" if len(its) > 1 else ""
     assert f"true noise, predicted bass ✗ wrong\n\n{kind} probability{of_which}\n" in first.inner_text()
     assert first.locator(".gx-marked").count() == len(its)
     expect(first.get_by_role("button", name=re.compile("^▶ "))).to_have_count(1)

@@ -12,7 +12,12 @@ function renderMatrix(holder, view, data, select, show) {
     if (many) overviews.set(holder, overview(view, data, select, show));
     holder.replaceChildren(...(many ? overviews.get(holder).nodes : matrix(view, data, select)));
   }
-  if (many) overviews.get(holder).update(view);
+  if (many) overviews.get(holder).update(view, (now) => markChosen(holder, now));
+  markChosen(holder, view);
+}
+
+// Shows which cells are chosen and pinned, and lets Tab reach one of them.
+function markChosen(holder, view) {
   const wanted = { select: JSON.stringify(view.select), pin: JSON.stringify(view.pin) };
   let reachable = null;
   for (const button of holder.querySelectorAll("table[role=grid] button")) {

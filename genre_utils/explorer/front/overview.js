@@ -2,6 +2,7 @@
 
 const MANY = 24; // classes; with more, the numbers in the cells could not be read
 const LISTED = 15; // confusions beside the picture
+const PAUSE_MS = 80; // between the choice of a cell and the cells around it
 
 // Off-diagonal cells, the largest first.
 function confusions(view, data) {
@@ -43,13 +44,22 @@ function overview(view, data, select, show) {
     Object.keys(CHOICES.classes).filter((count) => count < data.genres.length).map((count) => h("option", { value: count }, count)));
   let shown = [];
   let wide = "";
-  const update = (now) => {
+  let waits = null;
+  const update = (now, drawn) => {
     whole.update(now);
     for (const [cell, button] of entries) button.setAttribute("aria-pressed", String(sameSelection(now.select, cell)));
     size.value = now.classes;
     const names = new Set(shown.map((genre) => data.genres[genre]));
     const inside = ["cell", "row", "column"].includes(now.select[0]) ? now.select.slice(1).every((name) => names.has(name)) : shown.length > 0;
     if (inside && now.classes === wide) return; // cells must not move under the pointer
+    clearTimeout(waits); // the clips come first, and quick choices draw the cells once
+    if (shown.length === 0) magnify(now);
+    else waits = setTimeout(() => {
+      magnify(now);
+      drawn(now);
+    }, PAUSE_MS);
+  };
+  const magnify = (now) => {
     shown = around(now.select, now, data);
     wide = now.classes;
     const focused = lens.contains(document.activeElement) ? document.activeElement.dataset.selection : null;
