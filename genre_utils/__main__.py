@@ -60,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(function=function)
         return one
 
+    def of_columns(one: argparse.ArgumentParser) -> None:
+        one.add_argument(
+            "--audio", type=given, metavar="FOLDER", help="the audio files of a table (default: beside it)"
+        )
+        for role, what in ROLES.items():
+            one.add_argument(f"--{role}", default="", metavar="COLUMN", help=f"the column of {what}")
+
     one = command("run", run, "run the notebooks without a browser, into one run folder", "run --profile gtzan_mini")
     which = one.add_mutually_exclusive_group()
     which.add_argument("--profile", default="demo", help="set of parameters, see below (default: demo)")
@@ -96,7 +103,6 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument("run", type=given, help="a run folder, such as runs/latest, or a table of predictions")
     one.add_argument("--against", type=given, metavar="RUN", help="a second run or table with the same test tracks")
-    one.add_argument("--audio", type=given, metavar="FOLDER", help="the audio files of a table (default: beside it)")
     one.add_argument("--single-file", action="store_true", help="write one file with sound and pictures, to share it")
     one.add_argument(
         "--clips", default="20", metavar="N", help="tracks of each cell with sound: a number, or all (default: 20)"
@@ -105,8 +111,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--out", type=given, metavar="DIR", help="where to write it (default: in the run folder, or beside the table)"
     )
-    for role, what in ROLES.items():
-        one.add_argument(f"--{role}", default="", metavar="COLUMN", help=f"the column of {what}")
+    of_columns(one)
     one.epilog = f"{COLUMNS}\n\n{one.epilog}\n  {whole.prog} explore predictions.csv --audio FOLDER"
 
     one = command(
@@ -116,9 +121,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("table", type=given, help="CSV, TSV, Parquet or JSON lines, one row for each prediction")
     one.add_argument("--against", type=given, metavar="TABLE", help="predictions of another model, to compare with")
     one.add_argument("--training", type=given, metavar="TABLE", help="the files of the training: what is tested again?")
-    one.add_argument("--audio", type=given, metavar="FOLDER", help="the audio files (default: beside the table)")
-    for role, what in ROLES.items():
-        one.add_argument(f"--{role}", default="", metavar="COLUMN", help=f"the column of {what}")
+    of_columns(one)
     one.add_argument("--json", metavar="OUT", help="write every figure as JSON; - is standard output")
     one.epilog = f"{COLUMNS}\n\n{one.epilog}"
 

@@ -23,7 +23,7 @@ COMPRESSION = 1.0  # 32 kb/s at 22,050 Hz: 150 tracks of 30 s stay under 30 MB, 
 PICTURE_WIDTH = 800  # pixels at most; frames are averaged to fit
 WEBP_QUALITY = 55
 NOT_FOUND = "No audio file was found for this clip."
-LONGEST_SECONDS = 60.0  # of an excerpt whose end nobody named: a page is no archive
+LONGEST_SECONDS = 60.0  # of one excerpt at most: a card must be heard and seen at once
 
 
 class Excerpt(NamedTuple):
@@ -161,10 +161,10 @@ def of_excerpts(excerpts: list[Excerpt], params: Params) -> Iterator[Clip | str]
     Clip or str
         As :func:`of_excerpt` returns it; or the reason if a file cannot be used, for instance because it was moved.
     """
+    if not excerpts:
+        return
     # threads are enough: decoding, transform and encoding release the interpreter's lock
-    workers = joblib.Parallel(
-        n_jobs=min(os.cpu_count() or 1, len(excerpts) or 1), prefer="threads", return_as="generator"
-    )
+    workers = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(excerpts)), prefer="threads", return_as="generator")
     files = [list(some) for _, some in itertools.groupby(excerpts, key=lambda excerpt: excerpt.path)]
     found = itertools.chain.from_iterable(workers(joblib.delayed(of_file)(some, params) for some in files))
     yield from progress(found, len(excerpts), "explorer")

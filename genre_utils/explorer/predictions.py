@@ -71,8 +71,8 @@ def of_table(
     title = " against ".join(one.name for one in both)
     said = notices(both, rows[0], shown) + [several] * bool(several)
     extras = [name for name in table.extras if name != "title"]
-    about = list(dict.fromkeys(note for one in both for note in one.notes if not note.startswith(OF_FILES)))
     told = list(dict.fromkeys(note for one in both for note in one.notes))
+    about = [note for note in told if not note.startswith(OF_FILES)]
     if doubts is not None and (unknown := len(set(doubts["track_id"]) - set(shown["card"]))):
         told.append(f"{unknown:,} of {len(doubts):,} doubts are about clips that are not in the table.")
     heard = bool((shown["path"] != "").any())

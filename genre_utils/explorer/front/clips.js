@@ -31,23 +31,21 @@ function clipList(rows, view, data, source, doubts) {
     while (place >= cards.length && cards.length < wanted.length) grow(false);
     return cards[place];
   };
-  const mark = (place) => {
+  const become = (place) => {
     cards[current]?.node.classList.remove("gx-current");
     current = place;
     at(place).node.classList.add("gx-current");
+  };
+  const mark = (place) => {
+    become(place);
     at(place).node.scrollIntoView({ block: "nearest" });
   };
   list.addEventListener("focusin", (event) => {
     const place = cards.findIndex((one) => one.node.contains(event.target));
-    if (place >= 0 && place !== current) {
-      cards[current]?.node.classList.remove("gx-current");
-      current = place;
-      cards[place].node.classList.add("gx-current");
-    }
+    if (place >= 0) become(place);
   });
   return {
     nodes: [list, more], length: () => wanted.length, card: at, mark,
-    tracks: wanted.length,
     current: () => cards[current],
     step: (by) => {
       const place = Math.max(0, Math.min(wanted.length - 1, current + by));
@@ -79,7 +77,7 @@ function card(number, rows, view, data, source, doubts) {
     columnsOf(rows[0], view, data),
     data.heard && sound.node,
     doubt.node);
-  return { node, head, doubt, ...sound, node };
+  return { ...sound, node, head, doubt };
 }
 
 function badges(track) {

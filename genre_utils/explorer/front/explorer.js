@@ -6,7 +6,7 @@ async function start(root, source) {
   const two = data.runs.length === 2;
   const levels = data.runs.flatMap((run) => data.levels.map((level) => run[level]));
   const both = levels.some((level) => level.calibrated !== null);
-  const noun = () => data.noun(view.level);
+  const noun = () => data.words[view.level];
   let view = null; // by restore()
   let refused = [];
   let lists = []; // of clips that are shown: the selection's, then the pinned one's
@@ -90,7 +90,7 @@ async function start(root, source) {
     const clips = rows(selection);
     const list = clipList(clips, view, data, source, doubts);
     lists.push(list);
-    const of = list.tracks < clips.length ? ` of ${counted(list.tracks, data.noun("track"))}` : "";
+    const of = list.length() < clips.length ? ` of ${counted(list.length(), data.words.track)}` : "";
     return h("section", { class: "gx-panel", "aria-label": `${pinned ? "Pinned: " : ""}${named(selection, data)}` },
       h("h3", {}, pinned && h("span", { class: "gx-soft" }, "pinned: "), named(selection, data)),
       h("p", {}, `${counted(clips.length, noun())}${of}${clips.length > 1 ? `, ${ordered(selection, view, data)}` : ""}.`),
@@ -302,7 +302,7 @@ let counter = 0; // several widgets in one notebook must not share names
 
 function controlBar(data, two, both, show) {
   const id = `gx-${counter += 1}`;
-  const texts = { level: Object.fromEntries(data.levels.map((level) => [level, plural(data.noun(level))])) };
+  const texts = { level: Object.fromEntries(data.levels.map((level) => [level, plural(data.words[level])])) };
   const group = (name, legend) => h("fieldset", {}, h("legend", {}, legend), Object.entries(texts[name] ?? CHOICES[name]).map(([value, text]) =>
     h("label", {}, h("input", { type: "radio", name: `${id}-${name}`, value, onchange: () => show({ [name]: value }) }), h("span", {}, text))));
   const hide = h("input", { type: "checkbox", onchange: () => show({ diagonal: hide.checked ? "hidden" : "shown" }) });

@@ -82,8 +82,8 @@ function matrix(view, data, select, order = inOrder(view, data)) {
     const nothing = count === 0 && !share(row, column);
     const second = view.show === "count" ? "row" : "count";
     const words = difference
-      ? `${truth} predicted as ${predicted}: ${signedCount(count)} ${plural(data.noun(view.level))} in B compared with A`
-      : `${truth} predicted as ${predicted}: ${counted(count, data.noun(view.level))}, ${percent(share(row, column, "row"))} of ${truth}, `
+      ? `${truth} predicted as ${predicted}: ${signedCount(count)} ${plural(data.words[view.level])} in B compared with A`
+      : `${truth} predicted as ${predicted}: ${counted(count, data.words[view.level])}, ${percent(share(row, column, "row"))} of ${truth}, `
         + `${percent(share(row, column, "column"))} of all predicted as ${predicted}`;
     return h("td", {}, h("button", {
       type: "button", "data-at": at, "data-selection": JSON.stringify(["cell", truth, predicted]), "aria-label": words,
@@ -100,8 +100,8 @@ function matrix(view, data, select, order = inOrder(view, data)) {
   const top = view.show === "count" ? inEnglish.format(most) : percent(full, full < 0.05 ? 1 : 0);
   const ramp = (hue) => h("span", { class: "gx-swatches" }, [0, 0.25, 0.5, 0.75, 1].map((step) => h("span", { style: shade(step, hue) })));
   const what = {
-    count: plural(data.noun(view.level)), row: `of the true ${data.words.genre}`, column: `of the predicted ${data.words.genre}`,
-    all: `of all ${plural(data.noun(view.level))}`,
+    count: plural(data.words[view.level]), row: `of the true ${data.words.genre}`, column: `of the predicted ${data.words.genre}`,
+    all: `of all ${plural(data.words[view.level])}`,
   }[view.show];
   return [h("div", { class: "gx-scroll" }, table),
     h("p", { class: "gx-legend" }, difference ? "better" : "right", ramp("right"), difference ? "worse" : "wrong", ramp("wrong"),
@@ -144,7 +144,7 @@ function figures(view, data) {
   if (view.select === null || !["cell", "row", "column"].includes(view.select[0])) return [];
   const [kind, first, second = first] = view.select;
   const [row, column] = [data.genres.indexOf(first), data.genres.indexOf(second)];
-  const noun = data.noun(view.level);
+  const noun = data.words[view.level];
   return shownRuns(view, data).map((run) => {
     const { counts, predicted, precision, recall, f1, support } = run[view.level];
     const results = chosen(run[view.level], view);

@@ -135,7 +135,7 @@ function picture(view, data, select) {
   let cursor = [0, 0];
   const read = ([y, x]) => {
     const [truth, guess] = [order[y], order[x]];
-    said.textContent = `${data.genres[truth]} predicted as ${data.genres[guess]}: ${counted(share(truth, guess, "count"), data.noun(view.level))}`
+    said.textContent = `${data.genres[truth]} predicted as ${data.genres[guess]}: ${counted(share(truth, guess, "count"), data.words[view.level])}`
       + (view.run === "difference" ? "" : `, ${percent(share(truth, guess, "row"), 1)} of ${data.genres[truth]}`);
   };
   const choose = ([y, x]) => select(["cell", data.genres[order[y]], data.genres[order[x]]]);

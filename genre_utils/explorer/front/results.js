@@ -14,7 +14,6 @@ function prepared(data) {
   data.columns.forEach((column) => {
     column.value = column.numbers === undefined ? (row) => column.texts[column.codes[row]] : (row) => column.numbers[row];
   });
-  data.noun = (level) => data.words[level];
   data.span = (row) => [start[row], end[row] ?? data.tracks[track[row]].seconds]; // null where only the file knows
   data.references = data.tracks.map((_, number) => number).slice(data.tested);
   data.rowsOfTruth = Object.fromEntries(data.levels.map((level) => [level, grouped(data.truths[level], data.genres.length)]));
