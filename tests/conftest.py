@@ -1,7 +1,9 @@
 """Small synthetic data sets, made once for all tests."""
 
+import ast
 import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,19 @@ def params() -> Params:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def threads_parse_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython 3.11 sometimes raises SystemError when two threads parse at once (gh-106905): here, one is enough."""
+    parse = ast.parse
+
+    def guarded(*given, **options):
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemError("a thread parses Python's source")
+        return parse(*given, **options)
+
+    monkeypatch.setattr(ast, "parse", guarded)  # literal_eval, by which NumPy reads its headers, calls it
 
 
 def tone(hz: float, seconds: float, rate_hz: int, level: float = 0.5) -> np.ndarray:

@@ -14,6 +14,7 @@ from genre_utils.system import disk
 
 NAME = "done.jsonl"  # kept in the finished store, to check its rows
 ROWS = "features.npy"
+MAGIC = np.lib.format.magic(1, 0)  # two bytes with the length of the header follow
 
 
 class Block(NamedTuple):
@@ -140,7 +141,8 @@ def put(rows: np.ndarray, file: Path, row: int) -> None:
 
     With a plain write instead of a memory map: on NFS, two machines would each write whole pages of 4 kB, and where a
     page holds the rows of two tracks, one would overwrite the other's. And a full disk makes a write fail, but kills a
-    process that uses a map.
+    process that uses a map. Of the header, only the length is read: NumPy would parse the rest as Python's source, which
+    CPython 3.11 cannot do in several threads at once (SystemError, gh-106905).
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def put(rows: np.ndarray, file: Path, row: int) -> None:
         If the disk refuses them.
     """
     with disk.writing(file), file.open("r+b") as opened:
-        np.lib.format.read_magic(opened)
-        np.lib.format.read_array_header_1_0(opened)
-        opened.seek(opened.tell() + row * rows[0].nbytes)
+        begin = len(MAGIC) + 2
+        begin += int.from_bytes(opened.read(begin)[-2:], "little")
+        opened.seek(begin + row * rows[0].nbytes)
         opened.write(rows.data)

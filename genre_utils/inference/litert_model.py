@@ -122,14 +122,17 @@ def product(file: Path) -> Stage:
     """
     from threadpoolctl import ThreadpoolController
 
-    inputs = len(np.load(file, mmap_mode="r", allow_pickle=False))
+    known = np.load(file, mmap_mode="r", allow_pickle=False)
+    inputs, order = len(known), "C" if known.flags.c_contiguous else "F"
+    layout = {"dtype": known.dtype, "offset": known.offset, "shape": known.shape, "order": order}
     blas = ThreadpoolController().select(user_api="blas")
 
     def run(values: np.ndarray) -> np.ndarray:
         total = np.float32(0)
         for start in range(0, inputs, ROWS):
-            # A new memory map each time: the memory of the old one is freed with it.
-            matrix = np.load(file, mmap_mode="r", allow_pickle=False)
+            # A new memory map each time: the memory of the old one is freed with it. Not by np.load: CPython 3.11 cannot
+            # parse its header in several threads at once (gh-106905).
+            matrix = np.memmap(file, mode="r", **layout)
             with blas.limit(limits=1):  # several threads would wait for each other and for the memory
                 total = total + values[:, start : start + ROWS] @ matrix[start : start + ROWS]
         return np.asarray(total)

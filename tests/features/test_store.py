@@ -57,6 +57,11 @@ def test_the_store_holds_what_features_computes(tracks, params, tmp_path):
     assert built.segments["start_seconds"].tolist()[:4] == [0.0, 0.5, 1.0, 1.5]
 
 
+@pytest.mark.usefixtures("threads_parse_nothing")
+def test_threads_read_no_header(tracks, params, tmp_path):
+    assert len(store.build(tracks, params, tmp_path).segments) == 96
+
+
 def test_what_is_there_is_not_computed_again(tracks, params, tmp_path, monkeypatch):
     first = store.build(tracks, params, tmp_path)
     monkeypatch.setattr(store, "extract", lambda *_: pytest.fail("computed again"))

@@ -95,6 +95,12 @@ def test_an_export_equals_keras(name, request, rng, monkeypatch):
     assert not folder.with_name(f"{folder.name}.partial").exists()
 
 
+@pytest.mark.usefixtures("threads_parse_nothing")
+def test_threads_read_no_header(paper, files):
+    answers = prediction.predict(files[::2], litert_model.open_exported(paper[2]), workers=2)
+    assert all(len(answer.probabilities) for answer in answers)
+
+
 def test_a_wide_kernel_in_two_steps_is_the_same_network(rng, tmp_path):
     entry = keras.Input((16, 30, 1))
     x = keras.layers.Conv2D(5, (3, 20), activation="relu", name="wide")(entry)
