@@ -124,15 +124,14 @@ def product(file: Path) -> Stage:
 
     known = np.load(file, mmap_mode="r", allow_pickle=False)
     inputs, order = len(known), "C" if known.flags.c_contiguous else "F"
-    layout = {"dtype": known.dtype, "offset": known.offset, "shape": known.shape, "order": order}
+    # Not np.load again: CPython 3.11 cannot parse its header in several threads at once (gh-106905).
+    mapped = functools.partial(np.memmap, file, known.dtype, "r", known.offset, known.shape, order)
     blas = ThreadpoolController().select(user_api="blas")
 
     def run(values: np.ndarray) -> np.ndarray:
-        total = np.float32(0)
+        total: np.ndarray = np.zeros((), np.float32)
         for start in range(0, inputs, ROWS):
-            # A new memory map each time: the memory of the old one is freed with it. Not by np.load: CPython 3.11 cannot
-            # parse its header in several threads at once (gh-106905).
-            matrix = np.memmap(file, mode="r", **layout)
+            matrix = mapped()  # a new memory map each time: the memory of the old one is freed with it
             with blas.limit(limits=1):  # several threads would wait for each other and for the memory
                 total = total + values[:, start : start + ROWS] @ matrix[start : start + ROWS]
         return np.asarray(total)
