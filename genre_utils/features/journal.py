@@ -141,7 +141,7 @@ def put(rows: np.ndarray, file: Path, row: int) -> None:
 
     With a plain write instead of a memory map: on NFS, two machines would each write whole pages of 4 kB, and where a
     page holds the rows of two tracks, one would overwrite the other's. And a full disk makes a write fail, but kills a
-    process that uses a map. Of the header, only the length is read: NumPy would parse the rest as Python's source, which
+    process that uses a map. Of the header, only the length is read: NumPy would parse the rest as Python, which
     CPython 3.11 cannot do in several threads at once (SystemError, gh-106905).
 
     Parameters
