@@ -1,4 +1,4 @@
-# What each target does can be done by hand: README, "By hand".
+# What each target does can be done by hand: docs/install.md.
 # PYTHON is any Python 3.11 to 3.13; the first one that runs is taken.
 SUPPORTED := import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
@@ -10,7 +10,7 @@ BIN := .venv/bin
 MUSICNN := musicnn==0.1.0  # without its dependencies, which ask for TensorFlow 1: only its weights are used
 EXTRAS := --extra all --extra dev --extra dask
 
-.PHONY: run all transfer test test-avx2 test-browser test-browsers test-real test-cluster bench torture torture-short lab lint lock audit clean
+.PHONY: run all transfer test test-avx2 test-browser test-browsers test-real test-cluster bench torture torture-short animation lab lint lock audit clean
 
 # The paper: notebooks 1 to 4. All of them: make all.
 RUN = $(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
@@ -43,6 +43,10 @@ test-avx2: .venv/installed
 test-browser: .venv/browser
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m browser
+
+# The pictures of the explorer in README and docs, from the newest run; take one of the profile demo.
+animation: .venv/browser
+	$(BIN)/python docs/animation.py runs/latest/explorer/index.html
 
 # The explorer's page in Chromium, Firefox and WebKit, as far as they are installed: the script names Debian's packages.
 test-browsers: .venv/browser
