@@ -6,6 +6,7 @@ import re
 import shlex
 
 import pytest
+from PIL import Image
 
 from genre_utils.__main__ import parser
 from genre_utils.paths import PROJECT
@@ -83,3 +84,11 @@ def test_the_map_names_no_module_that_is_gone():
     for folder, part in zip(["", *parts[1::2]], parts[::2], strict=True):
         there = {path.stem for path in (PROJECT / "genre_utils" / folder).glob("*.py" if not folder else "**/*.py")}
         assert set(re.findall(r"^\| `(\w+)` \|", part, flags=re.MULTILINE)) == there - {"__init__"}, folder or "door"
+
+
+def test_the_explorer_moves_in_less_than_two_megabytes():
+    file = PROJECT / "docs" / "explorer.webp"
+    with Image.open(file) as picture:
+        assert picture.is_animated and picture.n_frames > 10
+    assert file.stat().st_size < 2e6
+    assert f"](docs/{file.name})" in (PROJECT / "README.md").read_text(encoding="utf-8")
