@@ -12,6 +12,7 @@ from pathlib import Path
 from genre_utils.runs import execution, provenance  # before nbformat, whose imports it speeds up
 
 import nbformat  # isort: skip
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
@@ -69,7 +70,8 @@ def exercises_of(solutions: NotebookNode, name: str) -> NotebookNode:
     made.cells = [cell for cell in made.cells if kind(cell) not in ("refused", "answer")]
     made.cells[0].source = made.cells[0].source.partition("\n")[0].replace("Solutions", "Exercises")
     made.cells[0].source += "\n\n" + HOW.format(name=name)
-    for cell in made.cells:
+    for position, cell in enumerate(made.cells):
+        cell.id = str(position)  # as nbstripout numbers them
         if kind(cell) == "solution":
             comments, names = asked(cell.source)
             cell.source = "\n".join([*comments, *(f"{one} = ..." for one in names)])
@@ -122,6 +124,15 @@ def failure(executed: NotebookNode) -> str:
     return ""
 
 
+class Client(NotebookClient):
+    """A client whose kernels run with this Python, as those of the lessons."""
+
+    def create_kernel_manager(self) -> AsyncKernelManager:
+        """A kernel that is not started yet, and is shut down in the end."""
+        self.km = execution.new_kernel()
+        return self.km
+
+
 async def execute(solution: Path, run: RunFolder, values: dict[str, object], turn: asyncio.Semaphore) -> str:
     """Execute one notebook of solutions, write it into the run folder, and return what failed."""
     known = profiles.parameters_of(solution)
@@ -129,9 +140,9 @@ async def execute(solution: Path, run: RunFolder, values: dict[str, object], tur
     notebook = parameterize_notebook(prepared(load_notebook_node(str(solution))), given)
     async with turn:
         started = time.monotonic()
-        manager, place = execution.new_kernel(), {"metadata": {"path": str(PROJECT)}}
+        client = Client(notebook, timeout=SECONDS, resources={"metadata": {"path": str(PROJECT)}})
         try:
-            await NotebookClient(notebook, km=manager, timeout=SECONDS, resources=place).async_execute(**QUIET)
+            await client.async_execute(**QUIET)
         except CellExecutionError:
             pass  # it is in the notebook
         finally:
@@ -152,12 +163,12 @@ async def run_all(solutions: list[Path], run: RunFolder) -> list[str]:
     return [fault for fault in await asyncio.gather(*(execute(path, run, values, turn) for path in done)) if fault]
 
 
-def main() -> int:
-    """Run the command."""
+def main(words: list[str] | None = None) -> int:
+    """Run the command with these words, or those of the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=["generate", "run"])
     parser.add_argument("run", nargs="?", default="runs/latest", help="the run folder, for run")
-    asked_for, solutions = parser.parse_args(), sorted(SOLUTIONS.glob("*.ipynb"))
+    asked_for, solutions = parser.parse_args(words), sorted(SOLUTIONS.glob("*.ipynb"))
     if asked_for.command == "generate":
         for path, notebook in (pair for solution in solutions for pair in generated(solution).items()):
             nbformat.write(notebook, path)
