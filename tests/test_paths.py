@@ -11,7 +11,8 @@ SHOWN = "from genre_utils import paths; print(paths.INSTALLED, paths.CACHE, path
 
 def shown(packages, current) -> list[str]:
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(packages)!r}); {SHOWN}"]
-    return subprocess.run(command, cwd=current, capture_output=True, text=True, check=True).stdout.strip().split("|")
+    process = subprocess.run(command, cwd=current, capture_output=True, text=True, check=True)
+    return process.stdout.strip().split("|")
 
 
 def test_an_installed_package_writes_into_the_current_folder(tmp_path):

@@ -41,7 +41,7 @@ def test_exercises_and_lessons_are_what_the_solutions_generate(solution):
 def test_each_exercise_is_whole(solution):
     kinds = [exercises.kind(cell) for cell in nbformat.read(solution, as_version=4).cells]
     found = [kind for kind in kinds if kind]
-    assert found in (list(exercises.KINDS) * 2, list(exercises.KINDS) * 3), "Two or three exercises, each with all parts."
+    assert found in (list(exercises.KINDS) * 2, list(exercises.KINDS) * 3), "Two or three exercises, each complete."
     for number, cell in enumerate(cells(solution, "exercise"), 1):
         assert cell.source.startswith(f"**Exercise {number}.** ") and "\n" not in cell.source, "The lesson lists it."
 
@@ -60,14 +60,14 @@ def test_each_solution_says_which_names_it_defines(solution):
             assert changed <= {*names}, f"A wrong answer for {', '.join(names)}. Received: {line}"
 
 
-def test_an_exercise_that_is_not_answered_says_so(solution):
+def test_an_exercise_asks_for_each_name(solution):
     made = exercises.exercises_of(nbformat.read(solution, as_version=4), solution.stem)
-    pairs = zip(*([cell for cell in made.cells if exercises.kind(cell) == kind] for kind in ("solution", "check")))
-    for answer, check in pairs:
-        names = {}
-        exec(answer.source, names)
-        with pytest.raises(AssertionError, match="Not answered yet"):
-            exec(check.source.splitlines()[0], names)
+    answers, checks = ([cell for cell in made.cells if exercises.kind(cell) == kind] for kind in ("solution", "check"))
+    for answer, check in zip(answers, checks, strict=True):
+        lines = [line for line in answer.source.splitlines() if not line.startswith("#")]
+        assert lines and all(line.endswith(" = ...") for line in lines), "No part of the solution is in the exercise."
+        first = check.source.splitlines()[0]
+        assert all(line.removesuffix(" = ...") in first for line in lines) and exercises.UNANSWERED in first
 
 
 def test_solutions_have_no_outputs_and_the_parameters_of_the_lesson(solution):
@@ -91,6 +91,7 @@ def tiny(path, solution, check, refused="answer = 3"):
     tags = [{"tags": [kind]} for kind in ("parameters", *exercises.KINDS)]
     notebook = new_notebook(
         cells=[
+            new_markdown_cell("# Solutions"),
             new_code_cell('run_dir = ""  # folder', metadata=tags[0]),
             new_markdown_cell("**Exercise 1.** Two and two?", metadata=tags[1]),
             new_code_cell(f"# answer: a number\n{solution}", metadata=tags[2]),
@@ -107,18 +108,20 @@ def test_the_runner_finds_a_wrong_solution_and_a_check_that_accepts_anything(tmp
     folder, run = tmp_path / "solutions", tmp_path / "run"
     folder.mkdir(), run.mkdir()
     monkeypatch.setattr(exercises, "SOLUTIONS", folder)
-    right, wrong, lax = (folder / f"{stem}.ipynb" for stem in list(WRITTEN)[:3])
-    for path in (right, wrong, lax):
+    right, wrong, lax, unanswered = paths = [folder / f"{stem}.ipynb" for stem in list(WRITTEN)[:4]]
+    for path in paths:
         for name in WRITTEN[path.stem]:
             (run / name).touch()
     check = 'assert isinstance(answer, int), "Give a number."\nassert answer == 2 + 2, "Count again."'
     tiny(right, "answer = 4", check)
     tiny(wrong, "answer = 5", check)
     tiny(lax, "answer = 4", "assert answer > 2")
+    nbformat.write(exercises.exercises_of(nbformat.read(right, as_version=4), right.stem), unanswered)
     assert exercises.main(["run", str(run)]) == 1
     assert capsys.readouterr().err.splitlines() == [
         f"{wrong.stem}, exercise 1: AssertionError: Count again.",
         f"{lax.stem}, exercise 1: AssertionError: the check accepts a wrong answer: answer = 3",
+        f"{unanswered.stem}, exercise 1: AssertionError: {exercises.UNANSWERED}",
     ]
     executed = nbformat.read(run / "solutions" / right.name, as_version=4)
     (tried,) = [cell for cell in executed.cells if "remove-cell" in cell.metadata.get("tags", [])]
