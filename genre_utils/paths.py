@@ -7,7 +7,7 @@ from pathlib import Path
 from genre_utils.errors import ParamsError
 
 CLONE = Path(__file__).resolve().parents[1]
-INSTALLED = not (CLONE / "pyproject.toml").is_file()  # by pip, as in Colab: a package without the project around it
+INSTALLED = CLONE.name in ("site-packages", "dist-packages")  # by pip, without the project around it, as in Colab
 PROJECT = Path.cwd() if INSTALLED else CLONE  # data and runs do not belong among Python's packages
 CACHE = PROJECT / "data"  # all of it can be computed again: demo music, features, training states
 RUNS = PROJECT / "runs"
