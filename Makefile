@@ -5,24 +5,33 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 PROFILE ?= demo
 DATA ?=
-export PROFILE DATA TORCH ESSENTIA  # the shell takes them as they are: a folder's name may hold blanks, quotes and ;
+RUN ?= runs/latest
+export PROFILE DATA RUN TORCH ESSENTIA  # the shell takes them as they are: a folder's name may hold blanks, quotes and ;
 BIN := .venv/bin
 MUSICNN := musicnn==0.1.0  # without its dependencies, which ask for TensorFlow 1: only its weights are used
 EXTRAS := --extra all --extra dev --extra dask
 
-.PHONY: run all transfer test test-avx2 test-browser test-browsers test-real test-cluster bench torture torture-short animation lab lint lock audit clean
+.PHONY: run all transfer exercises solutions test test-avx2 test-browser test-browsers test-real test-cluster bench torture torture-short animation lab site linkcheck lint lock audit clean
 
 # The paper: notebooks 1 to 4. All of them: make all.
-RUN = $(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
+EXECUTE = $(BIN)/python -m genre_utils run --profile "$$PROFILE" $${DATA:+--set "dataset=$$DATA"}
 run: .venv/installed
-	$(RUN)
+	$(EXECUTE)
 
 all: .venv/installed
-	$(RUN) --notebooks all
+	$(EXECUTE) --notebooks all
 
 # Your own genres: DATA is a folder with one folder per genre. They are classified by a pretrained network's features.
 transfer: PROFILE = transfer
 transfer: run
+
+# The exercises and each lesson's last section, from notebooks/solutions, which is their only source.
+exercises: .venv/installed
+	$(BIN)/python notebooks/exercises.py generate
+
+# Executes the solutions of the lessons that RUN has executed; each check must accept them and refuse wrong answers.
+solutions: .venv/installed
+	$(BIN)/python notebooks/exercises.py run "$$RUN"
 
 # A file of tests belongs to one process, so that what its tests share is made once. More than four wait for memory.
 test: .venv/installed
@@ -97,7 +106,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/numpydoc lint $$(git ls-files 'genre_utils/*.py')
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --verify notebooks/*.ipynb notebooks/*/*.ipynb
 
 # Needs uv (pip install uv); run it after a change of pyproject.toml's dependencies.
 lock:

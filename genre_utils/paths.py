@@ -1,4 +1,4 @@
-"""The project's folders, independent of the current folder."""
+"""The project's folders, independent of the current folder; without the project, the current folder."""
 
 import itertools
 import os
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from genre_utils.errors import ParamsError
 
-PROJECT = Path(__file__).resolve().parents[1]
+CLONE = Path(__file__).resolve().parents[1]
+INSTALLED = CLONE.name in ("site-packages", "dist-packages")  # by pip, without the project around it, as in Colab
+PROJECT = Path.cwd() if INSTALLED else CLONE  # data and runs do not belong among Python's packages
 CACHE = PROJECT / "data"  # all of it can be computed again: demo music, features, training states
 RUNS = PROJECT / "runs"
 NOTEBOOKS = PROJECT / "notebooks"

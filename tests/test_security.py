@@ -85,10 +85,10 @@ def test_what_could_run_code_is_recognised():
 
 
 def sources():
-    for folder in ("genre_utils", "benchmarks", "tests"):
+    for folder in ("genre_utils", "benchmarks", "notebooks", "tests"):
         for path in (PROJECT / folder).rglob("*.py"):
             yield path.relative_to(PROJECT).as_posix(), path.read_text(encoding="utf-8")
-    for path in profiles.notebooks():
+    for path in (PROJECT / "notebooks").rglob("*.ipynb"):
         cells = (cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
         yield from ((path.name, cell) for cell in cells)
 

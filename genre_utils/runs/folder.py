@@ -25,12 +25,12 @@ LATEST = "latest"  # points to the newest run
 MOST_CHARACTERS = 100_000  # of YAML; a profile has two thousand, and PyYAML reads this many in a second
 LESSON = "lesson"  # the run folder for notebooks that are run by hand
 WRITTEN = {  # files that each notebook writes at least
-    "01_eda": ("duplicates.csv",),
+    "01_eda": ("duplicates.csv", "average_spectra.csv"),
     "02_feature_extraction": ("params.yml", "tracks.parquet"),
     "03_training": ("split.csv", "history.csv", "model.keras"),
     "04_evaluation": ("predictions.parquet", "metrics.json", "model", "explorer"),
-    "05_honest_splits": ("protocols.csv",),
-    "06_beyond_the_paper": ("ablation.csv", "ensemble.csv"),
+    "05_honest_splits": ("protocols.csv", "protocol_predictions.parquet"),
+    "06_beyond_the_paper": ("ablation.csv", "ensemble.csv", "several_predictions.parquet"),
     "07_transfer": ("transfer.csv", "learning_curve.csv"),
 }
 PACKAGES = ("genre_utils", "tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")

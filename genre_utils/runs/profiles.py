@@ -68,6 +68,11 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
 
 def read_profile(name: str) -> dict[str, Any]:
     """Read the names and values of a profile in ``notebooks/profiles``; ParamsError if there is none of that name."""
+    if not PROFILES.is_dir():
+        raise ParamsError(
+            f"{PROFILES} does not exist: the notebooks are not installed with the package. Start this command in the "
+            "project's folder, or run the notebooks one by one."
+        )
     profiles = {path.stem: path for path in PROFILES.glob("*.yml")}
     if name not in profiles:
         raise ParamsError(unknown_name(name, profiles).replace("parameter", "profile"))

@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from genre_utils.errors import DiskError, ParamsError, RunError
-from genre_utils.paths import CACHE, PROJECT
+from genre_utils.paths import CACHE, INSTALLED, PROJECT
 from genre_utils.runs.folder import RunFolder, read_mapping, versions
 from genre_utils.system import disk
 
@@ -41,7 +41,7 @@ def commit() -> str:
     ----------
     Notebook: 04_evaluation.
     """
-    if not (PROJECT / ".git").exists():  # otherwise git would name the commit of a project around an installed package
+    if INSTALLED or not (PROJECT / ".git").exists():  # otherwise git would name the commit of a project around it
         return ""
     others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set in hooks
 

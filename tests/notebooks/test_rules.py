@@ -105,7 +105,7 @@ def test_nothing_waits_for_tensorflow_before_it_needs_it():
 
 def test_it_is_a_lesson(notebook):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    for part in ("**Goal.**", "**Steps.**", "## What we have seen", "## Your turn"):
+    for part in ("**Goal.**", "**Time.**", "**You need**", "**Steps.**", "## What we have seen", "## Your turn"):
         assert part in text, f"A lesson has a part {part}."
     exercises = text.partition("## Your turn")[2]
     assert 2 <= len(re.findall(r"^\d\. ", exercises, flags=re.M)) <= 3, "Two or three exercises."
