@@ -32,6 +32,7 @@ NOT_SHOWN = "<p><em>JupyterLab shows a widget here. A page without Python cannot
 EXPLORER = '<p><a href="{up}demo/explorer/index.html">Open the explorer of this run</a></p>'
 BACK = '<p><a href="../index.html">← genre_utils</a></p>'
 NOT_EXECUTED = "\n\n*The run behind this site did not execute this notebook, so it has no outputs.*"
+PROGRESS = re.compile(r"^\r?[\w ]+: (\d+)/\1\n", flags=re.MULTILINE)
 ELSEWHERE = re.compile(r"""(?:url\(|@import)\s*["']?(?:https?:)?//[^)"';\s]+""")
 
 
@@ -97,13 +98,8 @@ def lesson(name: str, path: Path, executed: bool) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source, PROJECT / Path(name).parent)
-        for output in cell.get("outputs", []):
-            if WIDGET in output.get("data", {}):
-                output.data = {"text/html": NOT_SHOWN}
-            if output.output_type == "stream":
-                output.text = re.sub(r"^\r?[\w ]+: (\d+)/\1\n", "", output.text, flags=re.MULTILINE)
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("text", "shown")]
+            cell.outputs = [shown(output) for output in cell.outputs if not is_progress(output)]
         if "widget.Explorer(" in cell.source and cell.get("outputs"):
             cell.outputs.append(
                 nbformat.v4.new_output("display_data", {"text/html": EXPLORER.format(up="../" * name.count("/"))})
@@ -114,6 +110,21 @@ def lesson(name: str, path: Path, executed: bool) -> nbformat.NotebookNode:
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n{launch}{'' if executed else NOT_EXECUTED}\n{rest}"
     return notebook
+
+
+def is_progress(output: nbformat.NotebookNode) -> bool:
+    """Whether an output is only a progress bar."""
+    plain = output.get("data", {}).get("text/plain", "") if WIDGET in output.get("data", {}) else ""
+    return "%|" in plain or (output.output_type == "stream" and not PROGRESS.sub("", output.text))
+
+
+def shown(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """An output without widgets, and without lines of progress."""
+    if WIDGET in output.get("data", {}):
+        output.data = {"text/html": NOT_SHOWN}
+    if output.output_type == "stream":
+        output.text = PROGRESS.sub("", output.text)
+    return output
 
 
 def write_api(folder: Path) -> None:
@@ -133,17 +144,7 @@ def write_api(folder: Path) -> None:
 
 def sphinx(builder: str, target: Path) -> None:
     """Run Sphinx with warnings as errors."""
-    words = [
-        "-b",
-        builder,
-        "-c",
-        PROJECT / "docs",
-        "-d",
-        PROJECT / "build" / "site-doctrees",
-        "-W",
-        "--keep-going",
-        "-q",
-    ]
+    words = ["-b", builder, "-c", PROJECT / "docs", "-d", BUILD / "doctrees", "-W", "--keep-going", "-q"]
     subprocess.run([sys.executable, "-m", "sphinx", *words, STAGED, target], check=True)
 
 

@@ -78,6 +78,7 @@ def test_every_lesson_has_a_page_and_links_that_lead_to_staged_files(staged):
 def test_a_lesson_shows_what_a_page_can_show(tmp_path, monkeypatch):
     outputs = [
         nbformat.v4.new_output("stream", text="decoding: 3/3\n"),
+        nbformat.v4.new_output("display_data", {build_site.WIDGET: {}, "text/plain": "decoding:   0%|          | 0/3"}),
         nbformat.v4.new_output("stream", text=f"comparing: 1/1\nwritten to {PROJECT}/runs/x\n"),
         nbformat.v4.new_output("display_data", {build_site.WIDGET: {"model_id": "x"}, "text/plain": "FileUpload()"}),
     ]
