@@ -145,7 +145,8 @@ def write_api(folder: Path) -> None:
 def sphinx(builder: str, target: Path) -> None:
     """Run Sphinx with warnings as errors."""
     words = ["-b", builder, "-c", PROJECT / "docs", "-d", BUILD / "doctrees", "-W", "--keep-going", "-q"]
-    subprocess.run([sys.executable, "-m", "sphinx", *words, STAGED, target], check=True)
+    if code := subprocess.run([sys.executable, "-m", "sphinx", *words, STAGED, target]).returncode:
+        sys.exit(code)
 
 
 def add_run(run: Path, folder: Path) -> None:
