@@ -101,6 +101,15 @@ lab: .venv/installed
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3
 	$(BIN)/jupyter lab --notebook-dir . notebooks/01_eda.ipynb
 
+# A web site in site/ from a run on demo music. If RUN is not given, all notebooks are run first.
+site: .venv/site
+	$(if $(filter file,$(origin RUN)),$(EXECUTE) --notebooks all && $(BIN)/python notebooks/exercises.py run "$$RUN")
+	$(BIN)/python docs/build_site.py "$$RUN"
+
+# The site's links to other sites, over the network.
+linkcheck: .venv/site
+	$(BIN)/python docs/build_site.py
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -115,16 +124,19 @@ lock:
 	uv pip compile --universal --python-version 3.11 --fork-strategy fewest $(EXTRAS) --extra browser --no-header \
 		--no-annotate --constraint requirements.txt pyproject.toml \
 		| grep -vxFf requirements.txt > tests/browser/requirements.txt
+	uv pip compile --universal --python-version 3.11 --fork-strategy fewest $(EXTRAS) --extra site --no-header \
+		--no-annotate --constraint requirements.txt pyproject.toml \
+		| grep -vxFf requirements.txt > docs/requirements.txt
 
 # Known vulnerabilities of what is locked, asked of PyPI over the network, by a tool that stands apart from the locks.
 # --strict: a package that PyPI does not answer for counts as unaudited, not as safe.
 audit: .venv/audit/installed
 	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
-		-r requirements.txt -r tests/browser/requirements.txt -r tests/audit/requirements.txt
+		-r requirements.txt -r tests/browser/requirements.txt -r tests/audit/requirements.txt -r docs/requirements.txt
 
 # Everything that can be made again: environment, runs, demo music, features. Downloads stay.
 clean:
-	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv runs build site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf data/demo data/features data/training
 
 .venv/installed: requirements.txt pyproject.toml
@@ -141,6 +153,10 @@ clean:
 
 .venv/browser: .venv/installed tests/browser/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r tests/browser/requirements.txt
+	touch $@
+
+.venv/site: .venv/installed docs/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r docs/requirements.txt
 	touch $@
 
 .venv/audit/installed: tests/audit/requirements.txt

@@ -53,6 +53,15 @@ def test_the_browser_tests_need_nothing_that_is_not_locked():
         assert Requirement(text).name in versions
 
 
+def test_the_site_needs_nothing_that_is_not_locked():
+    versions, others = locked("docs/requirements.txt"), locked()
+    # What all Pythons need for the site may be in the other lock for some of them.
+    assert {name: others[name] for name in versions.keys() & others.keys()}.items() <= versions.items()
+    for text in project()["optional-dependencies"]["site"]:
+        name = Requirement(text).name
+        assert name in versions or name in others
+
+
 def test_conda_installs_the_same_versions():
     environment = yaml.safe_load((PROJECT / "environment.yml").read_text())
     python = [entry for entry in environment["dependencies"] if isinstance(entry, str) and entry.startswith("python=")]
