@@ -49,10 +49,13 @@ test-avx2: .venv/installed
 		$(AVX2) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not real" $(NETWORKS) $(SIGNALS)
 	$(AVX2) TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest $(NETWORKS)
 
+# Importing all other files of tests would take longer than some of these tests.
+marked = $(shell grep -rlE 'mark\.$(1)|"$(1)"' --include='test_*.py' tests)
+
 # The explorer and notebook 4 in a real browser: the first Chromium or Chrome found, or the one that CHROMIUM names.
 test-browser: .venv/browser
 	$(BIN)/python tests/browser/chromium.py
-	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m browser
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile tests/browser
 
 # The pictures of the explorer in README and docs, from the newest run; take one of the profile demo.
 animation: .venv/browser
@@ -64,11 +67,11 @@ test-browsers: .venv/browser
 
 # Extraction and training in several processes on loopback; those with Dask are left out where it is not installed.
 test-cluster: .venv/installed
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster $(call marked,cluster)
 
 # The 80 real clips or more, in the folder that GENRE_DATA_HOME names.
 test-real: .venv/installed
-	$(BIN)/python -m pytest -m real
+	$(BIN)/python -m pytest -m real $(call marked,real)
 
 # What is fast, as ratios taken in one run each, on an idle machine: tables here, JSON under runs/bench, a quarter of an
 # hour in all. TORCH and ESSENTIA each name a Python that has the rival; DATA names the music. The explorer is measured
