@@ -229,7 +229,7 @@ def test_leaky_is_refused_unless_asked_for_by_name():
 
 
 def test_a_protocol_that_nobody_knows_is_an_error():
-    with pytest.raises(ParamsError, match="protocol must be one of paper, filtered, artist, leaky"):
+    with pytest.raises(ParamsError, match="protocol must be one of paper, filtered, published, artist, leaky"):
         Params(protocol="random")
     assert set(protocols.PROTOCOL_OF) == set(protocols.DESCRIPTIONS) == set(PROTOCOLS)
 
