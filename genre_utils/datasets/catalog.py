@@ -165,6 +165,9 @@ def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
     home = download.data_home()
     candidates = [home / remote.name, *(home / name for name in remote.folders)]
     present = next(filter(holds_genres, candidates), None)
+    if remote.metadata and not present:
+        download.fetch(remote.metadata, home)
+        present = next(filter(holds_genres, candidates), None)
     folder = present or download.fetch(remote, home)
     tracks = from_folder(folder, params)
     if len(tracks) != remote.tracks:

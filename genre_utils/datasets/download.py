@@ -45,7 +45,7 @@ class Remote:
     unpacked_bytes_limit: int  # above the real size, against zip bombs
     profile: str  # the profile of a run that uses it
     folders: tuple[str, ...]  # where in the data home users may have put its unpacked folders
-    metadata: "Remote | None" = None  # another archive that it needs
+    metadata: "Remote | None" = None  # another archive that its catalog needs
     also_accepted: tuple[str, ...] = ()  # checksums of other copies that users may have
     index: str = ""  # name in LISTS of the list with each track's md5
     elsewhere: str = ""  # another source, as a sentence for people
@@ -147,8 +147,7 @@ def fetch(remote: Remote, home: str | Path) -> Path:
     Returns
     -------
     Path
-        ``home/<name>``, with the content of the archive; it exists only when complete. Metadata that it needs are
-        fetched first, into a folder beside it.
+        ``home/<name>``, with the content of the archive; it exists only when complete.
 
     Raises
     ------
@@ -165,8 +164,6 @@ def fetch(remote: Remote, home: str | Path) -> Path:
     """
     home = given(home)
     folder = home / remote.name
-    if remote.metadata:
-        fetch(remote.metadata, home)
     if holds_files(folder):
         return folder
     try:

@@ -250,6 +250,11 @@ def test_fma_comes_with_its_metadata_and_both_once(server, home, params, monkeyp
         tracks = catalog.load(dataclasses.replace(params, dataset="fma-small"))
         assert contents.summary(tracks) == "8 tracks (Hip-Hop 4, Rock 4), 0 with an error"
     assert server.requests == ["/fma_metadata.zip", "/fma_small.zip"]
+    (home / "fma-small" / "fma_small").rename(home / "fma_small")  # by hand, and without the metadata
+    for folder in ("fma-small", "fma_metadata"):
+        shutil.rmtree(home / folder)
+    assert len(catalog.load(dataclasses.replace(params, dataset="fma-small"))) == 8
+    assert server.requests[2:] == ["/fma_metadata.zip"]
 
 
 @pytest.mark.parametrize("reply", [(200, b"x" * 1_000, 900), (404, b"none", 0), (500, b"", 0)])
