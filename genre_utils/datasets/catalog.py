@@ -67,7 +67,7 @@ def load(params: Params) -> pd.DataFrame:
     elif path.is_dir():
         tracks = from_folder(path, params)
     elif path.is_file() and path.suffix.lower() in tables.SUFFIXES:
-        tracks = from_folder(path.parent, params) if fma.is_table(path) else from_csv(path, params)
+        tracks = from_folder(path, params) if fma.is_table(path) else from_csv(path, params)
     else:
         raise CatalogError(
             f"No data set {params.dataset!r}. It must be {', '.join([*DEMOS, *download.REMOTES])}, an "
@@ -185,7 +185,7 @@ def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
     ----------
     folder : str or Path
         For instance GTZAN's ``genres``, or a folder that holds it. See :func:`layout.read` for the rule, and
-        :func:`fma.find` for FMA, whose folders are no genres.
+        :func:`fma.find` for FMA, whose folders are no genres, and whose table can be named instead.
     params : Params
         ``genre_level``, ``all_genres``, and ``segment_seconds``: shorter tracks get a ``fault``.
 
@@ -207,7 +207,7 @@ def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
         About what is left out, tracks in deeper folders, and a split on disk.
     """
     folder = paths.given(folder)
-    if not params.genre_level and (place := fma.find(folder)):
+    if (folder.is_file() or not params.genre_level) and (place := fma.find(folder)):
         rows, notes = fma.read(place, params.all_genres)
         for note in notes:
             warn(note)

@@ -34,19 +34,20 @@ class Place(NamedTuple):
     beside: list[str]  # other folders where the clips' folder was found, which are not read
 
 
-def find(folder: Path) -> Place | None:
-    """Find FMA's clips and metadata in a folder.
+def find(path: Path) -> Place | None:
+    """Find FMA's clips and metadata.
 
     Parameters
     ----------
-    folder : Path
-        ``fma_small`` or any other folder of FMA's clips, the folder above, or that of the metadata. The metadata are
-        looked for in the folder of the clips, and in the two above it, each also in ``fma_metadata``.
+    path : Path
+        ``fma_small`` or any other folder of FMA's clips, the folder above, that of the metadata, or the table of
+        tracks. The metadata are looked for in the folder of the clips, and in the two above it, each also in
+        ``fma_metadata``.
 
     Returns
     -------
     Place or None
-        None if the folder holds nothing of FMA.
+        None if there is nothing of FMA.
 
     Raises
     ------
@@ -57,12 +58,13 @@ def find(folder: Path) -> Place | None:
     ----------
     M. Defferrard, K. Benzi, P. Vandergheynst and X. Bresson, FMA: a dataset for music analysis, ISMIR 2017.
     """
+    folder, named = (path.parent, path) if path.is_file() else (path, path / TABLE)
     found = clip_folders(folder)
-    if not found and is_table(folder / TABLE):
+    if not found and is_table(named):
         found = clip_folders(folder.parent) or clip_folders(folder.parent.parent)
         if not found:
             raise CatalogError(
-                f"{folder / TABLE} is FMA's table, and its clips are missing. Expected beside {folder}: a folder such "
+                f"{named} is FMA's table, and its clips are missing. Expected beside {folder}: a folder such "
                 "as fma_small with 000/000002.mp3 and so on. Name the folder that holds the clips and the metadata."
             )
     if not found:
@@ -72,7 +74,10 @@ def find(folder: Path) -> Place | None:
             f"{folder} holds several parts of FMA: {listed(path.name for path in found)}. Name one of these folders."
         )
     clips = found[0]
-    places = [above / inner / TABLE for above in (clips, clips.parent, clips.parent.parent) for inner in INNER]
+    places = [
+        named,
+        *(above / inner / TABLE for above in (clips, clips.parent, clips.parent.parent) for inner in INNER),
+    ]
     if table := next(filter(is_table, places), None):
         beside = [] if clips == folder else sorted(path.name for path in clips.parent.iterdir() if path.is_dir())
         return Place(clips, table, [name for name in beside if not name.startswith(("fma_", "."))])
@@ -99,9 +104,8 @@ def holds_clips(folder: Path) -> bool:
 
 
 def number_of(path: Path) -> int | None:
-    """FMA's number of a track from the path of its clip; None if it has another form."""
-    known = re.fullmatch(r"\d{6}", path.stem, re.ASCII) and path.stem[:-3] == path.parent.name
-    return int(path.stem) if known and is_audio(path) else None
+    """FMA's number of a track from the name of its clip; None if it has another form."""
+    return int(path.stem) if re.fullmatch(r"\d{6}", path.stem, re.ASCII) and is_audio(path) else None
 
 
 def is_table(path: Path) -> bool:

@@ -98,6 +98,12 @@ def test_without_the_metadata_an_error_says_where_they_are_and_belong(home, para
         loaded(home / named, params)
 
 
+def test_a_table_of_another_name_can_be_named(home, params):
+    table = (home / "fma_metadata" / "tracks.csv").rename(home / "some_tracks.csv")
+    tracks, told = loaded(table, params, genre_level=1)
+    assert len(tracks) == 8 and told == ""
+
+
 def test_other_folders_beside_the_clips_are_named(home, params):
     shutil.copytree(home / "fma_small" / "001", home / "rock")
     tracks, told = loaded(home, params)
@@ -107,7 +113,8 @@ def test_other_folders_beside_the_clips_are_named(home, params):
 
 def test_metadata_without_clips_say_so(home, params):
     shutil.rmtree(home / "fma_small")
-    for named in ("fma_metadata", "fma_metadata/tracks.csv"):
+    shutil.copy(home / "fma_metadata" / "tracks.csv", home / "mine.csv")
+    for named in ("fma_metadata", "fma_metadata/tracks.csv", "mine.csv"):
         with pytest.raises(CatalogError, match="its clips are missing"):
             loaded(home / named, params)
 
