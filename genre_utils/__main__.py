@@ -127,7 +127,8 @@ def parser() -> argparse.ArgumentParser:
 
     one = command("fetch", fetch, "download, create or read a data set, and print its contents", "fetch ~/Music")
     one.add_argument(
-        "dataset", help="demo, demo-mixed, gtzan-mini, gtzan, a folder with one subfolder per genre, or a CSV"
+        "dataset",
+        help="demo, demo-mixed, gtzan-mini, gtzan, fma-small, fma-medium, a folder of genre folders or FMA, or a CSV",
     )
     one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, e.g. genre_level=2")
 

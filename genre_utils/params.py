@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from genre_utils.errors import ParamsError
 
-PROTOCOLS = ("paper", "filtered", "artist", "leaky")
+PROTOCOLS = ("paper", "filtered", "published", "artist", "leaky")
 SPLITS = ("train", "validation", "test")
 MODELS = ("paper_cnn", "compact_cnn", "crnn", "attention")  # models/architectures.py builds them, and needs TensorFlow
 PRETRAINED = "musicnn"  # the model that is a classifier of a pretrained network's features: models/probe.py
@@ -31,9 +31,10 @@ class Params:
     Paper, II.A to II.D. A comment beside a value gives the reason where the paper gives none.
     """
 
-    dataset: str = "gtzan"  # demo, demo-mixed, gtzan-mini, gtzan, a folder of genre folders, or a CSV
+    dataset: str = "gtzan"  # demo, demo-mixed, gtzan-mini, gtzan, fma-small, fma-medium, a folder, or a CSV
     genre_level: int = 0  # how many levels below that folder the genre folders are; 0 finds the level
     exclude_genres: str = ""  # genres to leave out, such as podcast|speech
+    all_genres: bool = False  # FMA: every genre of a track, sub-genres too, instead of its top-level one
     seed: int = 0  # splits, weights, shuffling, dropout, intervals
 
     # II.B.1 and II.B.2: segments and log-mel
@@ -48,7 +49,7 @@ class Params:
     top_db: float = 80.0  # librosa's own floor below a segment's maximum
 
     # II.B.5: split by file; what these two fractions leave is for training
-    protocol: str = "paper"  # or filtered, artist, leaky; leaky is only for the lesson on leakage
+    protocol: str = "paper"  # or filtered, published (the same), artist, leaky; leaky is only for the lesson on leakage
     validation_fraction: float = 0.15
     test_fraction: float = 0.15
     folds: int = 5  # for the protocol artist; GTZAN's blues has only nine artists, too few for many more even folds

@@ -15,10 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from genre_utils.errors import DownloadError
+from genre_utils.system import disk
+from genre_utils.system.progress import progress
 
 CHUNK_BYTES = 2**18  # read and counted in chunks, so that a bomb fills neither memory nor disk
 MAX_HEADER_BYTES = 2**20  # tarfile reads the name of an entry at once, and a tar.gz of 4 MB can declare one of 4 GB
-MAX_ENTRIES = 10_000  # GTZAN has about 2,000; a million empty files would pass any limit in bytes
+MAX_ENTRIES = 30_000  # FMA's medium part has about 25,000; a million empty files would pass any limit in bytes
 
 
 def unpack(archive: Path, folder: Path, limit_bytes: int) -> None:
@@ -41,6 +43,8 @@ def unpack(archive: Path, folder: Path, limit_bytes: int) -> None:
     DownloadError
         If the archive is corrupt, too large, or holds a link, a device or a path that could leave the
         folder; the message names the archive and the entry. Nothing is left on disk.
+    DiskError
+        If a zip is larger than the room on the disk.
     """
     growing = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(growing, ignore_errors=True)  # left by a killed run
@@ -48,6 +52,9 @@ def unpack(archive: Path, folder: Path, limit_bytes: int) -> None:
         growing.mkdir(parents=True)
         with archive.open("rb") as file:
             is_zip = file.read(2) == b"PK"
+        if is_zip:
+            with zipfile.ZipFile(archive) as opened:
+                disk.needs(growing, min(limit_bytes, sum(info.file_size for info in opened.infolist())))
         with contextlib.closing(zip_entries(archive) if is_zip else tar_entries(archive)) as entries:
             write(entries, growing, limit_bytes)
         growing.rename(folder)
@@ -83,7 +90,8 @@ class Entry(NamedTuple):
 def zip_entries(archive: Path) -> Generator[Entry, None, None]:
     """The entries of a zip in order; reading one to its end checks its CRC."""
     with zipfile.ZipFile(archive) as opened:
-        for info in opened.infolist():
+        every = opened.infolist()
+        for info in progress(every, len(every), "unpacking"):
             mode = stat.S_IFMT(info.external_attr >> 16)  # 0 if it was not made on Unix
             kind = "file" if mode in (0, stat.S_IFREG) else "link or device"
             kind = "folder" if info.is_dir() else kind

@@ -7,7 +7,7 @@ import pandas as pd
 
 from genre_utils import paths
 from genre_utils.audio import decoding
-from genre_utils.datasets import contents, download, gtzan, labels, layout, tables
+from genre_utils.datasets import contents, download, fma, gtzan, labels, layout, tables
 from genre_utils.datasets.demo import composition
 from genre_utils.datasets.labels import genres_of, one_a_row
 from genre_utils.datasets.spelling import SEPARATOR, in_order, unified
@@ -16,8 +16,7 @@ from genre_utils.params import SPLITS, Params
 from genre_utils.paths import CACHE
 
 DEMOS = ("demo", "demo-mixed")
-COLUMNS = ["track_id", "path", "genre", "artist", "title", "published_split", "fault", "duration_seconds"]
-FOLDERS_IN_A_HOME = ("genres", "genres_original", "Data/genres_original")  # the author's tar, Kaggle's copy
+COLUMNS = ["track_id", "path", "genre", "artist", "title", "licence", "published_split", "fault", "duration_seconds"]
 
 
 def load(params: Params) -> pd.DataFrame:
@@ -26,17 +25,19 @@ def load(params: Params) -> pd.DataFrame:
     Parameters
     ----------
     params : Params
-        ``dataset`` is ``demo``, ``demo-mixed`` (half of its tracks in two genres), ``gtzan-mini``, ``gtzan``, the
-        path of a folder with one folder per genre, or the path of a CSV with the columns ``path`` and ``genre``;
-        relative paths start at the current folder. ``exclude_genres`` are left out.
+        ``dataset`` is ``demo``, ``demo-mixed`` (half of its tracks in two genres), ``gtzan-mini``, ``gtzan``,
+        ``fma-small``, ``fma-medium``, the path of a folder with one folder per genre or of FMA, or the path of a CSV
+        with the columns ``path`` and ``genre``; relative paths start at the current folder. ``exclude_genres`` are
+        left out. ``all_genres`` is for FMA.
 
     Returns
     -------
     pd.DataFrame
-        ``track_id, path, genre, artist, title, published_split, fault, duration_seconds``, sorted by
+        ``track_id, path, genre, artist, title, licence, published_split, fault, duration_seconds``, sorted by
         ``track_id``, the path below the data set's folder. A file that cannot be used stays in the table, with
         the reason as its ``fault``; unknown texts are "". Several genres of a track are in order, as
-        ``blues|rock``. GTZAN's artists, titles and split are joined from published lists.
+        ``blues|rock``. GTZAN's artists, titles and split are joined from published lists, and
+        FMA's are in its own table.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def load(params: Params) -> pd.DataFrame:
     elif path.is_dir():
         tracks = from_folder(path, params)
     elif path.is_file() and path.suffix.lower() in tables.SUFFIXES:
-        tracks = from_csv(path, params)
+        tracks = from_folder(path, params) if fma.is_table(path) else from_csv(path, params)
     else:
         raise CatalogError(
             f"No data set {params.dataset!r}. It must be {', '.join([*DEMOS, *download.REMOTES])}, an "
@@ -162,8 +163,11 @@ def warn_of_few(tracks: pd.DataFrame) -> None:
 def from_remote(remote: download.Remote, params: Params) -> pd.DataFrame:
     """The catalog of a published data set, from the data home if it is there, else downloaded; see :func:`load`."""
     home = download.data_home()
-    candidates = [home / remote.name, *(home / name for name in FOLDERS_IN_A_HOME)]
+    candidates = [home / remote.name, *(home / name for name in remote.folders)]
     present = next(filter(holds_genres, candidates), None)
+    if remote.metadata and not present:
+        download.fetch(remote.metadata, home)
+        present = next(filter(holds_genres, candidates), None)
     folder = present or download.fetch(remote, home)
     tracks = from_folder(folder, params)
     if len(tracks) != remote.tracks:
@@ -180,9 +184,10 @@ def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
     Parameters
     ----------
     folder : str or Path
-        For instance GTZAN's ``genres``, or a folder that holds it. See :func:`layout.read` for the rule.
+        For instance GTZAN's ``genres``, or a folder that holds it. See :func:`layout.read` for the rule, and
+        :func:`fma.find` for FMA, whose folders are no genres, and whose table can be named instead.
     params : Params
-        ``genre_level``, and ``segment_seconds``: shorter tracks get a ``fault``.
+        ``genre_level``, ``all_genres``, and ``segment_seconds``: shorter tracks get a ``fault``.
 
     Returns
     -------
@@ -193,7 +198,8 @@ def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
     Raises
     ------
     CatalogError
-        If no level has two folders with audio, or it is not certain which folders are the genres.
+        If no level has two folders with audio, it is not certain which folders are the genres, or FMA's metadata are
+        missing.
 
     Warns
     -----
@@ -201,6 +207,11 @@ def from_folder(folder: str | Path, params: Params) -> pd.DataFrame:
         About what is left out, tracks in deeper folders, and a split on disk.
     """
     folder = paths.given(folder)
+    if (folder.is_file() or not params.genre_level) and (place := fma.find(folder)):
+        rows, notes = fma.read(place, params.all_genres)
+        for note in notes:
+            warn(note)
+        return table(rows, params)
     found = layout.read(folder, params.genre_level)
     if nameless := [genre for _, genre, _ in found.tracks if not in_order(genre)]:
         raise CatalogError(
@@ -227,8 +238,8 @@ def from_csv(path: str | Path, params: Params) -> pd.DataFrame:
     ----------
     path : str or Path
         With the columns ``path`` (absolute, or relative to the CSV) and ``genre``, and if known ``artist``,
-        ``title``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track are separated
-        by ``|``; spaces around them, their order and repetitions do not matter. Other forms: docs/data.md.
+        ``title``, ``licence``, ``published_split`` and ``track_id``; others are ignored. Several genres of a track are
+        separated by ``|``; spaces around them, their order and repetitions do not matter. Other forms: docs/data.md.
     params : Params
         ``segment_seconds``: shorter tracks get a ``fault``.
 
@@ -259,8 +270,8 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
     Parameters
     ----------
     rows : list of dict
-        ``track_id``, ``path``, ``genre`` and, if known, ``artist``, ``title``, ``published_split``; a file that has a
-        ``fault`` already is not opened.
+        ``track_id``, ``path``, ``genre`` and, if known, ``artist``, ``title``, ``licence``, ``published_split``; a
+        file that has a ``fault`` already is not opened.
     params : Params
         ``segment_seconds``: shorter tracks get a ``fault``.
 
@@ -284,14 +295,14 @@ def table(rows: list[dict], params: Params) -> pd.DataFrame:
                 fault = "" if params.segments_in(seconds) else decoding.too_short(seconds, params)
         except AudioError as error:
             fault = error.reason
-        blank = {"artist": "", "title": "", "published_split": ""}
+        blank = {"artist": "", "title": "", "licence": "", "published_split": ""}
         checked.append(blank | row | {"genre": genre, "fault": fault, "duration_seconds": seconds})
     return pd.DataFrame(checked, columns=COLUMNS).sort_values("track_id", ignore_index=True)
 
 
 def holds_genres(folder: Path) -> bool:
-    """Whether a folder can be read as a folder of genre folders."""
+    """Whether a folder can be read as FMA or as a folder of genre folders."""
     try:
-        return bool(layout.read(folder).tracks)
+        return fma.find(folder) is not None or bool(layout.read(folder).tracks)
     except CatalogError:
         return False

@@ -3,24 +3,20 @@
 import json
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pooch
 from filelock import FileLock
 
+from genre_utils.datasets import fma
 from genre_utils.datasets.archives import unpack
+from genre_utils.datasets.retrieval import retrieve
 from genre_utils.errors import DownloadError, listed, warn
 from genre_utils.paths import PROJECT, given
-from genre_utils.system.progress import HEADLESS, SECONDS_BETWEEN_SIGNS, sign
 
 HOME = "GENRE_DATA_HOME"  # environment variable with the folder for data
-RETRIES = 2  # pooch waits 1 s, then 2 s: enough for a short failure, not long for a dead server
-TIMEOUT_SECONDS = 30
-CHUNK_BYTES = 2**18  # pooch's default of 1 kB would write GTZAN in a million pieces
 
 STURM = "https://raw.githubusercontent.com/boblsturm/GTZAN/fedc781026cf1a20034830f8071c98d93a422016/"
 INDEX = "gtzan_genre_index_1.0.json"
@@ -46,8 +42,10 @@ class Remote:
     known_hash: str  # "md5:..." or "sha256:..."
     archive: str  # its file name on disk
     tracks: int
-    unpacked_bytes_limit: int  # about three times the real size, against zip bombs
+    unpacked_bytes_limit: int  # above the real size, against zip bombs
     profile: str  # the profile of a run that uses it
+    folders: tuple[str, ...]  # where in the data home users may have put its unpacked folders
+    metadata: "Remote | None" = None  # another archive that its catalog needs
     also_accepted: tuple[str, ...] = ()  # checksums of other copies that users may have
     index: str = ""  # name in LISTS of the list with each track's md5
     elsewhere: str = ""  # another source, as a sentence for people
@@ -55,12 +53,24 @@ class Remote:
     def by_hand(self, home: Path) -> str:
         """How to get the data by hand: the end of the message of every failed download."""
         return (
-            f"Get it by hand: download it on any machine, put it into {home} as {self.archive}, or the unpacked genre "
-            f"folders into {home / self.name / 'genres'}, and run again. "
-            f"Or name the folder: make run PROFILE={self.profile} DATA=/path/to/genres.{self.elsewhere}"
+            f"Get it by hand: download it on any machine, put it into {home} as {self.archive}, or its unpacked "
+            f"folders into {home / self.name / self.folders[0]}, and run again. "
+            f"Or name the folder: make run PROFILE={self.profile} DATA=/path/to/{self.folders[0]}.{self.elsewhere}"
         )
 
 
+GENRES = ("genres", "genres_original", "Data/genres_original")  # the author's tar, Kaggle's copy
+FMA = "https://os.unil.cloud.switch.ch/fma/"
+METADATA = Remote(
+    name="fma_metadata",
+    url=fma.URL,
+    known_hash="sha1:f0df49ffe5f2a6008d7dc83c6915b31835dfe733",
+    archive="fma_metadata.zip",
+    tracks=0,
+    unpacked_bytes_limit=5_000_000_000,
+    profile="paper",
+    folders=("fma_metadata",),
+)
 REMOTES = {
     remote.name: remote
     for remote in (
@@ -72,6 +82,7 @@ REMOTES = {
             tracks=100,
             unpacked_bytes_limit=400_000_000,
             profile="gtzan_mini",
+            folders=GENRES,
             index=INDEX,
         ),
         Remote(
@@ -82,10 +93,33 @@ REMOTES = {
             tracks=1_000,
             unpacked_bytes_limit=4_000_000_000,
             profile="paper",
+            folders=GENRES,
             # the tar from Tzanetakis' former site, which many still have
             also_accepted=("sha256:24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6",),
             elsewhere=" Kaggle has a copy: andradaolteanu/gtzan-dataset-music-genre-classification, "
             "folder Data/genres_original.",
+        ),
+        Remote(
+            name="fma-small",
+            url=FMA + "fma_small.zip",
+            known_hash="sha1:ade154f733639d52e35e32f5593efe5be76c6d70",
+            archive="fma_small.zip",
+            tracks=8_000,
+            unpacked_bytes_limit=15_000_000_000,
+            profile="paper",
+            folders=("fma_small",),
+            metadata=METADATA,
+        ),
+        Remote(
+            name="fma-medium",
+            url=FMA + "fma_medium.zip",
+            known_hash="sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b",
+            archive="fma_medium.zip",
+            tracks=25_000,
+            unpacked_bytes_limit=45_000_000_000,
+            profile="paper",
+            folders=("fma_medium",),
+            metadata=METADATA,
         ),
     )
 }
@@ -100,7 +134,8 @@ def fetch(remote: Remote, home: str | Path) -> Path:
     """Download and unpack a data set, if it is not on disk yet.
 
     A data set on disk is used as it is, without a request and without writing. An archive that a user put into
-    ``home`` is unpacked and kept; a downloaded one is deleted after unpacking.
+    ``home`` is unpacked and kept; a downloaded one is deleted after unpacking. A transfer that broke off is continued,
+    if the server can do so.
 
     Parameters
     ----------
@@ -119,6 +154,8 @@ def fetch(remote: Remote, home: str | Path) -> Path:
     DownloadError
         If the archive cannot be downloaded, verified or unpacked, or ``home`` not be written to; the message says
         how to get the data by hand.
+    DiskError
+        If the disk has no room for it.
 
     Warns
     -----
@@ -162,7 +199,8 @@ def download_and_unpack(remote: Remote, home: Path) -> None:
     shutil.rmtree(staging, ignore_errors=True)  # left by a killed run, perhaps with half a download
     try:
         if not by_hand:
-            retrieve(remote.archive, remote.url, remote.known_hash, staging).replace(archive)
+            part = home / f".{remote.archive}.part"
+            retrieve(remote.archive, remote.url, remote.known_hash, staging, part).replace(archive)
         pooch.get_logger().info("Unpacking '%s'.", archive)
         unpack(archive, staging / remote.name, remote.unpacked_bytes_limit)
         if remote.index:
@@ -254,40 +292,3 @@ def matches(path: Path, known_hash: str) -> bool:
     """Whether a file has this checksum, written ``algorithm:digest``."""
     algorithm, _, digest = known_hash.partition(":")
     return pooch.file_hash(str(path), alg=algorithm) == digest
-
-
-def retrieve(name: str, url: str, known_hash: str, folder: Path) -> Path:
-    """Download with pooch: to a temporary file, which is moved if its checksum is correct."""
-    source = pooch.create(
-        path=folder, base_url="", registry={name: known_hash}, urls={name: url}, retry_if_failed=RETRIES
-    )
-    return Path(source.fetch(name, downloader=download))
-
-
-def download(url: str, output_file: Any, source: Any) -> None:
-    """One attempt over HTTP, with a progress bar, or with lines when headless."""
-    bar: Any = Lines() if os.environ.get(HEADLESS) else True
-    http = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
-    http(url, output_file, source)
-
-
-class Lines:
-    """A progress bar for pooch that prints a line now and then, for logs."""
-
-    total = 0  # set by pooch, bytes
-    count = 0
-    last_seconds = 0.0
-
-    def update(self, count: int) -> None:
-        """Add bytes, and print the sum if the last line is old or this is the end."""
-        self.count += count
-        if self.count == self.total or time.monotonic() - self.last_seconds >= SECONDS_BETWEEN_SIGNS:
-            sign(f"download: {self.count / 1e6:.1f}/{self.total / 1e6:.1f} MB", last=self.count == self.total)
-            self.last_seconds = time.monotonic()
-
-    def reset(self) -> None:
-        """Start again at 0, as pooch does before it adds the total."""
-        self.count = 0
-
-    def close(self) -> None:
-        """Required by pooch."""

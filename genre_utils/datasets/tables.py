@@ -17,7 +17,7 @@ from genre_utils.errors import CatalogError, listed
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}
-COLUMNS = ("path", "genre", "artist", "title", "published_split", "track_id")
+COLUMNS = ("path", "genre", "artist", "title", "licence", "published_split", "track_id")
 ALSO = {  # other usual names of a column; used if exactly one of them occurs
     "path": ("file", "filename", "filepath", "file_path", "file_name", "audio", "audio_path", "audio_file", "location"),
     "genre": ("genres", "genre_top", "label", "labels", "class", "category"),
@@ -43,8 +43,8 @@ def read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     Returns
     -------
     rows : list of dict
-        ``track_id``, ``path``, ``genre`` ("" if there is none), ``artist``, ``title``, ``published_split``; and a
-        ``fault`` if one is known without opening the file.
+        ``track_id``, ``path``, ``genre`` ("" if there is none), ``artist``, ``title``, ``licence``,
+        ``published_split``; and a ``fault`` if one is known without opening the file.
     notes : list of str
         Warnings for the user: how the table was read if it has another form than documented, and missing files.
 

@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from genre_utils.datasets import catalog, download
+from genre_utils.datasets import catalog
 from genre_utils.evaluation import calibration, novelty, reliability, scoring, temperature_scaling
 from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.inference import model_folder
@@ -17,6 +17,7 @@ from genre_utils.runs import report
 from genre_utils.runs.folder import RunFolder
 from genre_utils.splits import protocols
 
+GTZANS = ("gtzan", "gtzan-mini")
 GTZAN = "https://www.tensorflow.org/datasets/catalog/gtzan"
 # For each kind of data set: Hugging Face's metadata, and a text.
 LICENCES: dict[str, tuple[dict[str, str], str]] = {
@@ -116,7 +117,7 @@ def facts_of(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> dict[
 
 def kind_of(dataset: str) -> str:
     """Which entry of ``LICENCES`` a data set has."""
-    return "demo" if dataset in catalog.DEMOS else "gtzan" if dataset in download.REMOTES else "own"
+    return "demo" if dataset in catalog.DEMOS else "gtzan" if dataset in GTZANS else "own"
 
 
 def text(facts: dict[str, Any], genres: list[str]) -> str:

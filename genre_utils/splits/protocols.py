@@ -1,4 +1,4 @@
-"""Four protocols that split tracks into train, validation and test; three of them let something leak."""
+"""The protocols that split tracks into train, validation and test; three of them let something leak."""
 
 import functools
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from genre_utils.splits import leaks, stratification
 
 DESCRIPTIONS = {
     "paper": "split by file, artists in several splits",
+    "published": "the split that came with the data",
     "filtered": "the split that came with the data (GTZAN's is published, without known faulty clips)",
     "artist": "no artist and no song in two splits",
     "leaky": "LEAKY: segments of one file in several splits",
@@ -163,8 +164,9 @@ def leaky(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """The split that came with the data: for GTZAN, the fault-filtered 443/197/290; for folders, train and test.
+    """The split that came with the data, also named ``published``: FMA's 80/10/10, folders named train and test.
 
+    For GTZAN it is the fault-filtered 443/197/290, from which the name comes.
     If it has no validation split, ``validation_fraction`` of each genre's training tracks becomes one.
 
     Parameters
@@ -187,6 +189,7 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
     References
     ----------
     C. Kereliuk, B. L. Sturm and J. Larsen, Deep learning and music adversaries, IEEE Trans. Multimedia (2015).
+    M. Defferrard et al., FMA: a dataset for music analysis, ISMIR 2017.
     """
     chosen = usable(tracks)
     chosen = chosen[chosen["published_split"].isin(SPLITS)]
@@ -198,7 +201,7 @@ def filtered(tracks: pd.DataFrame, params: Params) -> pd.DataFrame:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise SplitError(
             f"The published split has too few of these tracks: {found} of {len(tracks)}. There is one for GTZAN (its "
-            "lists are downloaded into the data home) and for a CSV with the column published_split "
+            "lists are downloaded into the data home), for FMA, and for a CSV with the column published_split "
             f"({', '.join(SPLITS)}). For other data, use protocol=artist."
         )
     learnt = genres_of(chosen[split == "train"])
@@ -280,6 +283,7 @@ def artist(tracks: pd.DataFrame, params: Params, pairs: pd.DataFrame | None = No
 PROTOCOL_OF: dict[str, Callable[[pd.DataFrame, Params], pd.DataFrame]] = {
     "paper": paper,
     "filtered": filtered,
+    "published": filtered,
     "artist": artist,
     "leaky": leaky,
 }

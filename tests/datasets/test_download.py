@@ -10,13 +10,15 @@ import threading
 import types
 from pathlib import Path
 
+import fma
 import pooch.core
 import pytest
 from archives import LIMIT_BYTES, broken_archives, files_below, tar_bytes, two_clips, zip_bytes
 
-from genre_utils.datasets import archives, download
-from genre_utils.errors import DownloadError
+from genre_utils.datasets import archives, catalog, contents, download, retrieval
+from genre_utils.errors import DiskError, DownloadError
 from genre_utils.paths import PROJECT
+from genre_utils.system import disk
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -26,7 +28,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.requests.append(self.path)
         replies = self.server.replies.get(self.path, [(404, b"", 0)])
         status, body, missing_bytes = replies.pop(0) if len(replies) > 1 else replies[0]
-        self.send_response(status)
+        asked = self.headers.get("Range")
+        self.server.asked.append(asked)
+        begin = (
+            int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.ranges and status == 200 else 0
+        )
+        whole, body = len(body), body[begin:]
+        self.send_response(206 if begin and body else 416 if begin else status)
+        if self.server.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Range", f"bytes {begin + self.server.shift}-{whole - 1}/{whole}")
         if status == 302:
             self.send_header("Location", body.decode())
         self.send_header("Content-Length", str(len(body)))
@@ -41,8 +52,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(pooch.core, "time", types.SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(retrieval, "PAUSE_SECONDS", 0)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.replies, running.requests = {}, []
+        running.replies, running.requests, running.asked = {}, [], []
+        running.ranges, running.shift = False, 0
         running.base = f"http://127.0.0.1:{running.server_port}"
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -72,6 +85,7 @@ def remote_of(body, server, archive="genres.tar.gz", **changes):
         tracks=2,
         unpacked_bytes_limit=LIMIT_BYTES,
         profile="paper",
+        folders=("genres",),
     )
     return dataclasses.replace(remote, **changes)
 
@@ -148,7 +162,7 @@ def test_a_wrong_checksum_names_both_and_leaves_nothing(wavs, server, home):
     message = str(caught.value)
     assert "md5:" + "0" * 32 in message and hashlib.md5(body).hexdigest() in message
     assert remote.url in message and "by hand" in message
-    assert len(server.requests) == 1 + download.RETRIES
+    assert len(server.requests) == 1 + retrieval.RETRIES
     assert files_below(home) == {}
 
 
@@ -160,12 +174,95 @@ def test_a_transfer_that_breaks_off_is_tried_again_from_a_clean_start(wavs, serv
     assert len(server.requests) == 3
 
 
+def test_a_transfer_that_breaks_off_again_and_again_is_continued(wavs, server, home, monkeypatch):
+    monkeypatch.setattr(retrieval, "CHUNK_BYTES", 1)  # the chunk in which a transfer breaks off is lost
+    body = tar_bytes(wavs)
+    size = len(body)
+    breaks = [size - 1_000, size // 2, size // 3, 5, 1]
+    server.replies["/genres.tar.gz"] = [*((200, body, missing) for missing in breaks), (200, body, 0)]
+    server.ranges = True
+    assert files_below(download.fetch(remote_of(body, server), home)) == wavs
+    assert server.asked == [None, *(f"bytes={size - missing - 1}-" for missing in breaks)]
+    assert set(files_below(home)) == {f"gtzan/{name}" for name in wavs}
+
+
+def test_the_next_run_continues_what_one_began(wavs, server, home, monkeypatch):
+    monkeypatch.setattr(retrieval, "CHUNK_BYTES", 1)
+    body = tar_bytes(wavs)
+    server.ranges = True
+    server.replies["/genres.tar.gz"] = [(200, body, 1_000), (503, b"busy", 0)]
+    with pytest.raises(DownloadError, match="503"):
+        download.fetch(remote_of(body, server), home)
+    assert files_below(home) == {".genres.tar.gz.part": body[:-1_000]}
+    server.asked.clear()
+    server.replies["/genres.tar.gz"] = [(200, body, 0)]
+    assert files_below(download.fetch(remote_of(body, server), home)) == wavs
+    assert server.asked == [f"bytes={len(body) - 1_001}-"]
+    assert set(files_below(home)) == {f"gtzan/{name}" for name in wavs}
+
+
+@pytest.mark.parametrize("why", ["no ranges", "another range", "another file", "longer than the file", "complete"])
+def test_a_beginning_that_cannot_be_continued_is_dropped(why, wavs, server, home):
+    body = tar_bytes(wavs)
+    home.mkdir()
+    begun = {"another file": b"?" * 1_000, "longer than the file": body + b"..", "complete": body}.get(
+        why, body[:1_000]
+    )
+    (home / ".genres.tar.gz.part").write_bytes(begun)
+    server.ranges, server.shift = why != "no ranges", why == "another range"
+    assert files_below(download.fetch(remote_of(body, server), home)) == wavs
+    assert len(server.requests) == 1 + (why not in ("no ranges", "complete"))
+    assert server.asked[1:] == [None] * (len(server.requests) - 1)
+
+
+def test_a_disk_without_room_is_an_error_before_the_download_and_before_unpacking(wavs, server, home, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: types.SimpleNamespace(total=1, free=5_000))
+    with pytest.raises(DiskError, match="needs"):
+        download.fetch(remote_of(tar_bytes(wavs), server), home)
+    home.mkdir(exist_ok=True)
+    (home / "main.zip").write_bytes(zip_bytes(wavs))
+    with pytest.raises(DiskError, match="needs"):
+        download.fetch(remote_of(zip_bytes(wavs), server, "main.zip"), home)
+    assert not (home / "gtzan").exists()
+
+
+def test_fma_comes_with_its_metadata_and_both_once(server, home, params, monkeypatch):
+    monkeypatch.setenv("GENRE_DATA_HOME", str(home))
+    fma.write(home / "made")
+    names = {"fma_small.zip": "fma_small", "fma_metadata.zip": "fma_metadata"}
+    packed = {}
+    for archive, folder in names.items():
+        files = files_below(home / "made" / folder)
+        packed[archive] = zip_bytes({f"{folder}/{name}": data for name, data in files.items()})
+        server.replies[f"/{archive}"] = [(200, packed[archive], 0)]
+    shutil.rmtree(home / "made")
+    small, metadata = (
+        dataclasses.replace(
+            remote,
+            url=f"{server.base}/{remote.archive}",
+            known_hash=f"sha1:{hashlib.sha1(packed[remote.archive]).hexdigest()}",
+            tracks=len(fma.NUMBERS),
+        )
+        for remote in (download.REMOTES["fma-small"], download.METADATA)
+    )
+    monkeypatch.setitem(download.REMOTES, "fma-small", dataclasses.replace(small, metadata=metadata))
+    for _ in range(2):
+        tracks = catalog.load(dataclasses.replace(params, dataset="fma-small"))
+        assert contents.summary(tracks) == "8 tracks (Hip-Hop 4, Rock 4), 0 with an error"
+    assert server.requests == ["/fma_metadata.zip", "/fma_small.zip"]
+    (home / "fma-small" / "fma_small").rename(home / "fma_small")  # by hand, and without the metadata
+    for folder in ("fma-small", "fma_metadata"):
+        shutil.rmtree(home / folder)
+    assert len(catalog.load(dataclasses.replace(params, dataset="fma-small"))) == 8
+    assert server.requests[2:] == ["/fma_metadata.zip"]
+
+
 @pytest.mark.parametrize("reply", [(200, b"x" * 1_000, 900), (404, b"none", 0), (500, b"", 0)])
 def test_a_host_that_never_delivers_is_an_error_after_the_last_retry(reply, wavs, server, home):
     server.replies["/genres.tar.gz"] = [reply]
     with pytest.raises(DownloadError, match="Get it by hand"):
         download.fetch(remote_of(tar_bytes(wavs), server), home)
-    assert len(server.requests) == 1 + download.RETRIES
+    assert len(server.requests) == 1 + retrieval.RETRIES
     assert files_below(home) == {}
 
 
@@ -175,12 +272,12 @@ def test_a_dead_host_says_how_to_bring_the_data_by_hand(name, home):
     with socket.socket() as reserved:  # bound but not listening: a connection is refused at once
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/archive"
-        remote = dataclasses.replace(download.REMOTES[name], url=url)
+        remote = dataclasses.replace(download.REMOTES[name], url=url, metadata=None)
         with pytest.raises(DownloadError) as caught:
             download.fetch(remote, home)
     message = str(caught.value)
     assert url in message and f"put it into {home} as {remote.archive}" in message
-    assert str(home / name / "genres") in message
+    assert str(home / name / remote.folders[0]) in message
     assert f"make run PROFILE={remote.profile} DATA=" in message
     assert ("andradaolteanu/gtzan-dataset-music-genre-classification" in message) == (name == "gtzan")
 
@@ -242,7 +339,7 @@ def test_progress_is_a_bar_or_lines_when_headless(server, home, monkeypatch, cap
     download.fetch(remote, home)
     assert "100%" in capfd.readouterr().err
     shutil.rmtree(home)
-    monkeypatch.setenv(download.HEADLESS, "1")
+    monkeypatch.setenv(retrieval.HEADLESS, "1")
     download.fetch(remote, home)
     shown = capfd.readouterr()
     assert "%" not in shown.err + shown.out

@@ -284,7 +284,12 @@ def test_names_make_neither_html_nor_links_nor_tables(published, run):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "licence", "said"), [("demo", "mit", "synthesised"), ("gtzan-mini", "other", "no licence")]
+    ("dataset", "licence", "said"),
+    [
+        ("demo", "mit", "synthesised"),
+        ("gtzan-mini", "other", "no licence"),
+        ("fma-small", "unknown", "does not know"),
+    ],
 )
 def test_the_card_says_whose_the_music_is(published, run, dataset, licence, said):
     facts = model_card.facts_of(run, published[1], published[2])

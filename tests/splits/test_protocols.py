@@ -74,7 +74,7 @@ def test_any_catalog_is_split_whole_or_refused(data, tracks, protocol, seed):
     assert not assignment.duplicated(["track_id", "segment"]).any()
     assert set(assignment["split"]) == set(SPLITS)
     wanted = tracks[tracks["fault"] == ""]
-    if protocol == "filtered":
+    if protocol in ("filtered", "published"):
         wanted = wanted[wanted["published_split"] != ""]
     segments = assignment.groupby("track_id")["segment"].agg(list)
     assert set(segments.index) == set(wanted["track_id"])  # none lost, none invented
@@ -229,7 +229,7 @@ def test_leaky_is_refused_unless_asked_for_by_name():
 
 
 def test_a_protocol_that_nobody_knows_is_an_error():
-    with pytest.raises(ParamsError, match="protocol must be one of paper, filtered, artist, leaky"):
+    with pytest.raises(ParamsError, match="protocol must be one of paper, filtered, published, artist, leaky"):
         Params(protocol="random")
     assert set(protocols.PROTOCOL_OF) == set(protocols.DESCRIPTIONS) == set(PROTOCOLS)
 
