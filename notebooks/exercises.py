@@ -29,7 +29,6 @@ NOTEBOOKS = Path(__file__).resolve().parent
 SOLUTIONS = NOTEBOOKS / "solutions"
 KINDS = ("exercise", "solution", "check", "refused", "answer")  # the tags of an exercise's cells, in this order
 AT_ONCE = 2  # kernels
-SECONDS = 300  # for a cell
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # of the kernel; cells print by messages
 HOW = """\
 Run [the lesson](../{name}.ipynb) first, with the same `run_dir`. For each exercise, replace the dots by your answer, \
@@ -140,7 +139,7 @@ async def execute(solution: Path, run: RunFolder, values: dict[str, object], tur
     notebook = parameterize_notebook(prepared(load_notebook_node(str(solution))), given)
     async with turn:
         started = time.monotonic()
-        client = Client(notebook, timeout=SECONDS, resources={"metadata": {"path": str(PROJECT)}})
+        client = Client(notebook, resources={"metadata": {"path": str(PROJECT)}})
         try:
             await client.async_execute(**QUIET)
         except CellExecutionError:

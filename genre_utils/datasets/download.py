@@ -99,27 +99,22 @@ REMOTES = {
             elsewhere=" Kaggle has a copy: andradaolteanu/gtzan-dataset-music-genre-classification, "
             "folder Data/genres_original.",
         ),
-        Remote(
-            name="fma-small",
-            url=FMA + "fma_small.zip",
-            known_hash="sha1:ade154f733639d52e35e32f5593efe5be76c6d70",
-            archive="fma_small.zip",
-            tracks=8_000,
-            unpacked_bytes_limit=15_000_000_000,
-            profile="paper",
-            folders=("fma_small",),
-            metadata=METADATA,
-        ),
-        Remote(
-            name="fma-medium",
-            url=FMA + "fma_medium.zip",
-            known_hash="sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b",
-            archive="fma_medium.zip",
-            tracks=25_000,
-            unpacked_bytes_limit=45_000_000_000,
-            profile="paper",
-            folders=("fma_medium",),
-            metadata=METADATA,
+        *(
+            Remote(
+                name=f"fma-{part}",
+                url=f"{FMA}fma_{part}.zip",
+                known_hash=known_hash,
+                archive=f"fma_{part}.zip",
+                tracks=tracks,
+                unpacked_bytes_limit=limit,
+                profile="paper",
+                folders=(f"fma_{part}",),
+                metadata=METADATA,
+            )
+            for part, known_hash, tracks, limit in (
+                ("small", "sha1:ade154f733639d52e35e32f5593efe5be76c6d70", 8_000, 15_000_000_000),
+                ("medium", "sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b", 25_000, 45_000_000_000),
+            )
         ),
     )
 }
