@@ -107,6 +107,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--clips", default="20", metavar="N", help="tracks of each cell with sound: a number, or all (default: 20)"
     )
+    one.add_argument(
+        "--all-licences", action="store_true", help="also sound that may not be passed on (NoDerivatives, unknown)"
+    )
     one.add_argument("--doubts", type=given, metavar="CSV", help="doubted labels that the explorer has saved")
     one.add_argument(
         "--out", type=given, metavar="DIR", help="where to write it (default: in the run folder, or beside the table)"
@@ -179,7 +182,9 @@ def explore(chosen: argparse.Namespace) -> int:
 
         if columns := [role for role in ("audio", *ROLES) if getattr(chosen, role)]:
             raise ParamsError(f"--{columns[0]} is for a table of predictions, but {chosen.run} is not a file.")
-        page.write_of_runs(chosen.run, chosen.against, chosen.single_file, chosen.out, clips, chosen.doubts)
+        page.write_of_runs(
+            chosen.run, chosen.against, chosen.single_file, chosen.out, clips, chosen.doubts, chosen.all_licences
+        )
         return 0
     from genre_utils.evaluation import prediction_table
     from genre_utils.explorer import page, predictions
@@ -189,7 +194,7 @@ def explore(chosen: argparse.Namespace) -> int:
     for line in made.said:
         print(f"note: {line}", file=sys.stderr)
     out = chosen.out or chosen.run.with_name(f"{chosen.run.stem}-explorer")
-    page.write(made, out, chosen.single_file, clips)
+    page.write(made, out, chosen.single_file, clips, chosen.all_licences)
     return 0
 
 

@@ -14,6 +14,17 @@ PROTOCOLS = ("paper", "filtered", "published", "artist", "leaky")
 SPLITS = ("train", "validation", "test")
 MODELS = ("paper_cnn", "compact_cnn", "crnn", "attention")  # models/architectures.py builds them, and needs TensorFlow
 PRETRAINED = "musicnn"  # the model that is a classifier of a pretrained network's features: models/probe.py
+# Recipes of training: sets of parameters; all others keep their value. benchmarks/RESULTS.md has the accuracy of each.
+STEADY = {"schedule": "cosine", "max_epochs": 30, "learning_rate": 0.002, "weight_decay": 0.01}
+KINDS: dict[str, dict[str, Any]] = {
+    "crop": {"crop": True},
+    "shift": {"shift_bands": 2},
+    "equalise": {"equalise_db": 4.0},
+    "mask": {"mask_bands": 16, "mask_seconds": 0.9},
+    "mixup": {"mixup_alpha": 0.2},
+}
+AUGMENTATION = {name: value for kind in KINDS.values() for name, value in kind.items()}
+RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "steady": STEADY, "augmented": STEADY | AUGMENTATION}
 MOST_VALUES = 2**28  # of one array: 1 GiB in float32
 
 
@@ -207,6 +218,17 @@ class Params:
     def to_mapping(self) -> dict[str, Any]:
         """All names and values, in the order of the fields: what ``params.yml`` holds."""
         return dataclasses.asdict(self)
+
+
+def of_recipe(name: str) -> dict[str, Any]:
+    """Every parameter that some recipe sets, with the value that this one gives it.
+
+    References
+    ----------
+    Notebook: 03_training.
+    """
+    plain = Params().to_mapping()
+    return {changed: plain[changed] for changed in RECIPES["augmented"]} | RECIPES[name]
 
 
 # The feature store depends on these, and its folder's name too; a change of others needs no new extraction.

@@ -34,9 +34,9 @@ from genre_utils.evaluation import calibration, novelty, reliability, scoring, t
 from genre_utils.evaluation.temperature_scaling import NOT_SURE, SURE_FROM, UNLIKE
 from genre_utils.features import spectrogram, store
 from genre_utils.models import factory
-from genre_utils.params import Params
+from genre_utils.params import RECIPES, Params
 from genre_utils.splits import protocols  # fmt: skip
-from genre_utils.training import pipeline, recipe, trainer
+from genre_utils.training import pipeline, trainer
 
 SECONDS = 30.0  # of each sound, as long as a clip of GTZAN
 FOLDS = 5
@@ -401,7 +401,7 @@ def main() -> int:
     options = parser.parse_args()
     started = time.perf_counter()
     about = shared.machine(("tensorflow", "keras", "numpy", "scikit-learn"), pipeline.gpus())
-    changes = recipe.RECIPES["augmented"] | {"max_epochs": 2 if options.short else options.epochs}
+    changes = RECIPES["augmented"] | {"max_epochs": 2 if options.short else options.epochs}
     params = Params(dataset=options.data, model="compact_cnn", batch_size=16, **changes)
     tracks = contents.usable(catalog.load(params))
     kept = store.build(tracks, params)

@@ -31,7 +31,7 @@ from genre_utils.errors import CatalogError
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.features import spectrogram
 from genre_utils.models import embeddings, factory, musicnn, pretrained, probe
-from genre_utils.params import Params
+from genre_utils.params import RECIPES, Params
 from genre_utils.splits import leaks, protocols
 from genre_utils.system.progress import progress
 from genre_utils.training import recipe
@@ -58,7 +58,7 @@ def train(logmel: list[Path], lists: Path, folder: Path) -> None:
     genres = sorted(tracks["genre"].unique())
     height, width = segments.shape[2:]
     fixed = {"protocol": "artist", "model": "compact_cnn", "n_mels": height, "folds": FOLDS, **networks.ARRAYS}
-    base = Params.from_mapping({"image_height": height, "image_width": width} | recipe.RECIPES["augmented"] | fixed)
+    base = Params.from_mapping({"image_height": height, "image_width": width} | RECIPES["augmented"] | fixed)
     folder.mkdir(parents=True, exist_ok=True)
     for fold in [*range(FOLDS), ALL]:
         saved = folder / f"compact_cnn_{fold}.keras"

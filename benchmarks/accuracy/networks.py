@@ -33,7 +33,7 @@ from genre_utils.datasets import gtzan
 from genre_utils.errors import CatalogError, GenreUtilsError, ParamsError, SplitError
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.models import factory
-from genre_utils.params import Params
+from genre_utils.params import RECIPES, Params
 from genre_utils.splits import leaks, protocols
 from genre_utils.training import recipe, spec_augment
 
@@ -435,7 +435,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options.add_argument("--only-folds", type=int, nargs="+", help="a part of the folds, where time is short")
     options.add_argument("--seeds", type=int, default=1, help="trainings of each fold: seeds 0, 1, …")
     options.add_argument("--epochs", type=int, default=Params().max_epochs, help="at most; a recipe has its own")
-    options.add_argument("--recipe", choices=sorted(recipe.RECIPES), default="paper", help="how it is trained")
+    options.add_argument("--recipe", choices=sorted(RECIPES), default="paper", help="how it is trained")
     options.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters that win over the recipe"
     )
@@ -448,7 +448,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     tracks = catalog_of(clips, args.lists)
     genres = sorted(tracks["genre"].unique())
     height, width = segments.shape[2:]
-    named = recipe.RECIPES[args.recipe] | dict(setting(text) for text in args.set)
+    named = RECIPES[args.recipe] | dict(setting(text) for text in args.set)
     fixed = {"protocol": args.protocol, "model": args.model, "n_mels": height, "folds": args.folds, **ARRAYS}
     base = Params.from_mapping(
         {"image_height": height, "image_width": width, "max_epochs": args.epochs} | named | fixed

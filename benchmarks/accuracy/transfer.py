@@ -15,8 +15,8 @@ from genre_utils.datasets import catalog, labels
 from genre_utils.evaluation import protocol_study, transfer_study, uncertainty
 from genre_utils.features import store
 from genre_utils.models import embeddings
-from genre_utils.params import Params
-from genre_utils.training import pipeline, recipe
+from genre_utils.params import RECIPES, Params
+from genre_utils.training import pipeline
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{protocol}: {reason}", flush=True)
     predictions = {f"probe of {view}": transfer_study.run(planned, embedded, view) for view in transfer_study.VIEWS}
     networks = {
-        "compact_cnn": recipe.RECIPES["augmented"] | {"model": "compact_cnn", "max_epochs": args.epochs},
+        "compact_cnn": RECIPES["augmented"] | {"model": "compact_cnn", "max_epochs": args.epochs},
         "paper_cnn": {"model": "paper_cnn", "max_epochs": args.epochs, "early_stopping_patience": 8},
     }
     for name, values in networks.items():

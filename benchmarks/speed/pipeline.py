@@ -32,10 +32,11 @@ from benchmarks.shared import GENRES
 from genre_utils.datasets import labels
 from genre_utils.features.store import Store
 from genre_utils.models import factory
+from genre_utils.params import RECIPES as KNOWN
 from genre_utils.params import Params
 from genre_utils.training import pipeline, recipe
 
-RECIPES = {"plain": Params(), "augmented": Params(**recipe.RECIPES["augmented"])}
+RECIPES = {"plain": Params(), "augmented": Params(**KNOWN["augmented"])}
 ROWS = 6_000  # of GTZAN: 1,000 tracks of six segments
 LARGE_GB, LIMIT_GB = 12.0, 4.0
 BLOCK = 500  # rows that are written together

@@ -197,8 +197,7 @@ def of_mpeg(data: mmap.mmap) -> list[Part]:
         if here + 4 > size or data[here] != 0xFF:
             return None, ()
         second, third, fourth = data[here + 1 : here + 4]
-        alike = third >> 4 if second >> 1 & 3 != 1 else 0
-        return known.get(second << 8 | third), (second & 0xFE, third & 0x0C, fourth >> 6 == 3, alike)
+        return known.get(second << 8 | third), form_of(second, third, fourth >> 6 == 3)
 
     while place < size:
         frame, form = frame_at(place)
@@ -217,7 +216,9 @@ def of_mpeg(data: mmap.mmap) -> list[Part]:
                     if goes_on and stretch.pieces
                     else [*stretch.pieces[-1:], (place, end)]
                 )
-                stretch.samples += frame.samples
+                end, more = run_of(data, end, form)
+                stretch.pieces[-1] = (stretch.pieces[-1][0], end)
+                stretch.samples += frame.samples * (1 + more)
                 stretch.samples_each, stretch.rate_hz = frame.samples, frame.rate_hz
             place = stretch.end = end
         elif data[place : place + 3] == b"ID3" and place + 10 <= size:
@@ -233,6 +234,29 @@ def of_mpeg(data: mmap.mmap) -> list[Part]:
             header = info(data[begin : begin + 4], stretch.samples // stretch.samples_each)
             found.append(Part([header, *stretch.pieces], stretch.samples / stretch.rate_hz, stretch.guessed))
     return found
+
+
+def run_of(data: mmap.mmap, place: int, form: tuple[int, ...]) -> tuple[int, int]:
+    """Where a run of MPEG frames of one form ends, and how many they are: in few steps, as a song has thousands."""
+    sizes, mono, count = sizes_of(form), form[2], 0
+    last = len(data) - 4
+    while place <= last and data[place] == 0xFF:
+        size = sizes.get(data[place + 1] << 8 | data[place + 2])
+        if size is None or (data[place + 3] >> 6 == 3) != mono or place + size > last + 4:
+            break
+        place, count = place + size, count + 1
+    return place, count
+
+
+@functools.cache
+def sizes_of(form: tuple[int, ...]) -> dict[int, int]:
+    """The size of a frame of one form, by its second and third byte."""
+    return {bits: frame.size for bits, frame in frame_sizes().items() if form_of(*divmod(bits, 256), form[2]) == form}
+
+
+def form_of(second: int, third: int, mono: bool) -> tuple[int, ...]:
+    """What the frames of a stretch have in common: version, layer, rate, channels; except in layer III the bit rate."""
+    return second & 0xFE, third & 0x0C, mono, third >> 4 if second >> 1 & 3 != 1 else 0
 
 
 def id3_size(header: bytes) -> int:

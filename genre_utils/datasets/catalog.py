@@ -1,5 +1,6 @@
 """The catalog: a data set as a table of tracks, with their files, genres, artists and faults."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -105,6 +106,40 @@ def path_of(dataset: str) -> Path | None:
     except (OSError, RuntimeError, ValueError) as error:  # too long, the home of an unknown user, a NUL
         raise CatalogError(f"No data set {dataset[:99]!r}: it cannot be a path ({error!s:.99}).") from error
     return path
+
+
+def is_fma(dataset: str) -> bool:
+    """Whether a data set is a part of the Free Music Archive, by its name or by what the folder holds."""
+    path = path_of(dataset)
+    return dataset.startswith("fma-") if path is None else fma.find(path) is not None
+
+
+def of_several(params: Params, tracks: pd.DataFrame, dataset: str = "") -> Params:
+    """The parameters of a data set whose tracks have several genres.
+
+    Parameters
+    ----------
+    params : Params
+        Of a run.
+    tracks : pd.DataFrame
+        Its catalog.
+    dataset : str
+        As ``Params.dataset``. If it is empty, the run's own data set is taken, if it is FMA or has such tracks; else
+        ``demo-mixed``.
+
+    Returns
+    -------
+    Params
+        FMA has all genres of each track.
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    fit = is_fma(params.dataset) or labels.of_several(tracks["genre"]).any()
+    chosen = dataset or (params.dataset if fit else DEMOS[1])
+    own = {} if chosen == params.dataset else {"dataset": chosen, "genre_level": 0, "exclude_genres": ""}
+    return dataclasses.replace(params, **own, all_genres=is_fma(chosen))
 
 
 def absolute(dataset: str) -> str:

@@ -70,6 +70,41 @@ def without(tracks: pd.DataFrame, names: str) -> pd.DataFrame:
     return tracks.assign(genre=left)[~dropped].reset_index(drop=True)
 
 
+def frequent(tracks: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Keep only the most frequent genres of a catalog; a track keeps those of its genres that are among them.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        A catalog.
+    most : int
+        How many genres; 0: all.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same rows and columns. A track that keeps no genre has that as its ``fault``.
+
+    Warns
+    -----
+    UserWarning
+        About the genres that are left out.
+
+    References
+    ----------
+    Notebook: 06_beyond_the_paper.
+    """
+    counts = one_a_row(tracks[tracks["fault"] == ""])["genre"].value_counts().sort_index()
+    kept = set(counts.nlargest(most or len(counts)).index)
+    if len(kept) == len(counts):
+        return tracks
+    left = tracks["genre"].map(lambda g: SEPARATOR.join(name for name in g.split(SEPARATOR) if name in kept))
+    none = (left == "") & (tracks["fault"] == "")
+    rest = f"{len(counts) - len(kept)} of {len(counts)} genres are left out"
+    warn(f"Only the {most} most frequent genres are used; {rest}, and {none.sum()} tracks that have no other.")
+    return tracks.assign(genre=left, fault=tracks["fault"].mask(none, f"has none of the {most} most frequent genres"))
+
+
 def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:
     """The same table with one genre per row: a track of several genres gets a row for each of them.
 

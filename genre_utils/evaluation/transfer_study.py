@@ -116,7 +116,9 @@ def usable(*stores: Store) -> pd.DataFrame:
 def trials(
     tracks: pd.DataFrame, params: Params, repeats: int, pairs: pd.DataFrame | None = None
 ) -> tuple[list[Trial], dict[str, str]]:
-    """Plan trainings by file and without shared artists; where that is impossible, with the published split.
+    """Plan trainings by file and without shared artists; where that is impossible, with the given split.
+
+    A run of the protocol published has this split as the stricter protocol, as its other results are of the same test.
 
     Parameters
     ----------
@@ -147,7 +149,9 @@ def trials(
     """
     planned, refused = protocol_study.trials(tracks, params, repeats, pairs, ("paper", "artist", "filtered"))
     possible = list(dict.fromkeys(trial.protocol for trial in planned))
-    if {"artist", "filtered"} <= {*possible}:  # the artist folds test each track once
+    if params.protocol == "published" and "published" in possible:  # the run's own
+        planned, _ = protocol_study.trials(tracks, params, repeats, pairs, [one for one in possible if one != "artist"])
+    elif "artist" in possible and len(possible) == 3:  # the artist folds test each track once
         planned, _ = protocol_study.trials(tracks, params, repeats, pairs, possible[:-1])
     return planned, refused
 

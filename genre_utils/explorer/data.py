@@ -156,7 +156,7 @@ def build(
         sentences = {level: report.sentence(metrics | accuracy, level) for level in tables}
         tested.append(levels.Tested(name, tables, sentences, known))
     ids = tested[0].tables["track"]["track_id"]
-    catalog = tracks.set_index("track_id", drop=False)
+    catalog = (tracks if "licence" in tracks else tracks.assign(licence="")).set_index("track_id", drop=False)
     shown = catalog.loc[ids].assign(genre=tested[0].tables["track"]["genre"].to_numpy(), split="test")
     if assignment is not None:
         others = assignment[~assignment["track_id"].isin(ids)].drop_duplicates("track_id").set_index("track_id")
@@ -168,7 +168,8 @@ def build(
         seconds=[params.segments_in(seconds) * params.segment_seconds for seconds in shown["duration_seconds"]],
     )
     title = " against ".join(f"{metrics['model']} on {metrics['dataset']}" for _, metrics in runs)
-    said = notices([metrics for _, metrics in runs], names, sizes, len(found[0])) + [several] * bool(several)
+    licensed = bool((shown["licence"] != "").any())
+    said = notices([metrics for _, metrics in runs], names, sizes, len(found[0]), licensed) + [several] * bool(several)
     made = facts.assemble(tested, shown, notes, params, title, said)
     return Exploration(found[0], [Excerpt(path) for path in shown["path"]], params, made, tuple(tested))
 
@@ -201,10 +202,12 @@ def in_common(tested: list[pd.DataFrame], names: list[str]) -> list[pd.DataFrame
     return [same[KEYS].merge(table, on=KEYS).sort_values(KEYS, ignore_index=True) for table in tested]
 
 
-def notices(metrics: list[dict[str, Any]], names: list[str], sizes: list[int], kept: int) -> list[str]:
-    """The notices at the top of the page."""
+def notices(
+    metrics: list[dict[str, Any]], names: list[str], sizes: list[int], kept: int, licensed: bool = False
+) -> list[str]:
+    """The notices at the top of the page; with known licences, the page lists them itself."""
     datasets = {one["dataset"] for one in metrics}
-    texts = [report.DEMO_NOTICE if datasets & set(DEMOS) else AUDIO_NOTICE]
+    texts = [report.DEMO_NOTICE] if datasets & set(DEMOS) else [] if licensed else [AUDIO_NOTICE]
     if "leaky" in {one["protocol"] for one in metrics}:
         texts.append(report.LEAKY_NOTICE)
     if len(metrics) == 2:

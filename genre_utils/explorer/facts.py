@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from genre_utils.datasets import licences
 from genre_utils.evaluation import embedding_space, scoring, uncertainty
 from genre_utils.explorer import levels
 from genre_utils.explorer.levels import Tested
@@ -37,7 +38,7 @@ def assemble(
     runs : sequence of Tested
         One or two. The rows of ``segment`` have ``start_seconds`` and ``end_seconds`` (NaN: the end of the file), and
         ``card``, if a track has several cards.
-    cards : pd.DataFrame [columns=card, genre, artist, title, seconds, split]
+    cards : pd.DataFrame [columns=card, genre, artist, title, licence, seconds, split]
         What gets a card of its own: first the tested tracks, in the order of the rows of ``track``, then others to
         compare with. Seconds may be NaN, if only the file knows.
     notes : pd.DataFrame [columns=track_id, kind, text]
@@ -79,6 +80,7 @@ def assemble(
         "notes": list(about),
         "heard": heard,
         "words": dict(words),
+        "links": {row.licence: row.link for row in licences.counted(cards["licence"]).itertuples() if row.link},
         "levels": list(runs[0].tables),
         "genres": genres,
         "similarity": [place[genre] for genre in similar],
@@ -88,6 +90,7 @@ def assemble(
             "genre": [place.get(genre, -1) for genre in cards["genre"]],
             "artist": cards["artist"].tolist(),
             "title": cards["title"].tolist(),
+            "licence": cards["licence"].tolist(),
             "seconds": levels.plain(cards["seconds"]),
             "begins": levels.plain(begins),
             "split": cards["split"].tolist(),

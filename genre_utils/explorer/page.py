@@ -12,7 +12,10 @@ from typing import Any
 
 import jinja2
 import matplotlib
+import numpy as np
+import pandas as pd
 
+from genre_utils.datasets import licences
 from genre_utils.errors import RunError
 from genre_utils.evaluation.uncertainty import counted
 from genre_utils.explorer import levels, media, track_notes
@@ -30,6 +33,7 @@ MARK = '<meta name="generator" content="genre_utils explorer">'  # marks a page 
 CLIPS = 20  # tracks of each cell with sound: all of a run with GTZAN's 150 test tracks
 SAMPLE = 24  # clips from which the size of all is estimated
 WARN_BYTES = 100e6
+WITHHELD = "No sound and no picture here: the licence of this track forbids changed versions, or is not known."
 MOST_FAULTS = 10  # that are printed one by one
 SCRIPTS = (  # one module: each uses those before it
     "view.js", "results.js", "charts.js", "doubts.js", "sound.js", "clips.js", "matrix.js", "overview.js", "map.js",
@@ -49,7 +53,13 @@ def style() -> str:
     return (FRONT / "explorer.css").read_text(encoding="utf-8").replace("LEVEL_MAP_STOPS", stops)
 
 
-def write(exploration: Exploration, folder: str | Path, single_file: bool = False, clips: int | None = CLIPS) -> Path:
+def write(
+    exploration: Exploration,
+    folder: str | Path,
+    single_file: bool = False,
+    clips: int | None = CLIPS,
+    all_licences: bool = False,
+) -> Path:
     """Write the page, with sound and pictures in a folder beside it or inside it.
 
     Parameters
@@ -62,6 +72,8 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
         Put sound and pictures into the page itself, so that it can be shared as one file.
     clips : int or None
         How many tracks of each cell have sound and picture, the most confidently wrong first; None for all.
+    all_licences : bool
+        Also sound whose licence forbids changed versions or is not known: only for a page that is not passed on.
 
     Returns
     -------
@@ -86,7 +98,9 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
         make_room(folder)
     report = "" if single_file else report_beside(folder)
     ids = exploration.facts["tracks"]["id"]
-    numbers = with_sound(exploration, clips)
+    tracks = pd.Series(exploration.facts["tracks"]["licence"], dtype=str)
+    kept_back = licences.withheld(tracks) & (not all_licences)
+    numbers = [number for number in with_sound(exploration, clips) if not kept_back[number]]
     excerpts = [excerpt for number in numbers if (excerpt := exploration.excerpts[number]) is not None]
     faults = []
     with disk.writing(page), tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as temporary:
@@ -112,7 +126,8 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
         if exploration.facts["heard"]:
             silent = [number for number, excerpt in enumerate(exploration.excerpts) if excerpt is None]
             carried |= {number: {"absent": media.NOT_FOUND} for number in silent}
-        text = html(exploration.facts, carried, report, single_file, clips)
+        carried |= {number: {"absent": WITHHELD} for number in tracks.index[kept_back]}
+        text = html(exploration.facts, carried, report, single_file, clips, licences_of(tracks, carried, kept_back))
         (Path(temporary) / page.name).write_text(text, encoding="utf-8")
         (Path(temporary) / page.name).replace(page)  # first, because it marks the folder as an explorer
         shutil.rmtree(folder / MEDIA, ignore_errors=True)
@@ -121,12 +136,24 @@ def write(exploration: Exploration, folder: str | Path, single_file: bool = Fals
     for line in [*faults[:MOST_FAULTS], *([f"and {len(faults) - MOST_FAULTS:,} more"] * (len(faults) > MOST_FAULTS))]:
         print(f"explorer, without sound: {line}")
     size = sum(path.stat().st_size for path in (page, *(folder / MEDIA).glob("*")))
-    there = sum(excerpt is not None for excerpt in exploration.excerpts)
+    silent = kept_back.to_numpy() | np.array([excerpt is None for excerpt in exploration.excerpts], bool)
+    there = int((~silent).sum())
     heard = counted(sum("audio" in one for one in carried.values()), "clip")
     of = f" of {len(ids):,}" if there < len(ids) or len(numbers) < there else ""
     of += f", the {clips} most confidently wrong of each cell" if len(numbers) < there else ""
     print(f"explorer: {page}, {size / 1e6:.1f} MB with sound and pictures of {heard}{of}")
+    if kept_back.any():
+        print(f"explorer, without sound: {counted(int(kept_back.sum()), 'clip')}, by licence; --all-licences has them")
     return page
+
+
+def licences_of(tracks: pd.Series, carried: Mapping[int, Any], kept_back: pd.Series) -> dict[str, Any] | None:
+    """What the page says of the licences of its sound; None where no licence is known."""
+    heard = tracks[[number for number, one in carried.items() if "audio" in one]]
+    if not (tracks != "").any():
+        return None
+    names = [[row.licence, row.link, row.n] for row in licences.counted(heard).itertuples()]
+    return {"heard": len(heard), "withheld": int(kept_back.sum()), "names": names}
 
 
 def with_sound(exploration: Exploration, clips: int | None) -> list[int]:
@@ -148,13 +175,14 @@ def write_of_runs(
     out: Path | None = None,
     clips: int | None = CLIPS,
     doubts: Path | None = None,
+    all_licences: bool = False,
 ) -> Path:
     """Write the page of one run, or of two with the same test tracks; by default into the folder of the first run."""
     folders = [RunFolder.existing(path) for path in (run, against) if path is not None]
     name = "explorer" if against is None else f"explorer-against-{folders[1].folder.name}"
     doubted = None if doubts is None else track_notes.read_doubts(doubts)
     made = of_run(folders[0], folders[1] if against else None, doubted)
-    return write(made, out or folders[0].folder / name, single_file, clips)
+    return write(made, out or folders[0].folder / name, single_file, clips, all_licences)
 
 
 def make_room(folder: Path) -> None:
@@ -198,6 +226,7 @@ def html(
     report: str = "",
     single_file: bool = False,
     clips: int | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> str:
     """The HTML of the page.
 
@@ -213,6 +242,8 @@ def html(
         The URLs are data: each card gets an element of its own, which is read only if it is shown.
     clips : int or None
         As in :func:`write`.
+    known : mapping, optional
+        The licences of its sound, as :func:`licences_of` returns them.
 
     Returns
     -------
@@ -233,7 +264,7 @@ def html(
         style_hash=digest(sheet),
         code_hash=digest(code),
         facts=as_json(facts),
-        carried=as_json({"tracks": urls, "clips": clips}),
+        carried=as_json({"tracks": urls, "clips": clips, "licences": known}),
         embedded={number: as_json(carried[number]) for number, one in urls.items() if one is True},
     )
 

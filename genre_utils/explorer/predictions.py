@@ -1,5 +1,6 @@
 """The explorer for the predictions of any program: a table or arrays, and a folder of sounds."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ NO_PROBABILITIES = (
     "{} has no probabilities. So clips are not ordered by confidence, and there is no calibration, no map and no "
     "threshold."
 )
+CREDITS = {"title": ("title",), "licence": ("licence", "license")}  # columns that have a place of their own
 OF_FILES = ("The audio of ", "None of the ")  # notes with a folder of this machine, which a page must not have
 NO_AUDIO = "There is no sound and no picture, because no audio file was found. --audio FOLDER names their folder."
 
@@ -70,7 +72,7 @@ def of_table(
     notes = pd.DataFrame(columns=["track_id", "kind", "text"]) if doubts is None else track_notes.of_doubts(doubts)
     title = " against ".join(one.name for one in both)
     said = notices(both, rows[0], shown) + [several] * bool(several)
-    extras = [name for name in table.extras if name != "title"]
+    extras = [name for name in table.extras if name not in itertools.chain(*CREDITS.values())]
     told = list(dict.fromkeys(note for one in both for note in one.notes))
     about = [note for note in told if not note.startswith(OF_FILES)]
     if doubts is not None and (unknown := len(set(doubts["track_id"]) - set(shown["card"]))):
@@ -122,7 +124,7 @@ def cards_of(rows: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``table`` (card, genre, artist, title, path, start, end, seconds, split); ``card_of_row``; ``part`` and
+        ``table`` (card, genre, artist, title, licence, path, start, end, seconds, split); ``card_of_row``; ``part`` and
         ``several``, for each row: whether its card is a part of a file, and whether its file has several rows.
     """
     start, end = rows["start_seconds"].fillna(0.0), rows["end_seconds"]
@@ -136,10 +138,9 @@ def cards_of(rows: pd.DataFrame) -> dict[str, Any]:
     times = [f"{rows['track_id'][at]} {start[at]:g} to {end[at]:g} s" if part[at] else "" for at in rows.index]
     card = rows["track_id"].where(~part, pd.Series(times, index=rows.index))
     card = card.where(~(card.duplicated() & part), card + " (" + rows["segment"].astype(str) + ")")
-    kept = rows[[name for name in ("track_id", "genre", "artist", "path", "title") if name in rows]]
+    kept = rows[["track_id", "genre", "artist", "path"]].assign(**credits_of(rows))
     first = kept.assign(card=card, start=start.where(part, 0.0), end=end.where(part, last)).drop_duplicates("card")
-    title = first["title"].fillna("").astype(str) if "title" in first else ""
-    table = first[["card", "track_id", "genre", "artist", "path", "start", "end"]].assign(title=title, split="test")
+    table = first[["card", *kept, "start", "end"]].assign(split="test")
     table["seconds"] = (table["end"] - table["start"]).where(table["end"].notna())
     table["seconds"] = table["seconds"].where(table["seconds"] <= LONGEST_SECONDS)
     return {"table": table, "card_of_row": card.to_numpy(), "part": part, "several": several}
@@ -149,8 +150,15 @@ def others_of(table: PredictionTable) -> pd.DataFrame:
     """The files of training and validation, to compare with."""
     rows = table.rows[table.rows["split"].isin({"train", "validation"} - {*table.tested_splits})]
     first = rows[~rows["track_id"].isin(table.tested["track_id"])].drop_duplicates("track_id")
-    first = first[["track_id", "genre", "artist", "path", "split"]]
-    return first.assign(card=first["track_id"], title="", start=0.0, end=np.nan, seconds=np.nan)
+    kept = first[["track_id", "genre", "artist", "path", "split"]].assign(**credits_of(first))
+    return kept.assign(card=first["track_id"], start=0.0, end=np.nan, seconds=np.nan)
+
+
+def credits_of(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Title and licence of each row, as texts."""
+    blank = pd.Series("", rows.index)
+    found = {role: next((rows[name] for name in names if name in rows), blank) for role, names in CREDITS.items()}
+    return {role: values.astype(object).where(values.notna(), "").astype(str) for role, values in found.items()}
 
 
 def words_of(table: PredictionTable, several: bool, by_file: bool) -> dict[str, str]:
@@ -177,7 +185,9 @@ def sentence(rows: pd.DataFrame, table: PredictionTable, noun: str, words: dict[
 def notices(tables: list[PredictionTable], rows: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
     """The notices at the top of the page: what is absent and why."""
     heard = (shown["path"] != "").any()
-    said = [AUDIO_NOTICE.replace("music", "sounds") if heard else NO_AUDIO]
+    said = [] if heard else [NO_AUDIO]
+    if heard and not (shown["licence"] != "").any():
+        said.append(AUDIO_NOTICE.replace("music", "sounds"))
     if len(tables) == 2:
         left = [len(one.tested) - len(rows) for one in tables]
         names = [f"{count:,} of {one.name}" for count, one in zip(left, tables, strict=True) if count]

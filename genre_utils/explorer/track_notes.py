@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from genre_utils.datasets import gtzan
 from genre_utils.errors import EvaluationError
 from genre_utils.splits import leaks
 
@@ -26,7 +27,7 @@ def of_tracks(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFram
     -------
     pd.DataFrame [columns=track_id, kind, text]
         One row per note. Kinds: ``repeat`` (another track has the same recording, or the same artist and title),
-        ``label in doubt`` (a repeat with another genre), ``left out`` (not in the published fault-filtered split, if
+        ``label in doubt`` (a repeat with another genre), ``left out`` (not in the published split, if
         there is one), ``unreadable neighbour`` (the file before or after it in its genre cannot be used) and
         ``artist in training``.
 
@@ -44,7 +45,8 @@ def of_tracks(tracks: pd.DataFrame, assignment: pd.DataFrame, pairs: pd.DataFram
             rows.append((one, "label in doubt", f"{how} {other}, which is labelled {genre[other]}"))
     if (tracks["published_split"] != "").any():
         left_out = tracks.loc[tracks["published_split"] == "", "track_id"]
-        rows += [(one, "left out", "not in the published fault-filtered split") for one in left_out]
+        split = "the published fault-filtered split" if gtzan.is_gtzan(tracks) else "the published split"
+        rows += [(one, "left out", f"not in {split}") for one in left_out]
     for _, table in tracks.groupby("genre"):
         for step in (1, -1):
             beside = table[["track_id", "fault"]].shift(step).fillna("")

@@ -92,9 +92,15 @@ class Explorer:
         rows = [(name, genres[genre[name]], str(note)) for name, note in self.widget.notes.items() if name in genre]
         return pd.DataFrame(rows, columns=["track_id", "genre", "note"])
 
-    def write(self, folder: str | Path, single_file: bool = False, clips: int | None = page.CLIPS) -> Path:
+    def write(
+        self,
+        folder: str | Path,
+        single_file: bool = False,
+        clips: int | None = page.CLIPS,
+        all_licences: bool = False,
+    ) -> Path:
         """Write the explorer as a page; see ``page.write``."""
-        return page.write(self.exploration, folder, single_file, clips)
+        return page.write(self.exploration, folder, single_file, clips, all_licences)
 
     def _ipython_display_(self) -> None:
         display(self._picture() if os.environ.get(HEADLESS) else self.widget)

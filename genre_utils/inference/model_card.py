@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from genre_utils.datasets import catalog
+from genre_utils.datasets import catalog, licences
 from genre_utils.evaluation import calibration, novelty, reliability, scoring, temperature_scaling
 from genre_utils.evaluation.temperature_scaling import Calibration
 from genre_utils.inference import model_folder
@@ -29,6 +29,13 @@ LICENCES: dict[str, tuple[dict[str, str], str]] = {
         {"license": "other", "license_name": "no-licence", "license_link": GTZAN},
         "GTZAN has no licence: its author says that no copyright permission exists. Nobody can grant rights to its "
         "music, and it is not settled whether a network trained on it may be shared. Use it for research only.",
+    ),
+    "licensed": (
+        {"license": "other", "license_name": "licences-of-the-tracks"},
+        "The table shows the licences of the tracks in training and validation, as the data set states them. It is not "
+        "settled whether a network has to follow the licences of its training data: those with NonCommercial, "
+        "NoDerivatives or ShareAlike may restrict what you can do with it. Artist, title and licence of each track are "
+        "in `tracks.parquet` of the run.",
     ),
     "own": (
         {"license": "unknown"},
@@ -80,7 +87,7 @@ def facts_of(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> dict[
     dict
         ``metrics`` (as ``metrics.json``, but only the name of the data set), ``sides`` (tracks and segments of each
         split), ``history`` (the number of epochs and the best one), ``calibration`` on the test split, ``verdicts``
-        of the test tracks, right and wrong.
+        of the test tracks, right and wrong, ``licences`` of the tracks that it has learnt from.
     """
     metrics, history, params = run.metrics(), run.history(), run.params
     assignment = run.assignment().groupby("split")["track_id"].agg(["nunique", "size"])
@@ -112,7 +119,21 @@ def facts_of(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> dict[
         "temperatures": {"segment": fitted.temperature, "track": fitted.track_temperature},
         "reference": fitted.reference is not None,
         "verdicts": calibration.verdicts(tracks).to_dict("index"),
+        "licences": licences_of(run),
     }
+
+
+def licences_of(run: RunFolder) -> list[dict[str, Any]]:
+    """The licences of the tracks in training and validation, and of how many tracks and artists they are."""
+    sides = run.assignment().query("split != 'test'")["track_id"].unique()
+    tracks = run.tracks()
+    tracks = tracks[tracks["track_id"].isin(sides)]
+    if "licence" not in tracks:  # a run of an older version
+        return []
+    table = licences.counted(tracks["licence"])
+    artists = tracks[tracks["artist"] != ""].groupby("licence")["artist"].nunique()
+    table["artists"] = table["licence"].replace(licences.NOT_STATED, "").map(artists).fillna(0).astype(int)
+    return table.drop(columns="changes").to_dict("records")
 
 
 def kind_of(dataset: str) -> str:
@@ -131,7 +152,7 @@ def text(facts: dict[str, Any], genres: list[str]) -> str:
         The classes.
     """
     metrics, kind = facts["metrics"], facts["kind"]
-    metadata, licence = LICENCES[kind]
+    metadata, licence = LICENCES["licensed" if kind == "own" and facts["licences"] else kind]
     figures = [
         {"type": "accuracy", "value": round(metrics[level]["accuracy"], 4), "name": f"accuracy by {level}"}
         for level in ("segment", "track")

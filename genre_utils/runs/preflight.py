@@ -13,7 +13,7 @@ from genre_utils.errors import ParamsError, SplitError
 from genre_utils.evaluation import protocol_study
 from genre_utils.features import store
 from genre_utils.models import pretrained
-from genre_utils.params import MODELS, PRETRAINED, SOUND_NAMES, Params, unknown_name
+from genre_utils.params import MODELS, PRETRAINED, RECIPES, SOUND_NAMES, Params, unknown_name
 from genre_utils.paths import CACHE
 from genre_utils.splits import protocols
 from genre_utils.system import disk
@@ -56,7 +56,7 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     output = values.get("output", labels.AUTO)
     undecided = {"output"} if output == labels.AUTO else set()
     params = Params.from_mapping({name: value for name, value in values.items() if name in names - undecided})
-    for name, known in {"model": (*MODELS, PRETRAINED), "lesson_model": MODELS}.items():
+    for name, known in {"model": (*MODELS, PRETRAINED), "lesson_model": MODELS, "recipe": (*RECIPES,)}.items():
         if values.get(name, known[0]) not in known:
             raise ParamsError(unknown_name(values[name], known).replace("parameter", name))
     if params.model == PRETRAINED or TRANSFER in numbers:
@@ -75,7 +75,7 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
         labels.output_for(tracks, output)
         protocols.assign(tracks, params)
     if LEAVES in numbers:
-        check_several(params, values["several_dataset"])
+        check_several(params, tracks, values["several_dataset"])
     versions = sum(bool(values.get(name)) for name in SOUND_NAMES) if LEAVES in numbers else 0
     heard = None
     if TRANSFER in numbers:
@@ -84,15 +84,15 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     return decided
 
 
-def check_several(params: Params, dataset: str) -> None:
+def check_several(params: Params, tracks: pd.DataFrame, dataset: str) -> None:
     """Check the data set of tracks with several genres; the demo's is synthesised when it is needed."""
-    if dataset in catalog.DEMOS:
+    several = catalog.of_several(params, tracks, dataset)
+    if several.dataset in catalog.DEMOS:
         return
-    several = dataclasses.replace(params, dataset=dataset, genre_level=0, exclude_genres="")
     try:
         protocol_study.strictest(catalog.load(several), several)
     except SplitError as error:
-        raise SplitError(f"several_dataset={dataset}: {error}") from error
+        raise SplitError(f"several_dataset={several.dataset}: {error}") from error
 
 
 def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path, heard: Params | None = None) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import joblib
 import numpy as np
 import pandas as pd
 import scipy.fft
@@ -25,10 +26,16 @@ TREND_SECONDS = 3.0  # slower changes are form (a quiet intro), which different 
 SMALLEST_OVERLAP = 0.5  # of the shorter track; less would compare only a few bars, which repeat
 SMALLEST_OVERLAP_SECONDS = 1.0  # twenty frames; fewer match by chance
 STEADY_DB = 0.5  # RMS of a fingerprint of almost only rounding errors; music had 1.8 dB or more
-# Copies (level, offset, MP3, noise) of 160 pieces reach 0.86 or more; different pieces at most 0.46 if synthesised
+# Copies (level, offset, MP3, noise) of 160 pieces reach 0.85 or more; different pieces at most 0.45 if synthesised
 # from the same sounds, and 0.18 if real. benchmarks/accuracy/fingerprinting.py prints these margins.
 NEAR_DUPLICATE = 0.65
-TILE_VALUES = 4_000_000  # correlations computed at once: about 90 MB with all intermediate arrays
+TILE_VALUES = 1_000_000  # correlations computed at once, by each thread: about 25 MB with all intermediate arrays
+# Of many tracks, only pairs with similar coarse fingerprints are compared in full. The same copies reach 0.73 or more
+# there, of which nothing is lost; different pieces reach 0.49 if synthesised, and cost time.
+MANY = 1_000  # half a million pairs
+COARSE = 6  # frames are one coarse frame, smoothed over twice as many
+LIKELY = 0.45  # the lowest similarity of coarse fingerprints that counts
+FEWEST_FRAMES = 200  # shorter tracks are compared in full: a few coarse frames are alike by chance
 ONE_THREAD = spectrogram.ONE_THREAD // 8  # the same for complex numbers
 
 # The findings.
@@ -191,7 +198,8 @@ def near_duplicates(
     hop_seconds : float
         Between two frames.
     threshold : float
-        The lowest similarity that counts, in [-1, 1].
+        The lowest similarity that counts, in [-1, 1]. Of more than ``MANY`` tracks, pairs that are not alike in coarse
+        fingerprints are not compared, so that less similar ones are not complete.
 
     Returns
     -------
@@ -203,19 +211,55 @@ def near_duplicates(
     See :func:`best_match`. Notebook: 01_eda.
     """
     ids = sorted(fingerprints, key=lambda track_id: (fingerprints[track_id].shape[1], track_id))
-    longest = fingerprints[ids[-1]].shape[1] if ids else 1
-    side = max(1, math.isqrt(TILE_VALUES // (2 * longest)))
-    blocks = [ids[start : start + side] for start in range(0, len(ids), side)]
+    long = [name for name in ids if fingerprints[name].shape[1] >= FEWEST_FRAMES] if len(ids) > MANY else []
+    rough = {name: coarse(fingerprints[name]) for name in long}
+    blocks = []
+    for names, known in ((ids[: len(ids) - len(long)], fingerprints), (long, rough)):
+        longest = max((known[name].shape[1] for name in names), default=1)
+        side = max(1, math.isqrt(TILE_VALUES // (2 * longest)))
+        blocks += [names[start : start + side] for start in range(0, len(names), side)]
     tiles = list(itertools.combinations_with_replacement(blocks, 2))
-    rows = []
-    for block, other in progress(tiles, len(tiles), "comparing"):
-        similarity, lag = best_match([fingerprints[i] for i in block], [fingerprints[i] for i in other], hop_seconds)
-        for i, j in zip(*np.nonzero(similarity >= threshold), strict=True):
-            if block is not other or i < j:
-                (track_a, sign), (track_b, _) = sorted([(block[i], 1), (other[j], -1)])
-                rows.append((track_a, track_b, float(similarity[i, j]), float(sign * lag[i, j] * hop_seconds)))
+    jobs = (joblib.delayed(similar)(*tile, fingerprints, rough, hop_seconds, threshold) for tile in tiles)
+    found = joblib.Parallel(joblib.cpu_count(), prefer="threads", return_as="generator")(jobs)
+    rows = itertools.chain.from_iterable(progress(found, len(tiles), "comparing"))
     columns = ["track_a", "track_b", "similarity", "lag_seconds"]
     return pd.DataFrame(sorted(rows), columns=columns).astype({"similarity": float, "lag_seconds": float})
+
+
+def coarse(fingerprint: np.ndarray) -> np.ndarray:
+    """A fingerprint (band, frame) with ``COARSE`` times fewer frames, each a mean over more, with means removed."""
+    smooth = scipy.ndimage.uniform_filter1d(fingerprint, 2 * COARSE, axis=1, mode="nearest")[:, COARSE // 2 :: COARSE]
+    smooth = smooth - smooth.mean(axis=0)
+    return smooth - smooth.mean(axis=1, keepdims=True)
+
+
+def similar(
+    these: list[str],
+    others: list[str],
+    fingerprints: dict[str, np.ndarray],
+    rough: dict[str, np.ndarray],
+    hop_seconds: float,
+    threshold: float,
+) -> list[tuple[str, str, float, float]]:
+    """The similar pairs of two blocks of tracks, each once; those with coarse fingerprints are screened by them."""
+
+    def matched(first: list[str], second: list[str], prints: dict[str, np.ndarray], hop: float) -> list[np.ndarray]:
+        return list(best_match([prints[name] for name in first], [prints[name] for name in second], hop))
+
+    once = np.triu(np.ones((len(these), len(others)), bool), 1) if these is others else True
+    jobs = [(these, others, once)]
+    if these[0] in rough and others[0] in rough:
+        likely = (matched(these, others, rough, COARSE * hop_seconds)[0] >= LIKELY) & once
+        jobs = [
+            ([these[i]], [others[j] for j in np.flatnonzero(likely[i])], True) for i in np.flatnonzero(likely.any(1))
+        ]
+    rows = []
+    for first, second, wanted in jobs:
+        similarity, lag = matched(first, second, fingerprints, hop_seconds)
+        for i, j in zip(*np.nonzero((similarity >= threshold) & wanted), strict=True):
+            (track_a, sign), (track_b, _) = sorted([(first[i], 1), (second[j], -1)])
+            rows.append((track_a, track_b, float(similarity[i, j]), float(sign * lag[i, j] * hop_seconds)))
+    return rows
 
 
 def duplicates(tracks: pd.DataFrame, fingerprints: dict[str, np.ndarray]) -> pd.DataFrame:

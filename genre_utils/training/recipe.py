@@ -9,17 +9,6 @@ from genre_utils.system.quiet import quiet_stderr
 with quiet_stderr():
     import keras
 
-# Named sets of parameters; all others keep their value. benchmarks/RESULTS.md has the accuracy of each.
-STEADY = {"schedule": "cosine", "max_epochs": 30, "learning_rate": 0.002, "weight_decay": 0.01}
-KINDS: dict[str, dict[str, Any]] = {
-    "crop": {"crop": True},
-    "shift": {"shift_bands": 2},
-    "equalise": {"equalise_db": 4.0},
-    "mask": {"mask_bands": 16, "mask_seconds": 0.9},
-    "mixup": {"mixup_alpha": 0.2},
-}
-AUGMENTATION = {name: value for kind in KINDS.values() for name, value in kind.items()}
-RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "steady": STEADY, "augmented": STEADY | AUGMENTATION}
 WARM_UP = 0.05  # share of a cosine schedule's epochs: Adam's first averages are over few batches
 
 

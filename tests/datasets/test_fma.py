@@ -178,6 +178,20 @@ def test_a_damaged_table_is_an_error_that_names_it(home, params, damage):
         loaded(home, params)
 
 
+def test_the_lesson_on_several_genres_takes_fmas_own(home, params):
+    tracks, _ = loaded(home, params)
+    run = dataclasses.replace(params, dataset=str(home), exclude_genres="Rock")
+    several = catalog.of_several(run, tracks)
+    assert (several.dataset, several.all_genres, several.exclude_genres) == (str(home), True, "Rock")
+    assert labels.of_several(loaded(home, several, exclude_genres="")[0]["genre"]).any()
+    demo = dataclasses.replace(params, dataset="demo")
+    one = tracks.assign(genre="rock")
+    assert catalog.of_several(demo, one) == dataclasses.replace(demo, dataset="demo-mixed")
+    assert catalog.of_several(demo, one, str(home)) == dataclasses.replace(demo, dataset=str(home), all_genres=True)
+    assert catalog.of_several(demo, tracks.assign(genre="rock|pop")).dataset == "demo"
+    assert [catalog.is_fma(name) for name in ("fma-medium", "gtzan", str(home.parent))] == [True, False, False]
+
+
 def test_folders_that_are_taken_as_genres_on_purpose_stay_so(home, params):
     tracks, _ = loaded(home / "fma_small", params, genre_level=1)
     assert labels.genres_of(tracks) == ["000", "001", "155"]

@@ -61,6 +61,19 @@ def test_a_genre_is_left_out_and_a_track_of_several_stays(names):
     assert left[["track_id", "genre"]].to_numpy().tolist() == [["b", "country"], ["c", "rock"], ["d", "country"]]
 
 
+def test_only_the_most_frequent_genres_are_kept():
+    genre = ["rock|punk", "rock", "pop", "pop|surf", "surf", "rock"]
+    tracks = pd.DataFrame({"genre": genre, "fault": ["", "", "", "", "", "broken"]})
+    with pytest.warns(UserWarning, match="Only the 3 most frequent genres are used; 1 of 4 genres are left out, and 0"):
+        kept = labels.frequent(tracks, 3)  # rock, pop and surf have two usable tracks each
+    assert kept["genre"].tolist() == ["rock", "rock", "pop", "pop|surf", "surf", "rock"]
+    assert kept["fault"].tolist() == tracks["fault"].tolist()
+    with pytest.warns(UserWarning, match="and 1 tracks"):
+        kept = labels.frequent(tracks, 2)
+    assert kept["fault"].tolist() == ["", "", "", "", "has none of the 2 most frequent genres", "broken"]
+    assert labels.frequent(tracks, 0) is tracks and labels.frequent(tracks, 4) is tracks
+
+
 def test_a_name_with_a_comma_is_left_out_and_an_unknown_one_refused():
     tracks = TRACKS.assign(genre=["R&B, Soul", "rock", "rock", ""])
     with pytest.warns(UserWarning, match="1 of 4"):

@@ -191,6 +191,13 @@ def test_the_most_honest_split_that_a_catalog_allows(tracks, changes, protocol):
     assert report["file"] == 0
 
 
+def test_the_given_split_has_the_name_that_the_run_uses(tracks):
+    own = Params(folds=4, protocol="published")
+    assert protocol_study.strictest(tracks, own).protocol == "published"
+    planned, _ = protocol_study.trials(tracks, own, 1)
+    assert [trial.protocol for trial in planned] == ["leaky", "paper", "artist", "published"]
+
+
 def test_without_any_honest_split_each_says_why(tracks):
     few = tracks.assign(published_split="").groupby("genre").head(2)
     with pytest.raises(SplitError, match=r"No protocol except leaky is possible.*published.*artist.*Every genre needs"):

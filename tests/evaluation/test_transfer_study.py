@@ -76,6 +76,9 @@ def test_the_published_split_counts_only_where_artists_are_too_few(built, params
     published = built.tracks.assign(published_split=split)
     planned, refused = transfer_study.trials(published, params, 1)
     assert [trial.protocol for trial in planned] == ["paper", "artist"] and not refused
+    own = dataclasses.replace(params, protocol="published")  # the run's results are of the same test
+    assert [trial.protocol for trial in transfer_study.trials(published, own, 1)[0]] == ["paper", "published"]
+    assert [trial.protocol for trial in transfer_study.trials(built.tracks, own, 1)[0]] == ["paper", "artist"]
     few = published.assign(artist="one band of " + published["genre"])
     planned, refused = transfer_study.trials(few, params, 1)
     assert [trial.protocol for trial in planned] == ["paper", "filtered"] and set(refused) == {"artist"}

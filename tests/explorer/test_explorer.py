@@ -20,6 +20,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix
 
 from genre_utils import __main__
 from genre_utils.datasets import catalog as catalogs
+from genre_utils.datasets import licences
 from genre_utils.errors import AudioError, EvaluationError, RunError
 from genre_utils.evaluation import reliability, scoring, uncertainty
 from genre_utils.explorer import data, facts, levels, media, page, track_notes, widget
@@ -336,9 +337,10 @@ def test_an_artist_in_training_is_said_of_those_who_are_not():
 
 
 def test_who_is_in_no_published_list_is_left_out_only_where_there_is_one():
-    assert known(tracks_named(published_split=["train", ""])) == {
-        ("t1", "left out"): "not in the published fault-filtered split"
-    }
+    assert known(tracks_named(published_split=["train", ""])) == {("t1", "left out"): "not in the published split"}
+    clips = tracks_named(published_split=["train", ""]).assign(track_id=["blues.00000.wav", "rock.00001.wav"])
+    told = track_notes.of_tracks(clips, clips[["track_id"]].assign(split="test"), NO_PAIRS)["text"]
+    assert told.tolist() == ["not in the published fault-filtered split"]
     assert known(tracks_named(published_split=["", ""])) == {}
 
 
@@ -470,6 +472,47 @@ def test_the_page_leads_back_to_the_report_of_its_run_where_there_is_one(soundin
     (run / "index.html").write_text("report")
     assert home(run / "explorer") == ["../index.html"]
     assert home(run / "handed-on", single_file=True) == []
+
+
+def with_licences(sounding, *names):
+    """The same exploration with these licences, in turn."""
+    cards = len(sounding.facts["tracks"]["id"])
+    found = pd.DataFrame({"licence": [names[number % len(names)] for number in range(cards)]})
+    links = {row.licence: row.link for row in licences.counted(found["licence"]).itertuples() if row.link}
+    tracks = sounding.facts["tracks"] | {"licence": found["licence"].tolist()}
+    return dataclasses.replace(sounding, facts=sounding.facts | {"tracks": tracks, "links": links})
+
+
+def test_what_must_not_be_passed_on_has_no_sound_in_the_page(sounding, tmp_path, capsys):
+    free, closed = "Attribution 3.0 International", "Attribution-NoDerivatives 4.0 International"
+    made = with_licences(sounding, free, closed, "")
+    names = pd.Series(made.facts["tracks"]["licence"])
+    held = json.loads(Elements(page.write(made, tmp_path / "page").read_text()).scripts[1])
+    heard = [number for number, one in held["tracks"].items() if "audio" in one]
+    assert heard == [str(number) for number in names.index[names == free]]
+    silent = {one["absent"] for number, one in held["tracks"].items() if number not in heard}
+    assert silent == {page.WITHHELD}
+    count = int((names == free).sum())
+    assert held["licences"] == {
+        "heard": count,
+        "withheld": len(names) - count,
+        "names": [[free, "https://creativecommons.org/licenses/by/3.0/", count]],
+    }
+    assert f"without sound: {len(names) - count} clips, by licence" in capsys.readouterr().out
+    assert len([*(tmp_path / "page" / "media").glob("*.ogg")]) == count
+
+    both = json.loads(Elements(page.write(made, tmp_path / "all", all_licences=True).read_text()).scripts[1])
+    assert sum("audio" in one for one in both["tracks"].values()) == len(names)
+    assert both["licences"]["withheld"] == 0 and ["not stated", "", names.eq("").sum()] in both["licences"]["names"]
+    assert json.loads(Elements(page.write(sounding, tmp_path / "own").read_text()).scripts[1])["licences"] is None
+
+
+def test_with_known_licences_the_page_does_not_doubt_them(built_with, catalog):
+    def notices(tracks):
+        return built_with(tracks=tracks).facts["notices"]
+
+    assert data.AUDIO_NOTICE in notices(catalog)
+    assert data.AUDIO_NOTICE not in notices(catalog.assign(licence="Attribution"))
 
 
 def test_no_path_of_this_machine_is_in_the_page(sounding, tmp_path):

@@ -33,6 +33,7 @@ def run(tmp_path_factory, built, assignment, params):
     predictions = scoring.predict(model, built, assignment, GENRES, params)
     predictions.to_parquet(run.folder / "predictions.parquet", index=False)
     assignment.to_csv(run.folder / "split.csv", index=False)
+    built.tracks.to_parquet(run.folder / "tracks.parquet", index=False)
     history = pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.4, 0.3]})
     history.to_csv(run.folder / "history.csv", index=False)
     facts = {
@@ -283,12 +284,26 @@ def test_names_make_neither_html_nor_links_nor_tables(published, run):
         assert f"<td>{html.escape(' '.join(name.split()))}</td>" in page
 
 
+def test_the_card_lists_the_licences_that_it_has_learnt_from(published, run, monkeypatch):
+    tracks, assignment = run.tracks(), run.assignment()
+    learnt = tracks["track_id"].isin(assignment.loc[assignment["split"] != "test", "track_id"])
+    names = np.where(learnt, np.where(tracks.index % 2, "Attribution 3.0 International", ""), "All rights reserved")
+    monkeypatch.setattr(type(run), "tracks", lambda _: tracks.assign(licence=names, artist="Ann"))
+    facts = model_card.facts_of(run, published[1], published[2])
+    text = model_card.text(facts, GENRES)
+    count = int((names == "Attribution 3.0 International").sum())
+    link = "https://creativecommons.org/licenses/by/3.0/"
+    assert f"| [Attribution 3.0 International]({link}) | {count} | 1 |" in text
+    assert f"| not stated | {(names == '').sum()} | 1 |" in text and "reserved" not in text
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == "other"
+
+
 @pytest.mark.parametrize(
     ("dataset", "licence", "said"),
     [
         ("demo", "mit", "synthesised"),
         ("gtzan-mini", "other", "no licence"),
-        ("fma-small", "unknown", "does not know"),
+        ("somebody's", "unknown", "does not know"),
     ],
 )
 def test_the_card_says_whose_the_music_is(published, run, dataset, licence, said):

@@ -149,6 +149,29 @@ def test_order_and_tiles_change_nothing(monkeypatch):
     assert (expected["track_a"] < expected["track_b"]).all()
 
 
+def test_of_many_tracks_the_same_pairs_are_found(monkeypatch):
+    """Copies at any offset from the coarse grid, and short tracks, which are compared in full."""
+    monkeypatch.setattr(fingerprinting, "FEWEST_FRAMES", 100)
+    begins = [0, HOP, 2 * HOP, 3 * HOP, 5 * HOP // 2, 9 * HOP]
+    tracks = {f"{i}": piece(i // 2)[begins[i] * (i % 2) :] for i in range(6)}
+    tracks |= {"short": piece(0)[: 4 * RATE_HZ], "other": piece(9)}
+    fingerprints = prints(**tracks)
+    monkeypatch.setattr(fingerprinting, "TILE_VALUES", 1_000)
+    expected = fingerprinting.near_duplicates(fingerprints)
+    assert list(zip(expected["track_a"], expected["track_b"], strict=True)) == [
+        ("0", "1"), ("0", "short"), ("1", "short"), ("2", "3"), ("4", "5")
+    ]  # fmt: skip
+    compared = []
+    best_match = fingerprinting.best_match
+    monkeypatch.setattr(fingerprinting, "best_match", lambda *args: compared.append(args) or best_match(*args))
+    monkeypatch.setattr(fingerprinting, "MANY", 3)
+    pd.testing.assert_frame_equal(expected, fingerprinting.near_duplicates(fingerprints), atol=CORRELATION)
+    full = [
+        (a, b) for these, others, hop in compared if hop == fingerprinting.HOP_SECONDS for a in these for b in others
+    ]
+    assert len(full) == 8 + 3  # the short one with all, itself included, and the likely ones
+
+
 def test_silence_and_steady_tones_resemble_nothing():
     beep = (tone(997.3, 4, RATE_HZ) * 2**15).round() / 2**15  # as a file holds it: steady but for rounding
     fingerprints = prints(

@@ -7,13 +7,13 @@ import tiny  # noqa: F401  (registers the network that these tests train)
 from bounds import U, rounded
 
 from genre_utils.models import factory
-from genre_utils.params import Params
+from genre_utils.params import RECIPES, Params
 from genre_utils.training import recipe
 
 
-@pytest.mark.parametrize("name", recipe.RECIPES)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_made_of_possible_parameters(name):
-    params = Params.from_mapping(recipe.RECIPES[name])
+    params = Params.from_mapping(RECIPES[name])
     assert name != "paper" or params == Params()
 
 

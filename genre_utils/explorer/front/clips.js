@@ -62,7 +62,6 @@ function card(number, rows, view, data, source, doubts) {
   const segment = view.level === "segment";
   const track = data.tracks[number];
   const spans = segment ? rows.map((row) => data.span(row)).sort((one, other) => one[0] - other[0]) : [];
-  const by = [track.artist && data.words.artist !== "artist" ? `${data.words.artist}: ${track.artist}` : track.artist, track.title].filter((text) => text !== "").join(" – ");
   const sound = listen(number, spans, view, data, source);
   const doubt = doubtControls(track.id, doubts);
   const several = data.rowsOfTrack[number].length > 1;
@@ -71,7 +70,7 @@ function card(number, rows, view, data, source, doubts) {
   const head = h("h4", { tabindex: -1 }, track.id, where && h("span", { class: "gx-soft" }, where));
   const node = h("li", { class: "gx-clip" },
     head,
-    by !== "" && h("p", { class: "gx-by" }, by),
+    credits(track, data),
     badges(track),
     data.runs.map((run, index) => prediction(run, index, rows, track, view, data)),
     columnsOf(rows[0], view, data),
@@ -79,6 +78,16 @@ function card(number, rows, view, data, source, doubts) {
     doubt.node);
   return { ...sound, node, head, doubt };
 }
+
+// Who made it, and under which licence.
+function credits(track, data) {
+  const artist = track.artist && data.words.artist !== "artist" ? `${data.words.artist}: ${track.artist}` : track.artist;
+  const by = [artist, track.title].filter((text) => text !== "").join(" – ");
+  return [by !== "" && h("p", { class: "gx-by" }, by),
+    track.licence !== "" && h("p", { class: "gx-by" }, linked(track.licence, data.links[track.licence]))];
+}
+
+const linked = (text, address) => (address ? h("a", { href: address }, text) : text);
 
 function badges(track) {
   return track.badges.length > 0 && h("ul", { class: "gx-badges" },
@@ -128,10 +137,9 @@ function references(selection, view, data, source) {
     if (list.children.length > 0) return;
     list.append(...found.map((number) => {
       const track = data.tracks[number];
-      const by = [track.artist, track.title].filter((text) => text !== "").join(" – ");
       return h("li", { class: "gx-clip" },
         h("h4", {}, track.id, h("span", { class: "gx-soft" }, ` ${data.genres[track.genre]}, ${track.split}`)),
-        by !== "" && h("p", { class: "gx-by" }, by), badges(track),
+        credits(track, data), badges(track),
         listen(number, [], { ...view, level: "track" }, data, source).node);
     }));
   };

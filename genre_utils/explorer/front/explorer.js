@@ -249,7 +249,7 @@ async function start(root, source) {
   root.classList.add("gx");
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's own J and K
   root.replaceChildren(
-    h("header", {}, h("h2", {}, data.title), data.notices.map((text) => h("p", { class: "gx-notice" }, text)), parts.sentence,
+    h("header", {}, h("h2", {}, data.title), data.notices.map((text) => h("p", { class: "gx-notice" }, text)), licences(source.licences, data), parts.sentence,
       data.notes.length > 0 && h("details", { class: "gx-soft" }, h("summary", {}, "About the table"), data.notes.map((text) => h("p", {}, text)))),
     controls.node,
     h("div", { class: "gx-columns" },
@@ -267,6 +267,18 @@ async function start(root, source) {
     keys.removeEventListener("keydown", pressed);
     (await stop)?.();
   };
+}
+
+// Under which licences a page's sound may be passed on; null where no licence is known.
+function licences(known, data) {
+  if (!known) return null;
+  const { heard, withheld, names } = known;
+  const tracks = (n) => counted(n, data.words.track);
+  return h("details", { class: "gx-notice" },
+    h("summary", {}, `The sound of ${tracks(heard)} is here, under licences that allow it. `,
+      withheld > 0 && `That of ${tracks(withheld)} is left out, because the licence forbids changed versions or is not known.`),
+    h("p", {}, "The sound is an excerpt, mixed to mono and compressed again. Each clip names its artist, title and licence. If you publish this page, keep them, and follow the licences:"),
+    h("ul", {}, names.map(([name, address, n]) => h("li", {}, linked(name, address), `: ${tracks(n)}`))));
 }
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);

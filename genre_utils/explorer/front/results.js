@@ -2,9 +2,9 @@
 
 // Adds what is looked up often: truths by level, rows of each track, words of the data set.
 function prepared(data) {
-  const { id, genre, artist, title, seconds, begins, split, badges } = data.tracks;
+  const { id, genre, artist, title, licence, seconds, begins, split, badges } = data.tracks;
   data.tracks = id.map((name, number) => ({
-    id: name, genre: genre[number], artist: artist[number], title: title[number], seconds: seconds[number], begins: begins[number],
+    id: name, genre: genre[number], artist: artist[number], title: title[number], licence: licence[number], seconds: seconds[number], begins: begins[number],
     split: split[number], badges: badges[number] ?? [],
   }));
   const { track, start, end } = data.segments;
@@ -17,7 +17,7 @@ function prepared(data) {
   data.span = (row) => [start[row], end[row] ?? data.tracks[track[row]].seconds]; // null where only the file knows
   data.references = data.tracks.map((_, number) => number).slice(data.tested);
   data.rowsOfTruth = Object.fromEntries(data.levels.map((level) => [level, grouped(data.truths[level], data.genres.length)]));
-  data.has = { artist: artist.some(Boolean), badges: Object.keys(badges).length > 0 };
+  data.has = { artist: artist.some(Boolean), licence: licence.some(Boolean), badges: Object.keys(badges).length > 0 };
   data.cache = new Map();
   return data;
 }
@@ -117,6 +117,7 @@ function filterable(view, data) {
   const first = (row) => (view.level === "segment" ? row : data.rowsOfTrack[row][0]);
   return {
     ...(data.has.artist && { [data.words.artist]: (row) => track(row).artist }),
+    ...(data.has.licence && { licence: (row) => track(row).licence }),
     ...(data.has.badges && { note: (row) => track(row).badges.map((badge) => badge.kind) }),
     result: (row) => (predicted[row] === truth[row] ? "right" : "wrong"),
     ...(sure(0) !== null && { "probability, %": (row) => sure(row) / PARTS * 100 }),
@@ -172,7 +173,7 @@ function csv(rows, view, data) {
   const segment = view.level === "segment";
   const has = data.runs.some((run) => run[view.level].raw !== null);
   const lines = [["run", "track_id", ...(segment ? ["segment", "start_seconds"] : []), "genre", "predicted",
-    "probabilities", ...(has ? data.genres.map((genre) => `p_${genre}`) : []), "artist", "title",
+    "probabilities", ...(has ? data.genres.map((genre) => `p_${genre}`) : []), "artist", "title", "licence",
     ...(segment ? data.columns.map((column) => column.name) : [])]];
   for (const run of shownRuns(view, data)) {
     const level = run[view.level];
@@ -182,7 +183,7 @@ function csv(rows, view, data) {
       const parts = has && data.genres.map((_, genre) => (results === null ? null : partsOf(results, row, genre)));
       lines.push([run.name, track.id, ...(segment ? [data.segments.number[row], track.begins + data.segments.start[row]] : []),
         data.genres[track.genre], data.genres[level.predicted[row]], kind(level),
-        ...(has ? parts.map((value) => (value === null ? null : value / PARTS)) : []), track.artist, track.title,
+        ...(has ? parts.map((value) => (value === null ? null : value / PARTS)) : []), track.artist, track.title, track.licence,
         ...(segment ? data.columns.map((column) => column.value(row)) : [])]);
     }
   }
