@@ -12,6 +12,11 @@ Keras and no other part of TensorFlow: with KERAS_BACKEND=jax it runs where Tens
 Another network on the same clips: the same line with --model, --json and --against paper_cnn.json.
 
 A killed run goes on where it stopped: finished trainings stand in the JSON, their predictions beside it (.parquet).
+With --fused a network is trained by genre_utils.training.trainer, which is faster on a CPU, and goes on within a
+training, too. The paper's network with its own image and recipe, a day of two cores at most:
+
+    python -m benchmarks.accuracy.networks --logmel logmel.npz --lists lists --protocol paper --model paper_cnn \
+        --set image_height=256 image_width=256 --fused --seeds 2 --json paper_cnn_256.json
 """
 
 import argparse
@@ -240,8 +245,44 @@ def trained(
     return model, facts
 
 
+def by_trainer(
+    x: np.ndarray, table: pd.DataFrame, genres: list[str], params: Params, folder: Path
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The same as :func:`by_network` by the trainer of the notebooks, whose state is in a folder."""
+    from genre_utils.features import store
+    from genre_utils.training import trainer
+
+    params = dataclasses.replace(params, segment_seconds=COLUMNS * SECONDS_PER_COLUMN)
+    tracks = table.drop_duplicates("track_id")[["track_id", "genre", "artist"]].assign(path="", fault="")
+    rows = table[["track_id", "segment", "start_seconds"]].assign(row=range(len(table)), augmentation="")
+    features = in_db(x).astype(np.float16)
+    arrays = store.Store(folder, features, rows, tracks, pd.DataFrame(columns=["fault"]), 0.0, 0.0)
+    assignment = table[["track_id", "segment", "split"]]
+    results = folder / f"fold-{params.fold}-seed-{params.seed}"
+    results.mkdir(parents=True, exist_ok=True)
+    history = trainer.train(arrays, assignment, genres, params, results, folder)
+    model = factory.load(results / "model.keras")
+    started = time.monotonic()
+    predictions = scoring.predict(model, arrays, assignment, genres, params)
+    best = history.loc[history["val_accuracy"].idxmax()]
+    facts = {
+        "epochs": len(history),
+        "best_epoch": int(best["epoch"]),
+        "validation_accuracy": float(best["val_accuracy"]),
+        "train_seconds": round(float(history["seconds"].sum()), 1),
+        "parameters": model.count_params(),
+        "evaluate_seconds": round(time.monotonic() - started, 1),
+    }
+    return predictions.drop(columns="path"), facts
+
+
 def one(
-    tracks: pd.DataFrame, segments: np.ndarray, genres: list[str], params: Params, refit: bool = False
+    tracks: pd.DataFrame,
+    segments: np.ndarray,
+    genres: list[str],
+    params: Params,
+    refit: bool = False,
+    fused: Path | None = None,
 ) -> tuple[dict, pd.DataFrame]:
     """One training and its test: a row of the JSON, and the predictions."""
     assignment, tested_on = divided(tracks, params)
@@ -254,6 +295,8 @@ def one(
     table["start_seconds"] = place * COLUMNS * SECONDS_PER_COLUMN
     if params.model in BY_HAND:
         predictions, facts = by_hand(x, table, genres, params)
+    elif fused:
+        predictions, facts = by_trainer(x, table, genres, params, fused)
     else:
         following = segments[clip, np.minimum(place + 1, SEGMENTS - 1)]  # a clip is whole on one side
         predictions, facts = by_network(x, following, table, genres, params)
@@ -442,6 +485,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options.add_argument(
         "--refit", action="store_true", help="train on the validation clips too, once all is chosen by them"
     )
+    options.add_argument(
+        "--fused", action="store_true", help="by the trainer of the notebooks; its state is by the JSON"
+    )
     options.add_argument("--against", type=Path, help="the JSON of an earlier run on the same clips, folds and seeds")
     args = options.parse_args(argv)
     clips, segments = read_arrays(args.logmel)
@@ -454,6 +500,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         {"image_height": height, "image_width": width, "max_epochs": args.epochs} | named | fixed
     )
     folds = (args.only_folds or range(args.folds)) if args.protocol == "artist" else [0]
+    if args.fused and (args.refit or args.model in BY_HAND):
+        raise ParamsError("--fused is for networks, and needs validation clips: leave out --refit.")
     if args.refit and base.schedule == "plateau" and args.model not in BY_HAND:
         raise ParamsError("--refit leaves no validation clips, by which the schedule plateau stops. Use cosine.")
     settings = base.to_mapping() | {"clips": len(clips), "recipe": args.recipe, "set": args.set, "refit": args.refit}
@@ -473,7 +521,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for fold in folds:
             if not any((row["fold"], row["seed"]) == (fold, seed) for row in rows):
                 print(f"\n{args.protocol}, fold {fold}, seed {seed}", flush=True)
-                row, table = one(tracks, segments, genres, dataclasses.replace(base, fold=fold, seed=seed), args.refit)
+                own = dataclasses.replace(base, fold=fold, seed=seed)
+                state = args.json.with_suffix(".state") if args.fused else None
+                row, table = one(tracks, segments, genres, own, args.refit, state)
                 rows.append(row)
                 tables.append(table)
                 print(f"  segments {said(row['segment'])}\n  tracks   {said(row['track'])}", flush=True)

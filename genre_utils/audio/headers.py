@@ -254,7 +254,7 @@ def sizes_of(form: tuple[int, ...]) -> dict[int, int]:
     return {bits: frame.size for bits, frame in frame_sizes().items() if form_of(*divmod(bits, 256), form[2]) == form}
 
 
-def form_of(second: int, third: int, mono: bool) -> tuple[int, ...]:
+def form_of(second: int, third: int, mono: int) -> tuple[int, ...]:
     """What the frames of a stretch have in common: version, layer, rate, channels; except in layer III the bit rate."""
     return second & 0xFE, third & 0x0C, mono, third >> 4 if second >> 1 & 3 != 1 else 0
 

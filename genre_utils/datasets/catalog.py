@@ -138,8 +138,9 @@ def of_several(params: Params, tracks: pd.DataFrame, dataset: str = "") -> Param
     """
     fit = is_fma(params.dataset) or labels.of_several(tracks["genre"]).any()
     chosen = dataset or (params.dataset if fit else DEMOS[1])
-    own = {} if chosen == params.dataset else {"dataset": chosen, "genre_level": 0, "exclude_genres": ""}
-    return dataclasses.replace(params, **own, all_genres=is_fma(chosen))
+    if chosen != params.dataset:
+        params = dataclasses.replace(params, dataset=chosen, genre_level=0, exclude_genres="")
+    return dataclasses.replace(params, all_genres=is_fma(chosen))
 
 
 def absolute(dataset: str) -> str:

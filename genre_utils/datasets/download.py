@@ -68,7 +68,7 @@ METADATA = Remote(
     archive="fma_metadata.zip",
     tracks=0,
     unpacked_bytes_limit=5_000_000_000,
-    profile="paper",
+    profile="fma_small",
     folders=("fma_metadata",),
 )
 REMOTES = {
@@ -107,7 +107,7 @@ REMOTES = {
                 archive=f"fma_{part}.zip",
                 tracks=tracks,
                 unpacked_bytes_limit=limit,
-                profile="paper",
+                profile="fma_small",
                 folders=(f"fma_{part}",),
                 metadata=METADATA,
             )

@@ -32,7 +32,7 @@ def run(
     Parameters
     ----------
     profile : str
-        demo, ci, gtzan_mini, paper or transfer.
+        demo, ci, gtzan_mini, paper, fma_small or transfer.
     settings : list of str, optional
         Texts of the form ``name=value``, which override the profile.
     out : Path, optional

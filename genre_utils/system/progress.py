@@ -11,8 +11,10 @@ from typing import Self, TypeVar
 
 HEADLESS = "GENRE_HEADLESS"  # set by the runner, where a bar's control characters would fill the log
 SECONDS_BETWEEN_SIGNS = 2.0  # signs of life that a notebook prints for its runner
+SOONEST_SECONDS = 5.0  # of work, from which the time left can be told
 SECONDS_BETWEEN_LINES = (15, 60)  # outside a terminal: at the start of a run, and after ten minutes
-COUNTED = r"\s*([A-Za-z][\w ]*?):? ([\d.]+)/([\d.]+)( MB)?\s*$"  # training: 3/18, and Keras' own Epoch 3/12
+# log-mel: 40/240, 00:12 left; also Keras' own Epoch 3/12
+COUNTED = r"\s*([A-Za-z][\w -]*?):? ([\d.]+)/([\d.]+)( MB)?(, [\d:]+ left)?\s*$"
 
 Item = TypeVar("Item")
 
@@ -41,12 +43,13 @@ def progress(iterable: Iterable[Item], total: int, description: str) -> Iterator
 
         yield from tqdm(iterable, total=total, desc=description)
         return
-    last = time.monotonic()
+    started = last = time.monotonic()
     for count, item in enumerate(iterable, start=1):
         yield item
-        if count == total or time.monotonic() - last >= SECONDS_BETWEEN_SIGNS:
-            last = time.monotonic()
-            sign(f"{description}: {count}/{total}", last=count == total)
+        now = time.monotonic()
+        if count == total or now - last >= SECONDS_BETWEEN_SIGNS:
+            last = now
+            sign(f"{description}: {count}/{total}{time_left(now - started, count, total)}", last=count == total)
 
 
 def progress_lines(iterable: Iterable[Item], total: int, description: str) -> Iterator[Item]:
@@ -68,16 +71,22 @@ def progress_lines(iterable: Iterable[Item], total: int, description: str) -> It
     object
         The items, unchanged.
     """
-    from tqdm.auto import tqdm
-
     started = last = time.monotonic()
     for count, item in enumerate(iterable, start=1):
         yield item
         now = time.monotonic()
         if count < total and now - last >= seconds_between_lines(now - started):
             last = now
-            left = tqdm.format_interval((now - started) / count * (total - count))
-            print(f"{description}: {count:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
+            left = time_left(now - started, count, total)
+            print(f"{description}: {count:,} of {total:,}{left}", file=sys.stderr, flush=True)
+
+
+def time_left(seconds: float, count: int, total: int) -> str:
+    """How long the rest takes at the pace so far, as ``, 01:30 left``; "" at the beginning and at the end."""
+    from tqdm.auto import tqdm
+
+    known = count < total and seconds >= SOONEST_SECONDS
+    return f", {tqdm.format_interval(seconds / count * (total - count))} left" if known else ""
 
 
 def above_bar() -> contextlib.AbstractContextManager[None]:

@@ -152,6 +152,22 @@ def test_a_refit_trains_on_all_that_is_not_tested_and_needs_a_recipe_that_choose
         run(*words[:-1], "--set", "batch_size=4", "learning_rate=0.01", "schedule=cosine")
 
 
+def test_the_trainer_of_the_notebooks_tests_the_same_clips_and_leaves_its_state(run, tmp_path):
+    plain = run("--protocol", "paper")
+    other = tmp_path / "out" / "fused.json"
+    fused = run("--protocol", "paper", "--fused", "--json", str(other))
+    predictions = pd.read_parquet(other.with_suffix(".parquet"))
+    first = pd.read_parquet(tmp_path / "out" / "a.parquet")
+    keys = ["track_id", "segment", "start_seconds", "split", "genre", "artist", "fold", "seed"]
+    both = [table.sort_values(keys[:2], ignore_index=True)[keys] for table in (predictions, first)]
+    pd.testing.assert_frame_equal(*both, check_dtype=False)
+    assert fused["pooled"]["segment"]["accuracy"] > 0.9 and fused["rows"][0]["epochs"] == 2
+    assert fused["rows"][0].keys() == plain["rows"][0].keys()
+    assert (tmp_path / "out" / "fused.state" / "fold-0-seed-0" / "history.csv").exists()
+    with pytest.raises(ParamsError, match="leave out --refit"):
+        run("--protocol", "paper", "--fused", "--refit")
+
+
 def test_absent_clips_are_not_wrong_and_two_runs_are_compared_pair_by_pair(run, tmp_path, capsys):
     pooled = run("--protocol", "filtered")["pooled"]
     assert pooled["tested_on"] == "test"

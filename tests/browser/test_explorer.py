@@ -622,6 +622,37 @@ def test_a_sound_that_the_browser_cannot_play_is_said_and_passed_over(new_page, 
     page.wait_for_function("audio => audio.currentTime > 0.1", arg=cards.nth(1).locator("audio").element_handle())
 
 
+def test_licences_stand_on_the_cards_and_of_the_page(page, tracks, params, tmp_path):
+    free, closed = "Attribution-ShareAlike 3.0 International", "Attribution-NoDerivatives 4.0 International"
+    known = tracks.assign(licence=[free if number % 2 else closed for number in range(len(tracks))])
+    made = data.of_run(run_folder(tmp_path / "run", known, params))
+    page.goto(explorer_page.write(made, tmp_path / "page", clips=None).as_uri())
+    link = "https://creativecommons.org/licenses/by-sa/3.0/"
+    heard = sum(name == free for name in made.facts["tracks"]["licence"])
+    notice = page.locator("details.gx-notice")
+    expect(notice).to_contain_text(f"The sound of {heard} tracks is here")
+    expect(notice).to_contain_text(f"That of {len(known) - heard} tracks is left out")
+    notice.locator("summary").click()
+    expect(notice.locator("li")).to_have_text(f"{free}: {heard} tracks")
+    expect(notice.get_by_role("link")).to_have_attribute("href", link)
+    row = known.set_index("track_id")
+    seen = set()
+    for genre in made.facts["genres"]:
+        page.locator(f"""[data-selection='["row","{genre}"]']""").click()
+        cards = page.locator(".gx-clip:visible")
+        for card in cards.all():
+            name = card.locator("h4").text_content().split(" ")[0]
+            expect(card).to_contain_text(row["licence"][name])
+            card.scroll_into_view_if_needed()
+            if row["licence"][name] == closed:
+                expect(card).to_contain_text("the licence of this track forbids changed versions")
+                expect(card.locator("audio")).to_be_hidden()
+            else:
+                picture_is_there(page, card)
+            seen.add(row["licence"][name])
+    assert seen == {free, closed}
+
+
 def test_hostile_names_do_nothing(page, params, tmp_path):
     """Real files of such names, through the catalog into the page."""
     genres = ["<svg onload=alert(1)>", "'\"><b id=owned>", "__proto__"]

@@ -44,6 +44,17 @@ def test_a_log_gets_a_line_now_and_then_with_the_time_left(monkeypatch, capsys):
     assert "2,000 of 2,000" not in err
 
 
+def test_a_notebook_says_the_time_left(monkeypatch, capsys):
+    monkeypatch.setenv(progress.HEADLESS, "1")
+    clock = iter(range(0, 10**6))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    assert list(progress.progress(iter(range(100)), 100, "log-mel")) == [*range(100)]
+    texts = capsys.readouterr().out.split("\r")[1:]
+    assert texts[:3] == ["log-mel: 2/100", "log-mel: 4/100", "log-mel: 6/100, 01:34 left"]
+    assert texts[-1] == "log-mel: 100/100\n"
+    assert all(progress.re.match(progress.COUNTED, text) for text in texts)
+
+
 def test_counts_are_shown_as_long_as_they_run(screen):
     one, shown = screen
     one.listen("stdout", "")
@@ -60,6 +71,8 @@ def test_counts_are_shown_as_long_as_they_run(screen):
     one.listen("stdout", "down")
     one.listen("stdout", "load: 1.5/9.0 MB")  # a line in two parts
     assert last(shown) == "training: 3/18, Epoch 2/5, download: 1.5/9.0 MB"
+    one.listen("stdout", "\rlog-mel: 40/240, 1:00:12 left")
+    assert last(shown).endswith("log-mel: 40/240, 1:00:12 left")
     one.begin("04_evaluation")
     one.listen("stdout", "")
     assert last(shown) == "working"

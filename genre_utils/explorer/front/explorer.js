@@ -249,7 +249,7 @@ async function start(root, source) {
   root.classList.add("gx");
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's own J and K
   root.replaceChildren(
-    h("header", {}, h("h2", {}, data.title), data.notices.map((text) => h("p", { class: "gx-notice" }, text)), licences(source.licences, data), parts.sentence,
+    h("header", {}, h("h2", {}, data.title), data.notices.map((text) => h("p", { class: "gx-notice" }, text)), licenceNotice(source.licences, data), parts.sentence,
       data.notes.length > 0 && h("details", { class: "gx-soft" }, h("summary", {}, "About the table"), data.notes.map((text) => h("p", {}, text)))),
     controls.node,
     h("div", { class: "gx-columns" },
@@ -270,7 +270,7 @@ async function start(root, source) {
 }
 
 // Under which licences a page's sound may be passed on; null where no licence is known.
-function licences(known, data) {
+function licenceNotice(known, data) {
   if (!known) return null;
   const { heard, withheld, names } = known;
   const tracks = (n) => counted(n, data.words.track);
