@@ -13,7 +13,7 @@ from genre_utils.errors import ParamsError, SplitError
 from genre_utils.evaluation import protocol_study
 from genre_utils.features import store
 from genre_utils.models import pretrained
-from genre_utils.params import MODELS, PRETRAINED, RECIPES, SOUND_NAMES, Params, unknown_name
+from genre_utils.params import MODELS, PRETRAINED, RECIPES, SOUND_NAMES, Params, of_recipe, unknown_name
 from genre_utils.paths import CACHE
 from genre_utils.splits import protocols
 from genre_utils.system import disk
@@ -55,10 +55,11 @@ def check(values: Mapping[str, Any], numbers: set[int], runs: Path) -> dict[str,
     names = {field.name for field in dataclasses.fields(Params)}
     output = values.get("output", labels.AUTO)
     undecided = {"output"} if output == labels.AUTO else set()
-    params = Params.from_mapping({name: value for name, value in values.items() if name in names - undecided})
     for name, known in {"model": (*MODELS, PRETRAINED), "lesson_model": MODELS, "recipe": (*RECIPES,)}.items():
         if values.get(name, known[0]) not in known:
             raise ParamsError(unknown_name(values[name], known).replace("parameter", name))
+    named = of_recipe(values["recipe"]) if "recipe" in values else {}
+    params = Params.from_mapping(named | {name: value for name, value in values.items() if name in names - undecided})
     if params.model == PRETRAINED or TRANSFER in numbers:
         pretrained.weights()
     if params.model == PRETRAINED:

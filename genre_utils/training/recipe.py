@@ -49,7 +49,7 @@ def compiled(model: keras.Model, params: Params, optimizers: Any = None) -> kera
 
 
 def takes_shares(params: Params) -> bool:
-    """Whether the targets are shares of genres ``(n, genre)`` and not labels ``(n,)``."""
+    """Whether the targets are shares of genres ``(n, genre)`` and not labels ``(n,)``. Notebook: 03_training."""
     return params.output == "sigmoid" or params.mixup_alpha > 0
 
 

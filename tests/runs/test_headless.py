@@ -288,6 +288,8 @@ def test_a_run_that_leaves_something_out_has_failed(house, tmp_path, monkeypatch
     [
         (["dataset=nowhere"], CatalogError, "No data set 'nowhere'"),
         (["model=paper_cmn"], ParamsError, "Unknown model 'paper_cmn'. Did you mean 'paper_cnn'?"),
+        (["recipe=augmentd"], ParamsError, "Unknown recipe 'augmentd'. Did you mean 'augmented'?"),
+        (["recipe=augmented", "segment_seconds=0.5"], ParamsError, "mask_seconds must be in"),
         (["lesson_model=cnn"], ParamsError, "Unknown lesson_model 'cnn'"),
         (["several_dataset=nowhere"], CatalogError, "No data set 'nowhere'"),
         (["several_dataset=TWO"], SplitError, "several_dataset=.*No protocol except leaky"),
