@@ -31,7 +31,7 @@ from genre_utils.runs import profiles
 
 TRACKS = 8_000
 LINKS = 10  # to each MP3: copies are by one artist, who is on one side of the split
-ARTIST_TRACKS = 5  # MP3s by an artist
+ARTISTS = 20  # of a genre, each with as many MP3s; a tenth of them is tested
 TOPS = {12: "Rock", 21: "Hip-Hop", 2: "International", 10: "Pop", 15: "Electronic", 17: "Folk", 38: "Experimental",
         1235: "Instrumental"}  # fmt: skip
 SUBS = 100  # a sub-genre of each: its number is that of the genre and so much
@@ -59,7 +59,7 @@ def stand_ins(folder: Path, tracks: int) -> Path:
     jobs, rows = [], []
     for place, (number, name) in enumerate(TOPS.items()):
         for track in range(each):
-            artist = track // ARTIST_TRACKS
+            artist = track * min(ARTISTS, each) // each
             path = sounds / f"{place}-{track}.mp3"
             jobs.append(joblib.delayed(encoded)(styles.GENRES[place], artist % 10, track, path))
             turn = artist % 10

@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -153,7 +154,8 @@ def build(
     for name, table, (_, metrics), known in zip(names, found, runs, calibrations[: len(runs)], strict=True):
         tables = {"segment": table, "track": scoring.by_track(table)}
         accuracy = {level: uncertainty.accuracy(rows, params.seed) for level, rows in tables.items()}
-        sentences = {level: report.sentence(metrics | accuracy, level) for level in tables}
+        named = metrics | accuracy | {"dataset": Path(metrics["dataset"]).name}  # a page has no path of this machine
+        sentences = {level: report.sentence(named, level) for level in tables}
         tested.append(levels.Tested(name, tables, sentences, known))
     ids = tested[0].tables["track"]["track_id"]
     catalog = (tracks if "licence" in tracks else tracks.assign(licence="")).set_index("track_id", drop=False)
@@ -167,7 +169,7 @@ def build(
         card=shown["track_id"],
         seconds=[params.segments_in(seconds) * params.segment_seconds for seconds in shown["duration_seconds"]],
     )
-    title = " against ".join(f"{metrics['model']} on {metrics['dataset']}" for _, metrics in runs)
+    title = " against ".join(f"{metrics['model']} on {Path(metrics['dataset']).name}" for _, metrics in runs)
     licensed = bool((shown["licence"] != "").any())
     said = notices([metrics for _, metrics in runs], names, sizes, len(found[0]), licensed) + [several] * bool(several)
     made = facts.assemble(tested, shown, notes, params, title, said)

@@ -507,6 +507,14 @@ def test_what_must_not_be_passed_on_has_no_sound_in_the_page(sounding, tmp_path,
     assert json.loads(Elements(page.write(sounding, tmp_path / "own").read_text()).scripts[1])["licences"] is None
 
 
+def test_a_folder_is_called_by_its_name_alone(predictions, metrics, catalog):
+    about = pd.DataFrame(columns=["track_id", "kind", "text"])
+    own = metrics | {"dataset": "/home/somebody/demo"}
+    facts = data.build([(predictions, own)], ["first"], catalog, about, Params()).facts
+    assert "somebody" not in json.dumps(facts) and facts["title"] == "tiny_cnn on demo"
+    assert data.AUDIO_NOTICE in facts["notices"]  # it is not the demo music
+
+
 def test_with_known_licences_the_page_does_not_doubt_them(built_with, catalog):
     def notices(tracks):
         return built_with(tracks=tracks).facts["notices"]

@@ -90,8 +90,11 @@ function credits(track, data) {
 const linked = (text, address) => (address ? h("a", { href: address }, text) : text);
 
 function badges(track) {
-  return track.badges.length > 0 && h("ul", { class: "gx-badges" },
-    track.badges.map((badge) => h("li", {}, h("strong", {}, badge.kind), badge.text !== "" && `: ${badge.text}`)));
+  const items = track.badges.map((badge) => h("li", {}, h("strong", {}, badge.kind), badge.text !== "" && `: ${badge.text}`));
+  const list = (some) => h("ul", { class: "gx-badges" }, some);
+  const rest = items.slice(4);
+  return items.length > 0 && [list(items.slice(0, 4)), rest.length > 0 && h("details", {},
+    h("summary", { class: "gx-soft" }, counted(rest.length, "more note")), list(rest))];
 }
 
 // The table's other columns, of the card's first row.

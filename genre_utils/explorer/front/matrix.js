@@ -93,7 +93,7 @@ function matrix(view, data, select, order = inOrder(view, data)) {
     !nothing && !(difference && second === "row") && h("small", {}, plain(share(row, column, second), second))));
   };
   const table = h("table", { role: "grid", "aria-label": `True ${data.words.genre} by predicted ${data.words.genre}`, onkeydown: moveInGrid },
-    h("thead", {}, h("tr", {}, h("td", { class: "gx-corner" }, h("span", {}, "true ↓ predicted →")),
+    h("thead", {}, h("tr", {}, h("td", { class: "gx-corner" }, h("span", {}, "true ↓", h("br"), "predicted →")),
       order.map((column, place) => h("th", { scope: "col" }, head(column, "column", `0,${place + 1}`))))),
     h("tbody", {}, order.map((row, place) => h("tr", {}, h("th", { scope: "row" }, head(row, "row", `${place + 1},0`)),
       order.map((column, beside) => cell(row, column, `${place + 1},${beside + 1}`))))));
