@@ -4,8 +4,15 @@ Members are results of ``networks.py`` on the same clips and folds, each a .json
 in one is a member of its own. They are added in the order given: no member is chosen by its test.
 
     python -m benchmarks.accuracy.ensemble --members compact.json svm.json --against paper_cnn.json --json all.json
+
+With --chosen, members are calibrated, and of each fold only those are averaged that make its validation better. A refit
+has no validation clips: --held-out names, for each member, its training that has them.
+
+    python -m benchmarks.accuracy.ensemble --chosen --members compact_refit.json paper_cnn.json \
+        --held-out compact.json paper_cnn.json --against compact_refit.json --json chosen.json
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -16,7 +23,7 @@ import pandas as pd
 from benchmarks import shared
 from genre_utils.datasets import gtzan
 from genre_utils.errors import EvaluationError, GenreUtilsError
-from genre_utils.evaluation import ensemble, scoring, uncertainty
+from genre_utils.evaluation import ensemble, reliability, scoring, uncertainty
 
 
 def members(paths: list[Path]) -> dict[str, tuple[pd.DataFrame, float]]:
@@ -31,6 +38,97 @@ def members(paths: list[Path]) -> dict[str, tuple[pd.DataFrame, float]]:
     if not all((own["split"] == "validation").any() for own, _ in found.values()):  # a refit has tested alone
         found = {name: (own[own["split"] == "test"], seconds) for name, (own, seconds) in found.items()}
     return found
+
+
+def chosen(paths: list[Path], held_out: list[Path]) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Average what each fold's own validation clips choose, and how it compares with simpler means.
+
+    Parameters
+    ----------
+    paths : list of Path
+        The members.
+    held_out : list of Path
+        For each of them, the training whose validation clips calibrate and choose it, of the same folds.
+
+    Returns
+    -------
+    means : dict of str to pd.DataFrame
+        Predictions of the test segments: the ``plain`` and the ``calibrated`` mean of all, those ``chosen`` by the
+        calibrated segments of validation, and, to compare, by other rows of validation.
+    facts : dict
+        ``folds``: the members of each fold; ``calibration``: each member's expected calibration error before and after.
+    """
+    found = members(paths)
+    known = {name: pd.read_parquet(path.with_suffix(".parquet")) for name, path in zip(found, held_out, strict=True)}
+    folds: dict[str, list[str]] = {}
+    parts: dict[str, list[pd.DataFrame]] = {}
+    scaled: dict[str, list[pd.DataFrame]] = {name: [] for name in found}
+    for fold in sorted(next(iter(found.values()))[0]["fold"].unique()):
+        validation = {
+            name: table[(table["fold"] == fold) & (table["split"] == "validation")].drop(columns="seed")
+            for name, table in known.items()
+        }
+        tested = {
+            name: table[(table["fold"] == fold) & (table["split"] == "test")] for name, (table, _) in found.items()
+        }
+        own = {name: ensemble.calibrated(table, held_out=validation[name]) for name, table in tested.items()}
+        both = {name: ensemble.calibrated(table) for name, table in validation.items()}
+        tracks, tracks_of_both = (
+            {name: scoring.by_track(table) for name, table in one.items()} for one in (validation, both)
+        )
+        ways = {
+            "plain": (tested, [*tested]),
+            "calibrated": (own, [*own]),
+            "chosen": (own, ensemble.chosen(both)),
+            "chosen, not calibrated": (tested, ensemble.chosen(validation)),
+            "chosen by tracks": (own, ensemble.chosen(tracks_of_both)),
+            "chosen by tracks, not calibrated": (tested, ensemble.chosen(tracks)),
+        }
+        folds[str(fold)] = ways["chosen"][1]
+        for way, (tables, names) in ways.items():
+            parts.setdefault(way, []).append(ensemble.mean([tables[name] for name in names]))
+        for name, table in own.items():
+            scaled[name].append(table)
+    errors = {}
+    for name, (table, _) in found.items():
+        test = table[table["split"] == "test"]
+        before, after = (reliability.expected_calibration_error(one)["ece"] for one in (test, pd.concat(scaled[name])))
+        errors[name] = {"before": before, "after": after}
+    means = {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+    return means, {"folds": folds, "calibration": errors}
+
+
+def compared(args: argparse.Namespace) -> dict[str, Any]:
+    """The three means beside each other, and the paired difference to the base."""
+    means, facts = chosen(args.members, args.held_out or args.members)
+    base = pd.read_parquet(args.against.with_suffix(".parquet")).query("seed == 0").drop(columns="seed")
+    base = tracks_of(base, "test")
+    rows = []
+    for name, table in means.items():
+        tracks = tracks_of(table, "test")
+        gain = uncertainty.difference(base, tracks)
+        row = {"mean": name, "track": uncertainty.accuracy(tracks), "segment": uncertainty.accuracy(table)}
+        row["calibration_error"] = reliability.expected_calibration_error(table)["ece"]
+        rows.append(row | {"against": gain | {"mcnemar": uncertainty.mcnemar(base, tracks)}})
+        right = row["track"]
+        print(
+            f"{name:>32} {100 * right['accuracy']:.1f} % of tracks {uncertainty.words(right, brief=True)}, "
+            f"{100 * gain['difference']:+.1f} points {uncertainty.words(gain, signed=True, brief=True)}"
+        )
+    for fold, names in facts["folds"].items():
+        print(f"fold {fold}: {', '.join(names)}")
+    for name, error in facts["calibration"].items():
+        print(f"{name}: expected calibration error {100 * error['before']:.1f} %, then {100 * error['after']:.1f} %")
+    result = {
+        "machine": json.loads(args.members[0].read_text())["machine"],
+        "against": args.against.name,
+        "ratios": {f"{row['mean']}: tracks": row["track"]["accuracy"] for row in rows},
+        "rows": rows,
+        **facts,
+    }
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    return result
 
 
 def tracks_of(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -79,7 +177,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--members", type=Path, nargs="+", required=True, help="results of networks.py, in this order")
     parser.add_argument("--against", type=Path, help="the base, a result of networks.py with one seed")
     parser.add_argument("--lists", type=Path, help="folder with *_filtered.txt: says which clips have a known fault")
+    parser.add_argument("--chosen", action="store_true", help="calibrate and choose members by validation")
+    parser.add_argument("--held-out", type=Path, nargs="+", help="for each member, its training with validation clips")
     args = parser.parse_args(argv)
+    if args.chosen:
+        if not args.against or len(args.held_out or args.members) != len(args.members):
+            raise EvaluationError("--chosen needs --against, and one file of --held-out for each of --members.")
+        return compared(args)
     found = members(args.members)
     protocols = {json.loads(path.read_text())["settings"]["protocol"] for path in args.members}
     if len(protocols) > 1:

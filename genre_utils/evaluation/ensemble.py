@@ -1,12 +1,13 @@
 """Ensembles: average the predictions of several networks, and measure what each member adds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from genre_utils.errors import EvaluationError
-from genre_utils.evaluation import scoring, uncertainty
+from genre_utils.evaluation import calibration, scoring, uncertainty
+from genre_utils.evaluation.temperature_scaling import temperature_scaled
 
 DIFFERENCE = ("difference", "difference_low", "difference_high", "difference_no_interval")
 ROW = ("track_id", "segment", "seed", "split", "genre")  # columns that identify a row
@@ -66,6 +67,68 @@ def mean(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     probabilities = np.mean(members, axis=0)  # (row, genre)
     predicted = np.array(genres)[probabilities.argmax(axis=1)]
     return scoring.with_probabilities(first, probabilities).assign(predicted=predicted)
+
+
+def calibrated(
+    predictions: pd.DataFrame, output: str = "softmax", held_out: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Predictions with calibrated probabilities, so that a member that is too sure of itself has no more votes.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        As ``scoring.predict`` returns them.
+    output : str
+        softmax or sigmoid.
+    held_out : pd.DataFrame, optional
+        Predictions of segments that the member has not learnt from; default: its own of the validation split.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same rows; the probabilities are scaled with the temperature of ``held_out``.
+
+    References
+    ----------
+    C. Guo et al., On calibration of modern neural networks (2017). Notebook: 06_beyond_the_paper.
+    """
+    own = predictions[predictions["split"] == "validation"] if held_out is None else held_out
+    temperature = calibration.temperature(own, output)
+    scaled = temperature_scaled(scoring.probabilities(predictions), temperature, output)
+    return scoring.with_probabilities(predictions, scaled)
+
+
+def chosen(members: Mapping[str, pd.DataFrame], output: str = "softmax") -> list[str]:
+    """Choose members by their validation segments: add the best one, as long as the mean gets better.
+
+    Parameters
+    ----------
+    members : mapping of str to pd.DataFrame
+        By name: predictions as ``scoring.predict`` returns them. Only validation rows are used.
+    output : str
+        softmax or sigmoid.
+
+    Returns
+    -------
+    list of str
+        One name or more, in the order in which they were added. Better is a smaller negative log-likelihood, which
+        says more of few tracks than the accuracy does.
+
+    References
+    ----------
+    R. Caruana et al., Ensemble selection from libraries of models, ICML 2004. Notebook: 06_beyond_the_paper.
+    """
+    held_out = {name: table[table["split"] == "validation"] for name, table in members.items()}
+    names: list[str] = []
+    lowest = np.inf
+    while rest := [name for name in held_out if name not in names]:
+        tried = {name: mean([held_out[one] for one in (*names, name)]) for name in rest}
+        losses = {name: calibration.log_loss(table, output) for name, table in tried.items()}
+        best = min(losses, key=losses.__getitem__)
+        if losses[best] >= lowest:
+            break
+        names, lowest = [*names, best], losses[best]
+    return names
 
 
 def rows_of(table: pd.DataFrame) -> pd.MultiIndex:

@@ -40,6 +40,12 @@ def shape_of(blocks: list[Block], params: Params) -> tuple[int, int, int]:
     return sum(block.room for block in blocks), params.n_mels, params.frames_per_segment
 
 
+def size_of(usable: pd.DataFrame, params: Params) -> int:
+    """Bytes of the log-mels of usable tracks on disk, without augmented versions. Notebook: 02_feature_extraction."""
+    segments = int(usable["duration_seconds"].map(params.segments_in).sum())
+    return 2 * segments * params.n_mels * params.frames_per_segment
+
+
 def feature_params(params: Params) -> dict[str, float]:
     """The parameters that a store depends on; those of augmented versions only if there are any."""
     versions = (*SOUND_NAMES, "seed") if any(getattr(params, name) for name in SOUND_NAMES) else ()

@@ -11,7 +11,7 @@ import pandas as pd
 from genre_utils.datasets import catalog, contents, labels
 from genre_utils.errors import ParamsError, SplitError
 from genre_utils.evaluation import protocol_study
-from genre_utils.features import store
+from genre_utils.features import plan, store
 from genre_utils.models import pretrained
 from genre_utils.params import MODELS, PRETRAINED, RECIPES, SOUND_NAMES, Params, of_recipe, unknown_name
 from genre_utils.paths import CACHE
@@ -21,6 +21,7 @@ from genre_utils.system import disk
 TRAINS, LEAVES, TRANSFER = 3, 6, 7  # first notebook that splits the tracks; beyond the paper; pretrained network
 STATES = 10  # times the weights: two training states, each with Adam's moments and the best weights, and copies
 MEDIA_BYTES = 150_000  # per track in the explorer: 30 s of Vorbis and the spectrogram
+TOLD_BYTES = 1e9  # of features, from which their size is said before
 ROOM_BYTES = 50_000_000  # executed notebooks, figures, tables
 
 
@@ -99,12 +100,12 @@ def check_several(params: Params, tracks: pd.DataFrame, dataset: str) -> None:
 def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path, heard: Params | None = None) -> None:
     """Compare the size of what a run writes, also for a pretrained network's features, with the free disk space."""
     usable = contents.usable(tracks)
-    features = size_of(usable, params)
+    features = plan.size_of(usable, params)
     there = (CACHE / "features" / store.fingerprint(tracks, params)).exists()
     pixels = params.image_height * params.image_width // 16**2 if params.model == "paper_cnn" else 1
     weights = 4 * (400_000 + 512 * 256 * pixels)  # float32; all but one layer is small
     needed = {CACHE: features * ((not there) + versions) + STATES * weights}
-    needed[CACHE] += 2 * size_of(usable, heard) if heard else 0  # embeddings are no larger than their log-mels
+    needed[CACHE] += 2 * plan.size_of(usable, heard) if heard else 0  # embeddings are no larger than their log-mels
     written = 2 * weights + MEDIA_BYTES * round(params.test_fraction * len(usable)) + ROOM_BYTES
     nearest = next(folder for folder in (runs, *runs.parents) if folder.exists())
     same = CACHE.exists() and CACHE.stat().st_dev == nearest.stat().st_dev
@@ -112,9 +113,5 @@ def check_room(tracks: pd.DataFrame, params: Params, versions: int, runs: Path, 
     for folder, size in needed.items():
         if folder.exists():
             disk.needs(folder, size)
-
-
-def size_of(tracks: pd.DataFrame, params: Params) -> int:
-    """Bytes of the log-mels of some tracks, in float16."""
-    segments = int(tracks["duration_seconds"].map(params.segments_in).sum())
-    return 2 * segments * params.n_mels * params.frames_per_segment
+    if not there and features > TOLD_BYTES:
+        print(f"The log-mels of {len(usable):,} tracks will have {features / 1e9:.1f} GB.", file=sys.stderr)

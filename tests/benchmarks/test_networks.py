@@ -15,7 +15,7 @@ from keras import layers
 from benchmarks.accuracy import ensemble, networks, tries
 from benchmarks.speed import gpu
 from genre_utils.datasets import gtzan
-from genre_utils.errors import CatalogError, ParamsError, SplitError
+from genre_utils.errors import CatalogError, EvaluationError, ParamsError, SplitError
 from genre_utils.evaluation import scoring
 from genre_utils.evaluation.ensemble import mean
 from genre_utils.models import architectures, classifiers, factory
@@ -265,6 +265,16 @@ def test_members_are_averaged_one_after_the_other_and_the_page_says_what_each_ga
     wrong = (together["genre"] != together["predicted"]).sum()
     assert sum(row["n"] - round(row["n"] * row["right"]) for row in found["lost"]["genres"]) == wrong
 
+    words = ["--chosen", "--members", *members, "--against", members[1], "--json", str(out / "chosen.json")]
+    kept = ensemble.main(words)
+    assert json.loads((out / "chosen.json").read_text()) == kept
+    by_way = {row["mean"]: row for row in kept["rows"]}
+    assert by_way["plain"]["track"] == both["track"] and len(by_way) == 6
+    assert set(kept["folds"]) == {"0", "1", "2"} and all(kept["folds"].values())
+    assert all(0 <= error[when] <= 1 for error in kept["calibration"].values() for when in ("before", "after"))
+    with pytest.raises(EvaluationError, match="one file of --held-out for each"):
+        ensemble.main([*words, "--held-out", members[0]])
+
     monkeypatch.setattr(tries, "RESULTS", out)
     monkeypatch.setattr(tries, "HERE", tmp_path)
     tries.main()
@@ -272,6 +282,7 @@ def test_members_are_averaged_one_after_the_other_and_the_page_says_what_each_ga
     for model, result in results.items():
         (line,) = [line for line in page.splitlines() if line.startswith(f"| `{model}`")]
         assert f"{100 * result['pooled']['track']['accuracy']:.1f} [" in line
+    assert "chosen by tracks, not calibrated" in page
     assert "## Where the rest is lost" in page and "| svm_artist, seed 0 |" in page
 
     tested = pd.read_parquet(out / "svm_artist.parquet").query("split == 'test'")  # as a refit leaves it

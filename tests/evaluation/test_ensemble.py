@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from genre_utils.errors import EvaluationError
-from genre_utils.evaluation import ensemble, scoring, uncertainty
+from genre_utils.evaluation import calibration, ensemble, scoring, uncertainty
 
 GENRES = ["blues", "country", "pop", "rock"]
 COLUMNS = [f"p_{genre}" for genre in GENRES]
@@ -118,3 +118,51 @@ def test_a_copy_of_the_first_member_adds_nothing(members):
     assert table.loc[1, ["difference", "points_per_100_s"]].tolist() == [0, 0]
     assert table.loc[1, ["difference_low", "difference_high"]].isna().all()
     assert table.loc[1, "difference_no_interval"].endswith("come out alike")
+
+
+def sharpened(predictions, power):
+    """The same predictions, surer of themselves."""
+    p = predictions[COLUMNS].to_numpy() ** power
+    return predictions.assign(**dict(zip(COLUMNS, (p / p.sum(axis=1, keepdims=True)).T, strict=True)))
+
+
+def test_who_is_too_sure_has_no_more_votes_once_calibrated(members):
+    first, second = members[:2]
+    sure = sharpened(second, 8.0)
+    plain, loud = (ensemble.mean([first, other]) for other in (second, sure))
+    assert (loud["predicted"] != plain["predicted"]).any()
+    once, again = (ensemble.calibrated(table) for table in (second, sure))
+    np.testing.assert_allclose(once[COLUMNS].to_numpy(), again[COLUMNS].to_numpy(), atol=2e-3)
+    assert (once["predicted"] == second["predicted"]).all()
+
+
+def test_the_temperature_is_of_the_validation_rows_or_of_those_that_are_given(members):
+    table = sharpened(members[0], 4.0)
+    own = ensemble.calibrated(table)
+    held_out = table[table["split"] == "validation"]
+    tested = table[table["split"] == "test"]
+    given = ensemble.calibrated(tested, held_out=held_out)
+    pd.testing.assert_frame_equal(given, own[own["split"] == "test"])
+    other = ensemble.calibrated(tested, held_out=tested)
+    assert not np.allclose(other[COLUMNS].to_numpy(), given[COLUMNS].to_numpy())
+
+
+def test_members_are_added_as_long_as_validation_gets_better(predictions):
+    def loss(*names):
+        tables = [known[name][known[name]["split"] == "validation"] for name in names]
+        return calibration.log_loss(ensemble.mean(tables), "softmax")
+
+    predictions = predictions.assign(split="validation")
+    truth = (predictions["genre"].to_numpy()[:, None] == np.array(GENRES)).astype(float)
+    known = {}
+    for number, knows in enumerate((0.0, 0.2, 0.2, 0.2)):  # the first has no idea, and is sure of it
+        p = knows * truth + (1 - knows) * np.random.default_rng(number).dirichlet(np.full(4, 0.5), len(predictions))
+        known[str(number)] = predictions.assign(**dict(zip(COLUMNS, p.T, strict=True)))
+    names = ensemble.chosen(known)
+    assert "0" not in names and len(names) > 1
+    losses = [loss(*names[: count + 1]) for count in range(len(names))]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] == min(loss(name) for name in known)
+    assert all(loss(*names, name) >= losses[-1] for name in known if name not in names)
+    swapped = {name: table.assign(predicted="rock", genre=table["genre"]) for name, table in known.items()}
+    assert ensemble.chosen(swapped) == names  # only probabilities count

@@ -21,9 +21,10 @@ from genre_utils.errors import CatalogError, DiskError, ParamsError, RunError, S
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.params import Params
 from genre_utils.paths import PROFILES, profile_summary
-from genre_utils.runs import execution, headless, profiles, provenance, report
+from genre_utils.runs import execution, headless, preflight, profiles, provenance, report
 from genre_utils.runs.folder import RunFolder
 from genre_utils.splits import leaks
+from genre_utils.system import disk
 
 
 @pytest.fixture
@@ -359,6 +360,16 @@ def test_a_disk_without_room_is_said_before_anything_starts(tmp_path, monkeypatc
     with pytest.raises(DiskError, match=r"needs [\d,]+ bytes of disk and has 10,000,000"):
         headless.run("demo", small, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_size_of_many_features_is_said_before_they_are_extracted(tmp_path, monkeypatch, capsys):
+    tracks = pd.DataFrame({"track_id": ["a"], "path": [__file__], "fault": "", "duration_seconds": 30.0})
+    many = pd.concat([tracks] * 8_000, ignore_index=True)  # 48,000 segments of 128 bands and 216 frames in float16
+    monkeypatch.setattr(disk, "needs", lambda *_: None)
+    preflight.check_room(many, Params(), 0, tmp_path)
+    assert "The log-mels of 8,000 tracks will have 2.7 GB." in capsys.readouterr().err
+    preflight.check_room(tracks, Params(), 0, tmp_path)
+    assert "log-mels" not in capsys.readouterr().err
 
 
 def test_a_used_folder_is_not_overwritten(tmp_path):
