@@ -220,15 +220,15 @@ class Params:
         return dataclasses.asdict(self)
 
 
-def of_recipe(name: str) -> dict[str, Any]:
-    """Every parameter that some recipe sets, with the value that this one gives it.
+def of_recipe(name: str, **own: Any) -> dict[str, Any]:
+    """Every parameter that some recipe sets, with the value that this one gives it, and other values, which win.
 
     References
     ----------
     Notebook: 03_training.
     """
     plain = Params().to_mapping()
-    return {changed: plain[changed] for changed in RECIPES["augmented"]} | RECIPES[name]
+    return {changed: plain[changed] for changed in RECIPES["augmented"]} | RECIPES[name] | own
 
 
 # The feature store depends on these, and its folder's name too; a change of others needs no new extraction.

@@ -43,6 +43,7 @@ HOSTILE = [
 # Who may use what could run code that it reads: errors are pickled, as joblib does, and read back.
 PICKLED = ("audio/test_decoding", "evaluation/test_novelty", "system/test_cluster")
 ALLOWED = {(f"tests/{name}.py", "pickle") for name in PICKLED}
+ALLOWED |= {("tests/notebooks/test_free_music.py", call) for call in ("compile", "exec")}  # of the project's lessons
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "pty", "commands"}
 BUILT_IN = {"eval", "exec", "compile", "__import__"}
 CALLS = re.compile(
