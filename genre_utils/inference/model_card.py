@@ -18,6 +18,7 @@ from genre_utils.runs.folder import RunFolder
 from genre_utils.splits import protocols
 
 GTZANS = ("gtzan", "gtzan-mini")
+ATTRIBUTION = "attribution.csv"  # in the model folder, if the data set states licences
 GTZAN = "https://www.tensorflow.org/datasets/catalog/gtzan"
 # For each kind of data set: Hugging Face's metadata, and a text.
 LICENCES: dict[str, tuple[dict[str, str], str]] = {
@@ -34,8 +35,8 @@ LICENCES: dict[str, tuple[dict[str, str], str]] = {
         {"license": "other", "license_name": "licences-of-the-tracks"},
         "The table shows the licences of the tracks in training and validation, as the data set states them. It is not "
         "settled whether a network has to follow the licences of its training data: those with NonCommercial, "
-        "NoDerivatives or ShareAlike may restrict what you can do with it. Artist, title and licence of each track are "
-        "in `tracks.parquet` of the run.",
+        "NoDerivatives or ShareAlike may restrict what you can do with it. `attribution.csv` names artist, title and "
+        "licence of each track.",
     ),
     "own": (
         {"license": "unknown"},
@@ -60,7 +61,8 @@ def publish(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> Path:
     Returns
     -------
     Path
-        The folder ``model`` in the run folder.
+        The folder ``model`` in the run folder. If the data set states licences, its ``attribution.csv`` has artist,
+        title and licence of each track of training and validation.
 
     References
     ----------
@@ -71,6 +73,9 @@ def publish(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> Path:
     genres = scoring.genres_of(tracks)
     network = run.needs(model_folder.NETWORK)
     model_folder.write(folder, network, genres, run.params, fitted, facts, text(facts, genres))
+    if facts["licences"]:
+        columns = ["track_id", "artist", "title", "licence"]
+        learnt_from(run)[columns].to_csv(folder / ATTRIBUTION, index=False)
     return folder
 
 
@@ -123,11 +128,16 @@ def facts_of(run: RunFolder, fitted: Calibration, tracks: pd.DataFrame) -> dict[
     }
 
 
-def licences_of(run: RunFolder) -> list[dict[str, Any]]:
-    """The licences of the tracks in training and validation, and of how many tracks and artists they are."""
+def learnt_from(run: RunFolder) -> pd.DataFrame:
+    """The tracks in training and validation, as rows of the catalog."""
     sides = run.assignment().query("split != 'test'")["track_id"].unique()
     tracks = run.tracks()
-    tracks = tracks[tracks["track_id"].isin(sides)]
+    return tracks[tracks["track_id"].isin(sides)]
+
+
+def licences_of(run: RunFolder) -> list[dict[str, Any]]:
+    """The licences of the tracks in training and validation, and of how many tracks and artists they are."""
+    tracks = learnt_from(run)
     if "licence" not in tracks:  # a run of an older version
         return []
     table = licences.counted(tracks["licence"])

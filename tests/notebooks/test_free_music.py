@@ -6,6 +6,7 @@ import json
 import fma as archive
 import matplotlib.pyplot as plt
 import nbformat
+import pandas as pd
 import pytest
 
 from genre_utils.features import store
@@ -67,4 +68,9 @@ def test_from_the_archive_to_explorer_and_card(here):
     for number, one in carried["tracks"].items():
         assert ("audio" in one) == (facts["tracks"]["licence"][int(number)] == FREE)
     card = (here / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    named = pd.read_csv(here / "run" / "model" / "attribution.csv", dtype=str, keep_default_na=False)
+    named = named.set_index("track_id")
+    learnt = run.assignment().query("split != 'test'")["track_id"].unique()
+    assert {*named.index} == {*learnt}
+    assert (named == tracks.loc[named.index, named.columns]).all(axis=None)
     assert f"| {FREE} |" in card and "licences-of-the-tracks" in card
