@@ -225,7 +225,7 @@ def of_recipe(name: str, **own: Any) -> dict[str, Any]:
 
     References
     ----------
-    Notebook: 03_training.
+    Notebook: 03_training, 06_beyond_the_paper.
     """
     plain = Params().to_mapping()
     return {changed: plain[changed] for changed in RECIPES["augmented"]} | RECIPES[name] | own

@@ -99,7 +99,7 @@ def chosen(paths: list[Path], held_out: list[Path]) -> tuple[dict[str, pd.DataFr
 
 
 def compared(args: argparse.Namespace) -> dict[str, Any]:
-    """The three means beside each other, and the paired difference to the base."""
+    """The means beside each other, and the paired difference to the base."""
     means, facts = chosen(args.members, args.held_out or args.members)
     base = pd.read_parquet(args.against.with_suffix(".parquet")).query("seed == 0").drop(columns="seed")
     base = tracks_of(base, "test")

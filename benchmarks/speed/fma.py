@@ -129,6 +129,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where stand-ins and run are kept")
     parser.add_argument("--notebooks", default="1,2,3,4,7", help="in this order")
     options = parser.parse_args()
+    if not {"2", "3"} <= {*options.notebooks.split(",")}:
+        parser.error("--notebooks must have 2 and 3: their seconds are compared.")
     about = shared.machine(("joblib", "numpy", "scipy", "soundfile", "tensorflow"), tracks=options.tracks)
     CACHE.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -152,7 +154,10 @@ def main() -> int:
         for name, size in sizes.items():
             print(f"{name}: {size:.0f}")
         print(f"one epoch: {epoch:.0f} s; {epochs} epochs: {epochs * epoch / 3600:.1f} hours")
-    ratios = {"seconds_of_an_epoch_to_those_of_the_extraction": epoch / rows[1]["seconds"]}
+    ratios = {
+        "seconds_of_an_epoch_to_those_of_the_extraction": epoch
+        / next(row["seconds"] for row in rows if row["notebook"] == 2)
+    }
     shared.save(options.json, about, shared.shown(ratios), rows, **sizes, epoch_seconds=epoch, epochs=epochs)
     return 0
 

@@ -111,7 +111,9 @@ def path_of(dataset: str) -> Path | None:
 def is_fma(dataset: str) -> bool:
     """Whether a data set is a part of the Free Music Archive, by its name or by what the folder holds."""
     path = path_of(dataset)
-    return dataset.startswith("fma-") if path is None else fma.find(path) is not None
+    if path is None:
+        return dataset.startswith("fma-")
+    return (path.is_dir() or fma.is_table(path)) and fma.find(path) is not None
 
 
 def of_several(params: Params, tracks: pd.DataFrame, dataset: str = "") -> Params:
@@ -136,11 +138,11 @@ def of_several(params: Params, tracks: pd.DataFrame, dataset: str = "") -> Param
     ----------
     Notebook: 06_beyond_the_paper.
     """
-    fit = is_fma(params.dataset) or labels.of_several(tracks["genre"]).any()
-    chosen = dataset or (params.dataset if fit else DEMOS[1])
-    if chosen != params.dataset:
-        params = dataclasses.replace(params, dataset=chosen, genre_level=0, exclude_genres="")
-    return dataclasses.replace(params, all_genres=is_fma(chosen))
+    own = params.genre_level == 0 and is_fma(params.dataset)  # folders of FMA may be taken as genres
+    if not dataset and (own or labels.of_several(tracks["genre"]).any()):
+        return dataclasses.replace(params, all_genres=own)
+    chosen = dataset or DEMOS[1]
+    return dataclasses.replace(params, dataset=chosen, genre_level=0, exclude_genres="", all_genres=is_fma(chosen))
 
 
 def absolute(dataset: str) -> str:

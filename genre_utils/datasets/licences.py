@@ -10,6 +10,7 @@ CREATIVE_COMMONS = "https://creativecommons.org"
 PORTS = {"united states": "us", "germany": "de", "france": "fr", "italy": "it", "spain": "es", "netherlands": "nl"}
 NO_PORT = ("", "international", "generic", "unported")
 NOT_STATED = "not stated"
+UNCERTAIN = ("reserved", "permission", "arrangement", "notpublic", "downloadonly")  # no free licence, whatever else
 
 
 class Licence(NamedTuple):
@@ -50,18 +51,22 @@ def read(name: str) -> Licence:
     """
     text = " ".join(name.lower().split())
     letters = re.sub(r"[^a-z0-9]", "", text)
+    joined = re.sub(r"[^a-z0-9.]+", "-", text).strip("-")  # cc-by-nc-4.0, licenses-by-nc-3.0-us
+    if any(word in letters for word in UNCERTAIN):
+        return Licence(name, False, "")
     if "cc0" in letters or "publicdomainzero" in letters:
         return Licence(name, True, f"{CREATIVE_COMMONS}/publicdomain/zero/1.0/")
     if "publicdomain" in letters:
         return Licence(name, True, f"{CREATIVE_COMMONS}/publicdomain/mark/1.0/")
-    short = re.search(r"(?:^|licenses/|\bcc[ -])(by(?:-nc)?(?:-sa|-nd)?)(?![a-z]|-[a-z])", text)
-    short = short if short and text != "by" else None
+    code = re.search(r"(?:licenses-|^cc-|^creative-commons-|^)by((?:-nc|-sa|-nd)*)(?:-[1-4]\.[05][a-z-]*)?$", joined)
+    short = code and (joined != "by" or "licenses" in letters)
     if not short and not re.match(r"(creative commons )?attribution\b", text):
         return Licence(name, False, "")
+    tokens = set(joined.split("-"))
     parts = {
-        "nc": "noncommercial" in letters or (short and "-nc" in short[1]),
-        "nd": "noderiv" in letters or "musicsharing" in letters or (short and "-nd" in short[1]),
-        "sa": "sharealike" in letters or (short and "-sa" in short[1]),
+        "nc": "noncom" in letters or "nc" in tokens,
+        "nd": bool(re.search(r"non?deriv", letters)) or "musicsharing" in letters or "nd" in tokens,
+        "sa": "sharealike" in letters or "sa" in tokens,
     }
     code = "-".join(["by", *(part for part, there in parts.items() if there)])
     version = re.search(r"\b([1-4]\.[05])\b[\s/]*([a-z: ]*)", text)

@@ -21,6 +21,7 @@ COLUMNS = ("path", "genre", "artist", "title", "licence", "published_split", "tr
 ALSO = {  # other usual names of a column; used if exactly one of them occurs
     "path": ("file", "filename", "filepath", "file_path", "file_name", "audio", "audio_path", "audio_file", "location"),
     "genre": ("genres", "genre_top", "label", "labels", "class", "category"),
+    "licence": ("license",),
 }
 MISSING = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?", "[]", "()", "{}"}
 
@@ -176,7 +177,7 @@ def columns(path: Path, head: str, delimiters: list[str]) -> list[str]:
     for delimiter in delimiters:
         cells = next((fields for _, fields in numbered(path, head, delimiter, -1)), [])
         names = [name.strip().strip("\"'").strip().casefold() for name in cells]
-        if all({column, *ALSO[column]} & {*names} for column in ALSO):
+        if all({column, *ALSO[column]} & {*names} for column in ("path", "genre")):
             return [*names, delimiter]
     return []
 

@@ -194,7 +194,7 @@ def plain(values: pd.Series) -> list[float | None]:
     return [value if finite else None for value, finite in zip(numbers.tolist(), np.isfinite(numbers), strict=True)]
 
 
-def worst_tracks(tested: Tested, count: int) -> set[str]:
+def worst_tracks(tested: Tested, count: int, among: set[str] | None = None) -> set[str]:
     """The tracks of the most confidently wrong rows of each cell, or the least sure where the cell is right.
 
     Parameters
@@ -203,6 +203,8 @@ def worst_tracks(tested: Tested, count: int) -> set[str]:
         Of one run.
     count : int
         How many tracks of each cell.
+    among : set of str, optional
+        Those to choose from; default: all.
 
     Returns
     -------
@@ -220,7 +222,9 @@ def worst_tracks(tested: Tested, count: int) -> set[str]:
             sure = values[np.arange(len(table)), place]
         right = table["genre"].to_numpy() == table["predicted"].to_numpy()
         ranked = table[[card, "genre", "predicted"]].assign(sure=np.where(right, -sure, sure))
-        ranked = ranked.sort_values("sure", ascending=False, kind="stable")
+        ranked = (ranked if among is None else ranked[ranked[card].isin(among)]).sort_values(
+            "sure", ascending=False, kind="stable"
+        )
         kept = ranked.drop_duplicates([card, "genre", "predicted"]).groupby(["genre", "predicted"]).head(count)
         found |= set(kept[card])
     return found

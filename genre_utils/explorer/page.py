@@ -99,8 +99,10 @@ def write(
     report = "" if single_file else report_beside(folder)
     ids = exploration.facts["tracks"]["id"]
     tracks = pd.Series(exploration.facts["tracks"]["licence"], dtype=str)
-    kept_back = licences.withheld(tracks) & (not all_licences)
-    numbers = [number for number in with_sound(exploration, clips) if not kept_back[number]]
+    there = np.array([excerpt is not None for excerpt in exploration.excerpts], bool)
+    closed = licences.withheld(tracks) & there
+    kept_back = closed & (not all_licences)
+    numbers = with_sound(exploration, clips, there & ~kept_back.to_numpy())
     excerpts = [excerpt for number in numbers if (excerpt := exploration.excerpts[number]) is not None]
     faults = []
     with disk.writing(page), tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as temporary:
@@ -127,7 +129,8 @@ def write(
             silent = [number for number, excerpt in enumerate(exploration.excerpts) if excerpt is None]
             carried |= {number: {"absent": media.NOT_FOUND} for number in silent}
         carried |= {number: {"absent": WITHHELD} for number in tracks.index[kept_back]}
-        text = html(exploration.facts, carried, report, single_file, clips, licences_of(tracks, carried, kept_back))
+        known = licences_of(tracks, carried, kept_back, bool(closed.any()) and all_licences)
+        text = html(exploration.facts, carried, report, single_file, clips, known)
         (Path(temporary) / page.name).write_text(text, encoding="utf-8")
         (Path(temporary) / page.name).replace(page)  # first, because it marks the folder as an explorer
         shutil.rmtree(folder / MEDIA, ignore_errors=True)
@@ -136,35 +139,39 @@ def write(
     for line in [*faults[:MOST_FAULTS], *([f"and {len(faults) - MOST_FAULTS:,} more"] * (len(faults) > MOST_FAULTS))]:
         print(f"explorer, without sound: {line}")
     size = sum(path.stat().st_size for path in (page, *(folder / MEDIA).glob("*")))
-    silent = kept_back.to_numpy() | np.array([excerpt is None for excerpt in exploration.excerpts], bool)
-    there = int((~silent).sum())
+    most = int((there & ~kept_back.to_numpy()).sum())
     heard = counted(sum("audio" in one for one in carried.values()), "clip")
-    of = f" of {len(ids):,}" if there < len(ids) or len(numbers) < there else ""
-    of += f", the {clips} most confidently wrong of each cell" if len(numbers) < there else ""
+    of = f" of {len(ids):,}" if most < len(ids) or len(numbers) < most else ""
+    of += f", the {clips} most confidently wrong of each cell" if len(numbers) < most else ""
     print(f"explorer: {page}, {size / 1e6:.1f} MB with sound and pictures of {heard}{of}")
     if kept_back.any():
         print(f"explorer, without sound: {counted(int(kept_back.sum()), 'clip')}, by licence; --all-licences has them")
     return page
 
 
-def licences_of(tracks: pd.Series, carried: Mapping[int, Any], kept_back: pd.Series) -> dict[str, Any] | None:
-    """What the page says of the licences of its sound; None where no licence is known."""
+def licences_of(
+    tracks: pd.Series, carried: Mapping[int, Any], kept_back: pd.Series, private: bool
+) -> dict[str, Any] | None:
+    """What the page says of the licences of its sound; None where no licence is known, or there is no sound."""
     heard = tracks[[number for number, one in carried.items() if "audio" in one]]
-    if not (tracks != "").any():
+    withheld = int(kept_back.sum())
+    if not (tracks != "").any() or not (len(heard) or withheld):
         return None
     names = [[row.licence, row.link, row.n] for row in licences.counted(heard).itertuples()]
-    return {"heard": len(heard), "withheld": int(kept_back.sum()), "names": names}
+    return {"heard": len(heard), "withheld": withheld, "private": private, "names": names}
 
 
-def with_sound(exploration: Exploration, clips: int | None) -> list[int]:
-    """The cards that have sound and picture: those to compare with, and the most confidently wrong of each cell."""
-    there = [number for number, excerpt in enumerate(exploration.excerpts) if excerpt is not None]
+def with_sound(exploration: Exploration, clips: int | None, allowed: np.ndarray | None = None) -> list[int]:
+    """Of the allowed cards, those to compare with and the most confidently wrong of each cell; default: all with a file."""
+    if allowed is None:
+        allowed = np.array([excerpt is not None for excerpt in exploration.excerpts], bool)
+    there = np.flatnonzero(allowed).tolist()
     if clips is None:
         return there
-    worst: set[str] = set()
-    for run in exploration.tested:
-        worst |= levels.worst_tracks(run, clips)
     ids, tested = exploration.facts["tracks"]["id"], exploration.facts["tested"]
+    among, worst = {ids[number] for number in there}, set()
+    for run in exploration.tested:
+        worst |= levels.worst_tracks(run, clips, among)
     return [number for number in there if number >= tested or ids[number] in worst]
 
 

@@ -31,11 +31,12 @@ STEADY_DB = 0.5  # RMS of a fingerprint of almost only rounding errors; music ha
 NEAR_DUPLICATE = 0.65
 TILE_VALUES = 1_000_000  # correlations computed at once, by each thread: about 25 MB with all intermediate arrays
 # Of many tracks, only pairs with similar coarse fingerprints are compared in full. The same copies reach 0.73 or more
-# there, of which nothing is lost; different pieces reach 0.49 if synthesised, and cost time.
+# there; different pieces reach 0.49 if synthesised, and cost time.
 MANY = 1_000  # half a million pairs
 COARSE = 6  # frames are one coarse frame, smoothed over twice as many
 LIKELY = 0.45  # the lowest similarity of coarse fingerprints that counts
 FEWEST_FRAMES = 200  # shorter tracks are compared in full: a few coarse frames are alike by chance
+KEPT = 0.3  # of the spread; so are loops of half a second, of which less is left. Music had 0.38 or more
 ONE_THREAD = spectrogram.ONE_THREAD // 8  # the same for complex numbers
 
 # The findings.
@@ -213,8 +214,9 @@ def near_duplicates(
     ids = sorted(fingerprints, key=lambda track_id: (fingerprints[track_id].shape[1], track_id))
     long = [name for name in ids if fingerprints[name].shape[1] >= FEWEST_FRAMES] if len(ids) > MANY else []
     rough = {name: coarse(fingerprints[name]) for name in long}
+    rough = {name: own for name, own in rough.items() if own.std() >= KEPT * fingerprints[name].std()}
     blocks = []
-    for names, known in ((ids[: len(ids) - len(long)], fingerprints), (long, rough)):
+    for names, known in (([name for name in ids if name not in rough], fingerprints), ([*rough], rough)):
         longest = max((known[name].shape[1] for name in names), default=1)
         side = max(1, math.isqrt(TILE_VALUES // (2 * longest)))
         blocks += [names[start : start + side] for start in range(0, len(names), side)]

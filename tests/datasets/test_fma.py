@@ -189,6 +189,11 @@ def test_the_lesson_on_several_genres_takes_fmas_own(home, params):
     assert catalog.of_several(demo, one) == dataclasses.replace(demo, dataset="demo-mixed")
     assert catalog.of_several(demo, one, str(home)) == dataclasses.replace(demo, dataset=str(home), all_genres=True)
     assert catalog.of_several(demo, tracks.assign(genre="rock|pop")).dataset == "demo"
+    (home / "mine.csv").write_text("path,genre\nfma_small/000/000002.mp3,rock\n")
+    own = dataclasses.replace(params, dataset=str(home / "mine.csv"))
+    assert catalog.of_several(own, one).dataset == "demo-mixed"  # a table of one's own beside the clips
+    folders = dataclasses.replace(run, genre_level=1)
+    assert catalog.of_several(folders, one).dataset == "demo-mixed"
     assert [catalog.is_fma(name) for name in ("fma-medium", "gtzan", str(home.parent))] == [True, False, False]
 
 

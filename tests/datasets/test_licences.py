@@ -36,6 +36,17 @@ CC = "https://creativecommons.org/licenses"
         ("recorded by Bob", False, ""),
         ("by", False, ""),
         ("", False, ""),
+        ("CC BY ND", False, ""),
+        ("CC BY NC ND 4.0", False, f"{CC}/by-nc-nd/4.0/"),
+        ("CC BY–ND 4.0", False, f"{CC}/by-nd/4.0/"),
+        ("CC-BY_ND", False, ""),
+        ("Attribution-NC-ND 4.0", False, f"{CC}/by-nc-nd/4.0/"),
+        ("Attribution-NonDerivative", False, ""),
+        ("Creative Commons BY 4.0", True, f"{CC}/by/4.0/"),
+        ("By permission of the artist", False, ""),
+        ("by arrangement with X", False, ""),
+        ("Attribution required, all rights reserved", False, ""),
+        ("Not public domain", False, ""),
     ],
 )
 def test_a_name_says_whether_changed_versions_may_be_passed_on(name, changes, link):

@@ -496,6 +496,7 @@ def test_what_must_not_be_passed_on_has_no_sound_in_the_page(sounding, tmp_path,
     assert held["licences"] == {
         "heard": count,
         "withheld": len(names) - count,
+        "private": False,
         "names": [[free, "https://creativecommons.org/licenses/by/3.0/", count]],
     }
     assert f"without sound: {len(names) - count} clips, by licence" in capsys.readouterr().out
@@ -503,8 +504,30 @@ def test_what_must_not_be_passed_on_has_no_sound_in_the_page(sounding, tmp_path,
 
     both = json.loads(Elements(page.write(made, tmp_path / "all", all_licences=True).read_text()).scripts[1])
     assert sum("audio" in one for one in both["tracks"].values()) == len(names)
+    assert both["licences"]["private"] and not held["licences"]["private"]
     assert both["licences"]["withheld"] == 0 and ["not stated", "", names.eq("").sum()] in both["licences"]["names"]
     assert json.loads(Elements(page.write(sounding, tmp_path / "own").read_text()).scripts[1])["licences"] is None
+
+
+def test_of_a_cell_those_that_may_be_heard_are_chosen(built_with, catalog, predictions):
+    closed = {track for number, track in enumerate(sorted(predictions["track_id"].unique())) if number % 2}
+    licence = ["Attribution-NoDerivs" if track in closed else "Attribution" for track in catalog["track_id"]]
+    made = built_with(tracks=catalog.assign(licence=licence))
+    allowed = np.array([track not in closed for track in made.facts["tracks"]["id"]])
+    chosen = page.with_sound(made, 1, allowed)
+    assert chosen and allowed[chosen].all()
+    for level in made.tested[0].tables.values():
+        cells = level[~level["track_id"].isin(closed)].groupby(["genre", "predicted"])["track_id"].agg(set)
+        heard = {made.facts["tracks"]["id"][number] for number in chosen}
+        assert all(tracks & heard for tracks in cells)
+
+
+def test_without_files_nothing_is_withheld_by_licence(sounding, tmp_path, capsys):
+    made = with_licences(sounding, "Attribution-NoDerivs")
+    silent = dataclasses.replace(made, excerpts=[None] * len(made.excerpts))
+    held = json.loads(Elements(page.write(silent, tmp_path / "page").read_text()).scripts[1])
+    assert held["licences"] is None and "by licence" not in capsys.readouterr().out
+    assert {one["absent"] for one in held["tracks"].values()} == {media.NOT_FOUND}
 
 
 def test_a_folder_is_called_by_its_name_alone(predictions, metrics, catalog):

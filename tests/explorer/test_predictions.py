@@ -373,9 +373,9 @@ def test_few_clips_are_the_worst_of_each_cell(folder, tmp_path):
     found = predictions.read(folder / "table.csv", audio=folder / "sound")
     for count in (1, 2):
         numbers = page.with_sound(found, count)
-        worst = levels.worst_tracks(found.tested[0], count)
         ids = found.facts["tracks"]["id"]
-        assert {ids[number] for number in numbers} == worst - {"011.wav"}
+        worst = levels.worst_tracks(found.tested[0], count, {*ids} - {"011.wav"})  # it has no file: the next is taken
+        assert {ids[number] for number in numbers} == worst
     assert page.with_sound(found, None) == list(range(11))
     page.write(found, tmp_path / "page", clips=1)
     assert carried(tmp_path / "page" / "index.html")["carried"]["clips"] == 1

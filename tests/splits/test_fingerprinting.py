@@ -172,6 +172,20 @@ def test_of_many_tracks_the_same_pairs_are_found(monkeypatch):
     assert len(full) == 8 + 3  # the short one with all, itself included, and the likely ones
 
 
+def test_shifted_loops_are_found_among_many_tracks(monkeypatch):
+    """Half a second repeated leaves little in coarse frames of 0.3 s."""
+    loop = np.random.default_rng(1).normal(size=(fingerprinting.BANDS, 10)).repeat(1, axis=0)
+    whole = np.tile(10 * loop, 60)  # (band, frame): 30 s
+    fingerprints = {
+        "loop": fingerprinting.from_log_mel(whole), "shifted": fingerprinting.from_log_mel(whole[:, 7:]),
+        **prints(piece=piece(1, 12.0), other=piece(2, 12.0)),
+    }  # fmt: skip
+    assert fingerprinting.coarse(fingerprints["loop"]).std() < fingerprinting.KEPT * fingerprints["loop"].std()
+    monkeypatch.setattr(fingerprinting, "MANY", 3)
+    found = fingerprinting.near_duplicates(fingerprints)
+    assert found[["track_a", "track_b"]].to_numpy().tolist() == [["loop", "shifted"]]
+
+
 def test_silence_and_steady_tones_resemble_nothing():
     beep = (tone(997.3, 4, RATE_HZ) * 2**15).round() / 2**15  # as a file holds it: steady but for rounding
     fingerprints = prints(

@@ -272,12 +272,14 @@ async function start(root, source) {
 // Under which licences a page's sound may be passed on; null where no licence is known.
 function licenceNotice(known, data) {
   if (!known) return null;
-  const { heard, withheld, names } = known;
+  const { heard, withheld, names, private: closed } = known;
   const tracks = (n) => counted(n, data.words.track);
   return h("details", { class: "gx-notice" },
-    h("summary", {}, `The sound of ${tracks(heard)} is here, under licences that allow it. `,
+    h("summary", {}, closed ? `The sound of ${tracks(heard)} is here, and some of it must not be passed on: keep this page for yourself. `
+      : `The sound of ${tracks(heard)} is here, under licences that allow it. `,
       withheld > 0 && `That of ${tracks(withheld)} is left out, because the licence forbids changed versions or is not known.`),
-    h("p", {}, "The sound is an excerpt, mixed to mono and compressed again. Each clip names its artist, title and licence. If you publish this page, keep them, and follow the licences:"),
+    h("p", {}, "The sound is an excerpt, mixed to mono and compressed again. Each clip names its artist, title and licence. ",
+      closed ? "The licences:" : "If you publish this page, keep them, and follow the licences:"),
     h("ul", {}, names.map(([name, address, n]) => h("li", {}, linked(name, address), `: ${tracks(n)}`))));
 }
 
