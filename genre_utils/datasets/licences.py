@@ -58,8 +58,8 @@ def read(name: str) -> Licence:
         return Licence(name, True, f"{CREATIVE_COMMONS}/publicdomain/zero/1.0/")
     if "publicdomain" in letters:
         return Licence(name, True, f"{CREATIVE_COMMONS}/publicdomain/mark/1.0/")
-    code = re.search(r"(?:licenses-|^cc-|^creative-commons-|^)by((?:-nc|-sa|-nd)*)(?:-[1-4]\.[05][a-z-]*)?$", joined)
-    short = code and (joined != "by" or "licenses" in letters)
+    found = re.search(r"(?:licenses-|^cc-|^creative-commons-|^)by((?:-nc|-sa|-nd)*)(?:-[1-4]\.[05][a-z-]*)?$", joined)
+    short = found is not None and joined != "by"
     if not short and not re.match(r"(creative commons )?attribution\b", text):
         return Licence(name, False, "")
     tokens = set(joined.split("-"))

@@ -162,7 +162,7 @@ def licences_of(
 
 
 def with_sound(exploration: Exploration, clips: int | None, allowed: np.ndarray | None = None) -> list[int]:
-    """Of the allowed cards, those to compare with and the most confidently wrong of each cell; default: all with a file."""
+    """Of the allowed cards (default: all with a file) those to compare with, and the worst of each cell."""
     if allowed is None:
         allowed = np.array([excerpt is not None for excerpt in exploration.excerpts], bool)
     there = np.flatnonzero(allowed).tolist()
