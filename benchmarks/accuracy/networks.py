@@ -13,7 +13,7 @@ Another network on the same clips: the same line with --model, --json and --agai
 
 A killed run goes on where it stopped: finished trainings stand in the JSON, their predictions beside it (.parquet).
 With --fused a network is trained by genre_utils.training.trainer, which is faster on a CPU, and goes on within a
-training, too. The paper's network with its own image and recipe, a day of two cores at most:
+training, too. The paper's network with its own image and recipe:
 
     python -m benchmarks.accuracy.networks --logmel logmel.npz --lists lists --protocol paper --model paper_cnn \
         --set image_height=256 image_width=256 --fused --seeds 2 --json paper_cnn_256.json
@@ -264,7 +264,7 @@ def by_trainer(
     model = factory.load(results / "model.keras")
     started = time.monotonic()
     predictions = scoring.predict(model, arrays, assignment, genres, params)
-    best = history.loc[history["val_accuracy"].idxmax()]
+    best = history.iloc[-1] if params.schedule == "cosine" else history.loc[history["val_accuracy"].idxmax()]
     facts = {
         "epochs": len(history),
         "best_epoch": int(best["epoch"]),

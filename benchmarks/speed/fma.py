@@ -6,7 +6,7 @@ folders, with tables of the same form. What they cost is the same; what they sou
     python -m benchmarks.speed.fma --json fma.json                       # all 8,000; epochs and probe in a small number
     python -m benchmarks.speed.fma --tracks 800 --json fma.json
 
-Printed: seconds and peak memory of each notebook, the size of features and explorer, and, from the seconds of one
+Printed: seconds and peak memory of each notebook, the size of the explorer and of the run, and, from the seconds of one
 epoch, what the 30 epochs of the profile take.
 """
 
@@ -99,7 +99,7 @@ def stand_ins(folder: Path, tracks: int) -> Path:
     return clips
 
 
-def watched(words: list[str], out: Path) -> dict[str, float]:
+def measured(words: list[str], out: Path) -> dict[str, float]:
     """Seconds of a command, and the most memory that it and all that it has started have to themselves, in MB."""
     started, peak = time.perf_counter(), 0
     process = psutil.Popen(words, stdout=out.open("a"), stderr=subprocess.STDOUT, env=shared.environment())
@@ -136,6 +136,8 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(dir=CACHE)))
         clips, run = folder / "fma_small", folder / "run"
+        if run.exists():
+            parser.error(f"{run} exists: what is done would not be measured again. Move it away.")
         if not clips.exists():
             stand_ins(folder, options.tracks)
         command = [sys.executable, "-m", "genre_utils", "run"]
@@ -144,7 +146,7 @@ def main() -> int:
         rows = []
         for number in options.notebooks.split(","):
             words = ["--continue", str(run)] if run.exists() else ["--profile", "fma_small", *first, "--out", str(run)]
-            row = {"notebook": int(number)} | watched([*command, *words, "--notebooks", number], folder / "log.txt")
+            row = {"notebook": int(number)} | measured([*command, *words, "--notebooks", number], folder / "log.txt")
             rows.append(row)
             print(f"notebook {number}: {row['seconds']:7.1f} s, {row['peak_mb']:7.0f} MB", flush=True)
         history = pd.read_csv(run / "history.csv")

@@ -138,9 +138,10 @@ def of_several(params: Params, tracks: pd.DataFrame, dataset: str = "") -> Param
     ----------
     Notebook: 06_beyond_the_paper.
     """
-    own = params.genre_level == 0 and is_fma(params.dataset)  # folders of FMA may be taken as genres
-    if not dataset and (own or labels.of_several(tracks["genre"]).any()):
-        return dataclasses.replace(params, all_genres=own)
+    if not dataset:
+        own = params.genre_level == 0 and is_fma(params.dataset)  # folders of FMA may be taken as genres
+        if own or labels.of_several(tracks["genre"]).any():
+            return dataclasses.replace(params, all_genres=own)
     chosen = dataset or DEMOS[1]
     return dataclasses.replace(params, dataset=chosen, genre_level=0, exclude_genres="", all_genres=is_fma(chosen))
 

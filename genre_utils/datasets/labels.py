@@ -64,7 +64,7 @@ def without(tracks: pd.DataFrame, names: str) -> pd.DataFrame:
     if not out:
         return tracks
     gone = {known[key(name)] for name in out}
-    left = tracks["genre"].map(lambda g: SEPARATOR.join(name for name in g.split(SEPARATOR) if name not in gone))
+    left = among(tracks["genre"], {*known.values()} - gone)
     dropped = (left == "") & (tracks["genre"] != "")
     warn(f"{dropped.sum()} of {len(tracks)} tracks are left out by exclude_genres: {listed(sorted(gone))}.")
     return tracks.assign(genre=left)[~dropped].reset_index(drop=True)
@@ -98,11 +98,16 @@ def frequent(tracks: pd.DataFrame, most: int) -> pd.DataFrame:
     kept = set(counts.nlargest(most or len(counts)).index)
     if len(kept) == len(counts):
         return tracks
-    left = tracks["genre"].map(lambda g: SEPARATOR.join(name for name in g.split(SEPARATOR) if name in kept))
+    left = among(tracks["genre"], kept)
     none = (left == "") & (tracks["fault"] == "")
     rest = f"{len(counts) - len(kept)} of {len(counts)} genres are left out"
     warn(f"Only the {most} most frequent genres are used; {rest}, and {none.sum()} tracks that have no other.")
     return tracks.assign(genre=left, fault=tracks["fault"].mask(none, f"has none of the {most} most frequent genres"))
+
+
+def among(genre: pd.Series, kept: set[str]) -> pd.Series:
+    """Of each row's genres those that are among the given ones; "" if none is."""
+    return genre.map(lambda several: SEPARATOR.join(name for name in several.split(SEPARATOR) if name in kept))
 
 
 def one_a_row(tracks: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ CREATIVE_COMMONS = "https://creativecommons.org"
 # Versions for one country have a link of their own. Others have none here: a wrong link would be worse.
 PORTS = {"united states": "us", "germany": "de", "france": "fr", "italy": "it", "spain": "es", "netherlands": "nl"}
 NO_PORT = ("", "international", "generic", "unported")
-NOT_STATED = "not stated"
+NOT_STATED, UNKNOWN = "not stated", "unknown artist"
 UNCERTAIN = ("reserved", "permission", "arrangement", "notpublic", "downloadonly")  # no free licence, whatever else
 
 
@@ -125,7 +125,7 @@ def credits_of(tracks: pd.DataFrame) -> pd.Series:
     Returns
     -------
     pd.Series of str [index=track_id]
-        What is known of the three; without the tracks that :func:`withheld` names.
+        What is known of the three, or "unknown artist"; without the tracks that :func:`withheld` names.
 
     References
     ----------
@@ -133,4 +133,4 @@ def credits_of(tracks: pd.DataFrame) -> pd.Series:
     """
     texts = tracks.set_index("track_id").reindex(columns=["artist", "title", "licence"], fill_value="")
     shown = texts[~withheld(texts["licence"])]
-    return shown.apply(lambda row: ", ".join(filter(None, row)), axis=1, result_type="reduce").astype(str)
+    return shown.apply(lambda row: ", ".join(filter(None, row)) or UNKNOWN, axis=1, result_type="reduce").astype(str)

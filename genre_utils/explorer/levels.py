@@ -222,9 +222,9 @@ def worst_tracks(tested: Tested, count: int, among: set[str] | None = None) -> s
             sure = values[np.arange(len(table)), place]
         right = table["genre"].to_numpy() == table["predicted"].to_numpy()
         ranked = table[[card, "genre", "predicted"]].assign(sure=np.where(right, -sure, sure))
-        ranked = (ranked if among is None else ranked[ranked[card].isin(among)]).sort_values(
-            "sure", ascending=False, kind="stable"
-        )
+        if among is not None:
+            ranked = ranked[ranked[card].isin(among)]
+        ranked = ranked.sort_values("sure", ascending=False, kind="stable")
         kept = ranked.drop_duplicates([card, "genre", "predicted"]).groupby(["genre", "predicted"]).head(count)
         found |= set(kept[card])
     return found

@@ -83,10 +83,11 @@ def progress_lines(iterable: Iterable[Item], total: int, description: str) -> It
 
 def time_left(seconds: float, count: int, total: int) -> str:
     """How long the rest takes at the pace so far, as ``, 01:30 left``; "" at the beginning and at the end."""
+    if count == total or seconds < SOONEST_SECONDS:
+        return ""
     from tqdm.auto import tqdm
 
-    known = count < total and seconds >= SOONEST_SECONDS
-    return f", {tqdm.format_interval(seconds / count * (total - count))} left" if known else ""
+    return f", {tqdm.format_interval(seconds / count * (total - count))} left"
 
 
 def above_bar() -> contextlib.AbstractContextManager[None]:

@@ -39,5 +39,4 @@ def test_the_page_says_what_was_measured():
         assert f"| {row['notebook']} | {row['seconds'] / 60:.1f} | {row['peak_mb'] / 1e3:.1f} |" in text
     hours = result["epochs"] * result["epoch_seconds"] / 3_600
     assert f"{result['epochs']} epochs take {hours:.1f} hours" in text
-    assert f"{result['explorer_mb']:.0f} MB" in text
     assert result["machine"]["tracks"] == 8_000

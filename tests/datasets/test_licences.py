@@ -86,7 +86,7 @@ def test_credits_name_who_made_what_under_which_licence():
     assert licences.credits_of(tracks).to_dict() == {"1": "Ann, Song, Attribution", "2": "CC0"}
     assert licences.credits_of(tracks.drop(columns="licence")).to_dict() == {
         "1": "Ann, Song",
-        "2": "",
+        "2": "unknown artist",
         "3": "Bob, Other",
     }
     assert licences.credits_of(tracks[:0]).empty

@@ -10,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_
 from genre_utils.paths import NOTEBOOKS
 from genre_utils.runs import profiles
 from genre_utils.runs.folder import WRITTEN
+from genre_utils.system.progress import HEADLESS
 
 SPEC = importlib.util.spec_from_file_location("lesson_exercises", NOTEBOOKS / "exercises.py")
 exercises = importlib.util.module_from_spec(SPEC)
@@ -17,6 +18,12 @@ SPEC.loader.exec_module(exercises)
 
 SOLUTIONS = sorted(exercises.SOLUTIONS.glob("*.ipynb"))
 SAID = "makes them (make exercises)"
+
+
+@pytest.fixture(autouse=True)
+def not_headless(monkeypatch):
+    """The runner sets it for its process, which is here that of other tests, too."""
+    monkeypatch.setenv(HEADLESS, "")
 
 
 @pytest.fixture(params=SOLUTIONS, ids=[path.stem for path in SOLUTIONS])
