@@ -34,8 +34,10 @@ solutions: .venv/installed
 	$(BIN)/python notebooks/exercises.py run "$$RUN"
 
 # A file of tests belongs to one process, so that what its tests share is made once. More than four wait for memory.
+# Each computes on one thread: threads of several processes would wait for one another.
+TOGETHER := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 test: .venv/installed
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not real and not browser and not cluster"
+	$(TOGETHER) -m "not real and not browser and not cluster"
 
 # Sums of float32 differ with the kernels that libraries take for a CPU. These tests once more with what they take where
 # AVX-512 is missing, TensorFlow by oneDNN and by itself. Where it is missing, make test has done the first of these.
@@ -46,7 +48,7 @@ SIGNALS := tests/features/test_spectrogram.py tests/features/test_handcrafted.py
 	tests/evaluation/test_novelty.py tests/inference/test_export.py
 test-avx2: .venv/installed
 	! grep -qsw avx512f /proc/cpuinfo || \
-		$(AVX2) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not real" $(NETWORKS) $(SIGNALS)
+		$(AVX2) $(TOGETHER) -m "not real" $(NETWORKS) $(SIGNALS)
 	$(AVX2) TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest $(NETWORKS)
 
 # Importing all other files of tests would take longer than some of these tests.

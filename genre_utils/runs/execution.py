@@ -54,7 +54,9 @@ class OwnKernel(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The kernel of this interpreter, whatever is installed under that name."""
-        quiet = ["--IPKernelApp.log_level=50"]  # when it ends it is interrupted first, and may log that as an error
+        # When it ends it is interrupted first, and may log that as an error; asyncio, that it waited for a message.
+        asyncio_quiet = "__import__('logging').getLogger('asyncio').setLevel(50)"
+        quiet = ["--IPKernelApp.log_level=50", f"--IPKernelApp.exec_lines={asyncio_quiet}"]
         return KernelSpec(**get_kernel_dict(quiet))
 
 
