@@ -189,11 +189,12 @@ def explore(chosen: argparse.Namespace) -> int:
     from genre_utils.evaluation import prediction_table
     from genre_utils.explorer import page, predictions
 
+    out = chosen.out or chosen.run.with_name(f"{chosen.run.stem}-explorer")
+    page.check_room(out)
     options = prediction_table.Columns(**{role: getattr(chosen, role) for role in ROLES})
     made = predictions.read(chosen.run, chosen.audio, chosen.against, options, chosen.doubts)
     for line in made.said:
         print(f"note: {line}", file=sys.stderr)
-    out = chosen.out or chosen.run.with_name(f"{chosen.run.stem}-explorer")
     page.write(made, out, chosen.single_file, clips, chosen.all_licences)
     return 0
 

@@ -276,6 +276,14 @@ def by_trainer(
     return predictions.drop(columns="path"), facts
 
 
+def rows_of(assignment: pd.DataFrame, tracks: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """A row for each segment of a split; its clip and its place in it, which index the arrays."""
+    table = assignment.merge(tracks[["track_id", "genre", "artist"]], on="track_id")
+    clip = pd.Index(tracks["track_id"]).get_indexer(table["track_id"])
+    place = table["segment"].to_numpy(int)
+    return table.assign(start_seconds=place * COLUMNS * SECONDS_PER_COLUMN), clip, place
+
+
 def one(
     tracks: pd.DataFrame,
     segments: np.ndarray,
@@ -288,11 +296,8 @@ def one(
     assignment, tested_on = divided(tracks, params)
     if refit:
         assignment["split"] = assignment["split"].replace("validation", "train")
-    table = assignment.merge(tracks[["track_id", "genre", "artist"]], on="track_id")
-    clip = pd.Index(tracks["track_id"]).get_indexer(table["track_id"])
-    place = table["segment"].to_numpy(int)
+    table, clip, place = rows_of(assignment, tracks)
     x = segments[clip, place]  # (row, mel, column)
-    table["start_seconds"] = place * COLUMNS * SECONDS_PER_COLUMN
     if params.model in BY_HAND:
         predictions, facts = by_hand(x, table, genres, params)
     elif fused:

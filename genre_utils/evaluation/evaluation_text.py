@@ -95,7 +95,7 @@ def by_class(report: dict[str, Any]) -> list[str]:
     width = max(16, *(len(short(name)) for name in shown))
     head = f"{'':{width + 2}}{'precision':>11}{'recall':>10}{'F1':>10}{'rows':>10}"
     lines = [title, head]
-    for name, row in [*shown.items(), ("average", report["average"])]:
+    for name, row in [*shown.items(), ("average, by rows", report["average"])]:
         figures = "".join(f"{percent(row[key]):>10}" for key in ("precision", "recall", "f1"))
         lines.append(f"  {short(name):{width}} {figures}{int(row['support']):>10,}")
     return lines

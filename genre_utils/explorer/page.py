@@ -187,28 +187,32 @@ def write_of_runs(
     """Write the page of one run, or of two with the same test tracks; by default into the folder of the first run."""
     folders = [RunFolder.existing(path) for path in (run, against) if path is not None]
     name = "explorer" if against is None else f"explorer-against-{folders[1].folder.name}"
+    out = given(out or folders[0].folder / name)
+    check_room(out)
     doubted = None if doubts is None else track_notes.read_doubts(doubts)
     made = of_run(folders[0], folders[1] if against else None, doubted)
-    return write(made, out or folders[0].folder / name, single_file, clips, all_licences)
+    return write(made, out, single_file, clips, all_licences)
+
+
+def check_room(folder: Path) -> None:
+    """Refuse a folder that holds anything else than an older explorer: before figures are computed."""
+    things = list(folder.iterdir()) if folder.is_dir() else []
+    left = [path for path in things if not path.name.startswith(UNFINISHED)]
+    page = folder / "index.html"
+    ours = page.is_file() and MARK in page.read_text(encoding="utf-8", errors="replace")
+    if folder.exists() and not (folder.is_dir() and (ours or not left)):
+        raise RunError(f"{folder} exists, but is neither empty nor an explorer. Choose another folder with --out.")
 
 
 def make_room(folder: Path) -> None:
-    """Create a folder, or check that it is empty or an older explorer; remove temporary folders that remained in it."""
-    if folder.is_dir():
-        page, things = folder / "index.html", list(folder.iterdir())
-        for path in [path for path in things if path.name.startswith(UNFINISHED)]:
-            shutil.rmtree(path)
-            things.remove(path)
-        ours = page.is_file() and MARK in page.read_text(encoding="utf-8", errors="replace")
-        if ours or not things:
-            return
-    elif not folder.exists():
-        try:
-            folder.mkdir(parents=True)
-        except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
-            raise RunError(f"{folder} cannot be made: {error.strerror}. Choose another folder with --out.") from error
-        return
-    raise RunError(f"{folder} exists, but is neither empty nor an explorer. Choose another folder with --out.")
+    """Create a folder, or take one that is empty or an older explorer; remove temporary folders that remained in it."""
+    check_room(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}. Choose another folder with --out.") from error
+    for path in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(path)
 
 
 def report_beside(folder: Path) -> str:

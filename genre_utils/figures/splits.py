@@ -9,9 +9,9 @@ import seaborn as sns
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
-from genre_utils.evaluation import protocol_study
+from genre_utils.evaluation import artist_curve, protocol_study
 from genre_utils.figures.style import error_bars, finished
 from genre_utils.params import SPLITS
 from genre_utils.splits import leaks
@@ -137,4 +137,51 @@ def protocols(table: pd.DataFrame, chance: float, title: str, save: Path) -> Fig
     for label, name in zip(left.get_yticklabels(), table.index, strict=True):
         label.set_color("#b30000" if name == "leaky" else "black")
     figure.suptitle(title)
+    return finished(figure, save)
+
+
+def artists(table: pd.DataFrame, chance: float, title: str, save: Path) -> Figure:
+    """Accuracy on unknown artists for as many training tracks of few and of many artists.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        As ``artist_curve.table`` returns it.
+    chance : float
+        Accuracy of guessing, in [0, 1].
+    title : str
+        With data set, classifier and number of test tracks.
+    save : Path
+        A .png file.
+
+    References
+    ----------
+    Notebook: 05_honest_splits.
+    """
+    figure, axes = plt.subplots(figsize=(9, 5))
+    for which, marker, shift, side in ((artist_curve.FEW, "s", 0.98, -1), (artist_curve.MANY, "o", 1.02, 1)):
+        own = table[table["which"] == which]
+        bars = error_bars(own, "accuracy", "low", "high")
+        drawn = axes.errorbar(
+            own["per_genre"] * shift, own["accuracy"], yerr=bars, marker=marker, markersize=8, capsize=5, linewidth=2.5,
+            label=f"of {which}",
+        )  # fmt: skip
+        for row in own.itertuples():
+            axes.annotate(
+                f"{row.artists:.1f}", (row.per_genre * shift, row.accuracy), ha="left" if side > 0 else "right",
+                xytext=(8 * side, -4 + 10 * side), textcoords="offset points", fontsize="small",
+                color=drawn[0].get_color(),
+            )  # fmt: skip
+    axes.axhline(chance, color="grey", linestyle=":", label=f"chance, {chance:.0%}")
+    axes.set_xscale("log", base=2)
+    sizes = table["per_genre"].unique()
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    label = "training tracks per genre; beside each point: their artists per genre, in the mean"
+    axes.set(title=title, xlabel=label, ylabel="accuracy of tracks", ylim=(0, 1.03))
+    axes.margins(x=0.12)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize="small", loc="best")
+    sns.despine(figure)
     return finished(figure, save)

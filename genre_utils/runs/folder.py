@@ -29,7 +29,7 @@ WRITTEN = {  # files that each notebook writes at least
     "02_feature_extraction": ("params.yml", "tracks.parquet"),
     "03_training": ("split.csv", "history.csv", "model.keras"),
     "04_evaluation": ("predictions.parquet", "metrics.json", "model", "explorer"),
-    "05_honest_splits": ("protocols.csv", "protocol_predictions.parquet"),
+    "05_honest_splits": ("protocols.csv", "protocol_predictions.parquet", "artist_curve.csv"),
     "06_beyond_the_paper": ("ablation.csv", "ensemble.csv", "several_predictions.parquet"),
     "07_transfer": ("transfer.csv", "learning_curve.csv"),
 }

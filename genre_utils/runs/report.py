@@ -23,6 +23,7 @@ MAIN_FIGURES = {
     "ensemble.png": "What each further member of an ensemble adds, and the seconds that all of them take",
     "reliability.png": "Accuracy of predictions by their probability, before and after calibration",
     "protocols.png": "One small network with four split protocols, and what their test splits share with training",
+    "artists.png": "As many training tracks of few and of many artists, tested on artists that are in neither",
     "ablation.png": "The effect of each kind of augmentation, as paired difference to none",
     "listening.png": "What networks respond to: Grad-CAM over a log-mel, and attention over time",
     "several_genres.png": "Tracks of several genres: ranking and decision quality of each genre, and its threshold",

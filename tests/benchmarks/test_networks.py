@@ -12,7 +12,7 @@ import tiny  # noqa: F401  registers a network that is traced in a moment
 from bounds import of_shares
 from keras import layers
 
-from benchmarks.accuracy import ensemble, networks, tries
+from benchmarks.accuracy import artists, ensemble, networks, tries
 from benchmarks.speed import gpu
 from genre_utils.datasets import gtzan
 from genre_utils.errors import CatalogError, EvaluationError, ParamsError, SplitError
@@ -363,3 +363,35 @@ def test_a_store_on_the_device_gives_the_losses_of_batches_from_the_host(rng):
         x = gpu.given(where, store, rows)
         losses[where] = model.fit(x, label[rows], batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
     np.testing.assert_array_equal(losses[gpu.RESIDENT], losses[gpu.HOST])  # where rows lie is no arithmetic
+
+
+def test_few_and_many_artists_are_compared_and_mistakes_counted_by_artist(arrays, lists, tmp_path, capsys):
+    clips = [f"{genre}.{number:05d}" for genre in GENRES for number in range(9)]
+    index = "".join(f"{clip}.wav ::: {clip[:4]}{int(clip[-1]) % 5} ::: song {clip}\n" for clip in clips)
+    (lists / "index.txt").write_text(index)
+    of_all = [clip for clip in clips if clip[-1] != "8"]
+    made = pd.DataFrame({"track_id": of_all, "genre": [clip.partition(".")[0] for clip in of_all], "segment": 0})
+    made = made.assign(artist=[f"{clip[:4]}{int(clip[-1]) % 5}" for clip in of_all], predicted=made["genre"])
+    made = made.assign(split="test", start_seconds=0.0, **{f"p_{genre}": made["genre"] == genre for genre in GENRES})
+    wrong = made["track_id"].isin(["rock.00000", "rock.00005", "jazz.00001"])
+    made.loc[wrong, ["predicted", "p_blues", "p_jazz", "p_rock"]] = ["blues", True, False, False]
+    made.astype({f"p_{genre}": float for genre in GENRES}).to_parquet(tmp_path / "other.parquet")
+    words = [
+        "--logmel", *arrays, "--lists", lists, "--per-genre", 2, "--draws", 1,
+        "--predictions", tmp_path / "other.parquet",
+        "--json", tmp_path / "artists.json", "--figure", tmp_path / "artists.png",
+    ]  # fmt: skip
+    artists.main([str(word) for word in words])
+    result = json.loads((tmp_path / "artists.json").read_text())
+    few, many = result["rows"]
+    assert (few["n"], few["artists"], many["artists"]) == (24, pytest.approx(1.2, abs=0.3), 2)
+    assert result["by_artist"][0] == {
+        "genre": "rock",
+        "artist": "rock0",
+        "clips": 2,
+        "right": 0,
+        "predicted": "blues 2",
+    }
+    assert result["wrong"] == {"of_these": 3, "all": 3}
+    assert [row["largest"] for row in result["by_genre"]] == [2, 2, 2]
+    assert "24 clips, protocol artist" in capsys.readouterr().out and (tmp_path / "artists.png").exists()

@@ -550,7 +550,7 @@ def test_no_path_of_this_machine_is_in_the_page(sounding, tmp_path):
     assert str(tmp_path.parent) not in page.write(sounding, tmp_path / "page").read_text()
 
 
-def test_an_older_page_is_replaced_and_anything_else_is_not_touched(sounding, tmp_path):
+def test_an_older_page_is_replaced_and_anything_else_is_not_touched(sounding, tmp_path, capsys, monkeypatch):
     page.write(sounding, tmp_path / "page")
     (tmp_path / "page" / "mine.txt").write_text("kept")
     page.write(sounding, tmp_path / "page", single_file=True)
@@ -566,6 +566,12 @@ def test_an_older_page_is_replaced_and_anything_else_is_not_touched(sounding, tm
     with pytest.raises(RunError, match="is neither empty nor an explorer"):
         page.write(sounding, tmp_path / "site")
     assert (tmp_path / "site" / "media").is_dir() and (tmp_path / "site" / "index.html").read_text() == "my site"
+    monkeypatch.setattr(page.RunFolder, "existing", RunFolder)
+    monkeypatch.setattr(page, "of_run", lambda *_: pytest.fail("read before the folder was looked at"))
+    (tmp_path / "table.csv").write_text("this,is,no table\n")
+    for read in (tmp_path, tmp_path / "table.csv"):
+        assert __main__.main(["explore", str(read), "--out", str(tmp_path / "site")]) == 1
+        assert "is neither empty nor an explorer" in capsys.readouterr().err
 
 
 def test_a_killed_writing_does_not_bar_the_way(sounding, tmp_path):
