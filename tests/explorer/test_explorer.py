@@ -566,7 +566,7 @@ def test_an_older_page_is_replaced_and_anything_else_is_not_touched(sounding, tm
     with pytest.raises(RunError, match="is neither empty nor an explorer"):
         page.write(sounding, tmp_path / "site")
     assert (tmp_path / "site" / "media").is_dir() and (tmp_path / "site" / "index.html").read_text() == "my site"
-    monkeypatch.setattr(page.RunFolder, "existing", RunFolder)
+    monkeypatch.setattr(page.RunFolder, "existing", page.RunFolder)
     monkeypatch.setattr(page, "of_run", lambda *_: pytest.fail("read before the folder was looked at"))
     (tmp_path / "table.csv").write_text("this,is,no table\n")
     for read in (tmp_path, tmp_path / "table.csv"):
