@@ -126,6 +126,7 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
     history = run.history() if "history.csv" in there else None
     faults = contents.faults(run.tracks() if "tracks.parquet" in there else pd.DataFrame(columns=catalog.COLUMNS))
     test = run.predictions().query("split == 'test'") if metrics else None
+    of_paper = params is None or params.model == Params().model
     dataset, protocol = ((metrics or made["values"]).get(name, "") for name in ("dataset", "protocol"))
     page = environment.get_template("report.html.j2").render(
         policy=NO_SCRIPTS,
@@ -138,7 +139,8 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
             *([DEMO_NOTICE] if dataset in catalog.DEMOS else []),
             *([LEAKY_NOTICE] if protocol == "leaky" else []),
         ],
-        departures=departures(params) if params else None,
+        of_paper=of_paper,
+        departures=departures(params) if params and of_paper else None,
         explorer=(run.folder / "explorer" / "index.html").exists(),
         figures={name: alt for name, alt in MAIN_FIGURES.items() if (run.figures / name).exists()},
         others=sorted(path.name for path in run.figures.glob("*.png") if path.name not in MAIN_FIGURES),
@@ -149,7 +151,7 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
             if path.suffix in (".yml", ".csv", ".json", ".parquet", ".keras", ".md", ".npy")
         ),
         table=scoring.table_one(test).reset_index().to_dict("records") if metrics else [],
-        paper=scoring.PAPER_TABLE.to_dict("index"),
+        paper=scoring.PAPER_TABLE.to_dict("index") if of_paper else {},
         left_out=by_reason(faults["track_id"] + " (" + faults["genre"] + ")", faults["fault"], "tracks.parquet"),
         best_epoch=None if history is None else int(history.loc[history["val_accuracy"].idxmax(), "epoch"]),
     )

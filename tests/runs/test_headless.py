@@ -13,6 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 import soundfile
+import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from genre_utils import __main__
@@ -487,6 +488,16 @@ def test_the_report_says_what_a_figure_is_and_escapes_names(finished):
     assert "no git checkout. Data: unknown" in page  # an older run
     finished.write_metrics(metrics | {"commit": "<c0ffee>", "data_fingerprint": "20d752ba"})
     assert "Code: commit &lt;c0ffee&gt;. Data: 20d752ba." in report.write(finished, MADE).read_text()
+
+
+def test_a_report_of_another_network_is_not_compared_with_the_paper(finished):
+    said = "The paper reports 71.35 %", "What differs from the paper", "Table I, here and in the paper"
+    page = report.write(finished, MADE).read_text()
+    assert all(text in page for text in said)
+    params = yaml.safe_load((finished.folder / "params.yml").read_text())
+    (finished.folder / "params.yml").write_text(yaml.safe_dump(params | {"model": "musicnn"}))
+    page = report.write(finished, MADE).read_text()
+    assert not any(text in page for text in said) and "<h2>By genre</h2>" in page
 
 
 def test_every_figure_of_a_leaky_run_is_marked(finished):
