@@ -74,13 +74,15 @@ def predict(
             f"{out} exists already and is not overwritten. Choose another file name, remove the file, or add "
             "--continue, which adds the files that are not in it."
         )
+    piped = standard_input.SIGN in named
+    found = None if piped else prediction.sources(named)
+    network = open_network(model or litert_model.SHIPPED, 1 if workers else None)
+    targets = playlist.targets(playlists, network.genres) if playlists is not None else {}
     with contextlib.ExitStack() as stack:
-        spooled = stack.enter_context(standard_input.spooled()) if standard_input.SIGN in named else None
-        found = prediction.sources([str(spooled) if name == standard_input.SIGN else name for name in named])
+        spooled = stack.enter_context(standard_input.spooled()) if piped else None  # it may take hours to come
+        found = found or prediction.sources([str(spooled) if name == standard_input.SIGN else name for name in named])
         if hasattr(sys.stdout, "reconfigure"):  # a file name may have characters that the terminal's encoding lacks
             sys.stdout.reconfigure(encoding="utf-8" if out == STDOUT else None, errors="backslashreplace")
-        network = open_network(model or litert_model.SHIPPED, 1 if workers else None)
-        targets = playlist.targets(playlists, network.genres) if playlists is not None else {}
         print(introduction(network, model), file=sys.stderr)
         if network.notice:
             print(network.notice, file=sys.stderr)

@@ -379,6 +379,15 @@ def test_a_pipe_without_sound_says_so(predict, piped, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("standard input: cannot be read as audio")
 
 
+def test_what_is_wrong_is_told_before_a_pipe_is_read(predict, piped, tmp_path, capsys):
+    piped(b"the sound of hours")
+    assert predict("-", "--model", tmp_path / "gone") == 1
+    (tmp_path / "a.m3u8").touch()
+    assert predict("-", "--write-playlist", tmp_path / "a.m3u8") == 1
+    assert "exists already" in capsys.readouterr().err
+    assert sys.stdin.buffer.tell() == 0
+
+
 def test_standard_input_leaves_no_file(predict, piped, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     piped(b"no audio")
