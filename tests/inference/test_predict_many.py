@@ -381,8 +381,7 @@ def test_a_pipe_without_sound_says_so(predict, piped, capsys, monkeypatch):
 
 def test_what_is_wrong_is_told_before_a_pipe_is_read(predict, piped, tmp_path, capsys):
     piped(b"the sound of hours")
-    assert predict("-", "--model", tmp_path / "gone") == 1
-    (tmp_path / "a.m3u8").touch()
+    (tmp_path / "a.m3u8").touch()  # which is looked at with the model's genres, so the model is open by then
     assert predict("-", "--write-playlist", tmp_path / "a.m3u8") == 1
     assert "exists already" in capsys.readouterr().err
     assert sys.stdin.buffer.tell() == 0
