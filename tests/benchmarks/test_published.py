@@ -55,6 +55,29 @@ def test_the_readme_and_the_results_page_say_which_average_holds():
     assert f"{named} | {figures} | 709 clips |" in readme
 
 
+def test_the_results_page_says_what_other_artists_are_worth():
+    result = json.loads((PROJECT / "benchmarks" / "results" / "accuracy" / "artists.json").read_text())
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8").replace("−", "-")
+    for few, many in zip(result["rows"][::2], result["rows"][1::2], strict=True):
+        intervals = [f"{100 * row['low']:.1f}, {100 * row['high']:.1f}" for row in (few, many)]
+        cells = [
+            f"{100 * row['accuracy']:.1f} % [{interval}], {row['artists']:.1f} artists"
+            for row, interval in zip((few, many), intervals, strict=True)
+        ]
+        gain = [f"{100 * many[name]:+.1f}" for name in ("difference", "difference_low", "difference_high")]
+        assert f"| {few['per_genre']} | {' | '.join(cells)} | {gain[0]} [{gain[1]}, {gain[2]}] |" in text
+    wrong, three = result["wrong"], ("rock", "reggae", "blues")
+    assert (
+        f"Of {wrong['all']} clips that the refitted `compact_cnn` predicts wrong, {wrong['of_these']} are of 12" in text
+    )
+    for row in result["by_artist"]:
+        cells = f"| {row['genre']} | {row['artist']} | {row['clips']} | {row['right']} | {row['predicted']} |"
+        assert (cells in text) == (row["genre"] in three)
+    for row in result["by_genre"]:
+        recalls = [f"{100 * row[name]:.0f} %" for name in ("few artists, 8", "many artists, 8", "many artists, 32")]
+        assert (f"- **{row['genre'].title()}**: {', '.join(recalls)}. " in text) == (row["genre"] in three)
+
+
 def test_the_readme_and_the_results_page_say_the_same_of_make_run():
     readme, results = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
     rows = [
