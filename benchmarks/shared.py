@@ -71,7 +71,8 @@ def save(file: Path | None, about: dict[str, Any], ratios: dict[str, float], row
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
         facts = {"machine": about, "ratios": ratios, "rows": rows, **more}
-        file.write_text(json.dumps(facts, indent=1, default=float) + "\n")
+        facts = json.loads(json.dumps(facts, default=float), parse_constant=lambda _: None)  # JSON has no NaN
+        file.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def show(rows: list[dict], names: dict[str, str] | None = None) -> None:

@@ -60,7 +60,9 @@ def main(argv: list[str] | None = None) -> None:
     print(f"artists of whom {args.predictions.stem} has most clips wrong:\n{worst.to_string(index=False)}")
     wrong = int((~made["right"]).sum())
     of_them = worst["clips"].sum() - worst["right"].sum()
-    print(f"{of_them} of {wrong} wrong clips are of these {len(worst)} of {made['artist'].nunique()} artists")
+    print(
+        f"{of_them} of {wrong} wrong clips are of these {len(worst)} of {len({*made['artist']} - {''})} known artists"
+    )
     if args.figure:
         title = (
             f"GTZAN, recovered log-mel: a support vector machine on artists\nthat it does not know, {len(tracks)} clips"
@@ -75,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def of_artist(made: pd.DataFrame, shown: int = 12) -> pd.DataFrame:
     """The artists of whom most tracks are wrong, and what their tracks are taken for."""
-    table = made.groupby(["genre", "artist"]).agg(
+    table = made[made["artist"] != ""].groupby(["genre", "artist"]).agg(
         clips=("right", "size"), right=("right", "sum"),
         predicted=("predicted", lambda own: ", ".join(f"{name} {count}" for name, count in own.value_counts().items())),
     ).reset_index()  # fmt: skip

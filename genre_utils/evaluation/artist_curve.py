@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_utils.datasets import labels
+from genre_utils.datasets import contents, labels
+from genre_utils.errors import listed, warn
 from genre_utils.evaluation import scoring, uncertainty
 from genre_utils.evaluation.protocol_study import Trial
 from genre_utils.features import handcrafted
@@ -21,7 +22,9 @@ COLUMNS = ["per_genre", "which", "artists", "accuracy", "low", "high", "no_inter
 FEWEST = 4  # training tracks per genre: with fewer, few artists would be one
 
 
-def of_trials(planned: Sequence[Trial], store: Store, genres: list[str], draws: int) -> pd.DataFrame:
+def of_trials(
+    planned: Sequence[Trial], store: Store, genres: list[str], draws: int, pairs: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Train on few and on many artists of each trial, for 4, 8, 16 … tracks per genre.
 
     Parameters
@@ -29,41 +32,52 @@ def of_trials(planned: Sequence[Trial], store: Store, genres: list[str], draws: 
     planned : sequence of Trial
         Trials whose training and test tracks share no artist.
     store : Store
-        Log-mels of all their tracks, of 22 frames or more.
+        Log-mels of all their tracks.
     genres : list of str
         The classes.
     draws : int
         Random draws for each number and trial.
+    pairs : pd.DataFrame, optional
+        Near-duplicates, as ``fingerprinting.duplicates`` returns them: their artists count as one.
 
     Returns
     -------
     pd.DataFrame
-        As :func:`predict` returns it, one trial after the other; ``draw`` counts through. Empty without trials, or if
-        no genre has more than four training tracks.
-
-    Raises
-    ------
-    GenreUtilsError
-        If the log-mels have too few frames.
-    SplitError
-        If a genre has only one training track.
+        As :func:`predict` returns it, one trial after the other; ``draw`` counts through. All trials have the same
+        numbers: less than half of the genres have fewer tracks. Empty, with a warning that says why, where there is
+        no curve: no trial, no artist with two training tracks, too few tracks, or log-mels of too few frames.
 
     References
     ----------
     Features: ``handcrafted.of_log_mel``. Notebook: 05_honest_splits.
     """
-    groups, found = pd.Series(leaks.groups(store.tracks), store.tracks["track_id"]), []
-    for number, trial in enumerate(planned):
+    tracks = contents.usable(store.tracks)
+    groups, tables = pd.Series(leaks.groups(tracks, pairs), tracks["track_id"]), []
+    for trial in planned:
         rows = store.segments[store.segments["augmentation"] == ""].merge(trial.assignment)
-        rows = rows.merge(store.tracks[["track_id", "genre", "artist"]]).sort_values("row", ignore_index=True)
-        x = handcrafted.of_log_mel(read_rows(store.features, rows["row"].to_numpy()), trial.params)
+        rows = rows.merge(tracks[["track_id", "genre", "artist"]]).sort_values("row", ignore_index=True)
         training = rows[rows["split"] == "train"].drop_duplicates("track_id")
-        most = int(labels.rarest(training["genre"]).value_counts().max())
-        sizes = [2**power for power in range(most.bit_length()) if FEWEST <= 2**power < most]
-        if sizes:
-            tested = predict(x, rows, groups, sizes, genres, draws, trial.params.seed)
-            found.append(tested.assign(draw=tested["draw"] + number * draws))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["track_id", *KEYS])
+        counts = labels.rarest(training["genre"]).value_counts()
+        if counts.min() < 2:
+            warn(f"The artist curve leaves out a training with only one track of {listed(counts.index[counts < 2])}.")
+        elif training["track_id"].map(groups).is_unique:
+            warn("The artist curve leaves out a training in which no known artist has two tracks.")
+        else:
+            tables.append((trial, rows, counts.median()))
+    most = min((median for *_, median in tables), default=0)
+    sizes = [2**power for power in range(int(most).bit_length()) if FEWEST <= 2**power < most]
+    if not sizes or store.features.shape[2] < handcrafted.LOG_MEL_FRAMES:
+        warn(
+            f"No artist curve: it needs a split that keeps artists apart, more than {FEWEST} training tracks of half "
+            f"of the genres, and {handcrafted.LOG_MEL_FRAMES} frames in a segment."
+        )
+        return pd.DataFrame(columns=["track_id", *KEYS])
+    found = []
+    for number, (trial, rows, _) in enumerate(tables):
+        x = handcrafted.of_log_mel(read_rows(store.features, rows["row"].to_numpy()), trial.params)
+        tested = predict(x, rows, groups, sizes, genres, draws, trial.params.seed)
+        found.append(tested.assign(draw=tested["draw"] + number * draws))
+    return pd.concat(found, ignore_index=True)
 
 
 def draw(tracks: pd.DataFrame, per_genre: int, which: str, seed: int) -> list[str]:
@@ -149,6 +163,8 @@ def predict(
     training = segments[segments["split"] == "train"].drop_duplicates("track_id")
     training = training.assign(genre=labels.rarest(training["genre"]), group=training["track_id"].map(groups))
     test, found = (segments["split"] == "test").to_numpy(), []
+    drawn_as = segments["track_id"].map(training.set_index("track_id")["genre"])
+    segments = segments.assign(genre=drawn_as.fillna(segments["genre"]))  # of several genres, the one it is drawn for
     planned = [(size, number, which) for size in per_genre for number in range(draws) for which in (FEW, MANY)]
     for size, number, which in progress(planned, len(planned), "artist curve"):
         chosen = draw(training, size, which, seed + number)
@@ -224,8 +240,9 @@ def outlook(table: pd.DataFrame) -> str:
         {"low": best["difference_low"], "high": best["difference_high"], "no_interval": best["difference_no_interval"]},
         signed=True, brief=True,
     )  # fmt: skip
+    points = f"{100 * best['difference']:+.1f} points {interval}"
     return (
-        f"{size} training tracks per genre of {best['artists']:.1f} artists instead of {other['artists']:.1f}: "
-        f"{best['accuracy']:.1%} instead of {other['accuracy']:.1%} of the tracks of unknown artists, "
-        f"{100 * best['difference']:+.1f} points {interval}."
+        f"Largest difference, {points}: {size} training tracks per genre of {best['artists']:.1f} artists classify "
+        f"{best['accuracy']:.1%} of the tracks of unknown artists correctly, those of {other['artists']:.1f} artists "
+        f"{other['accuracy']:.1%}."
     )

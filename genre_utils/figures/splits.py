@@ -178,7 +178,7 @@ def artists(table: pd.DataFrame, chance: float, title: str, save: Path) -> Figur
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
-    label = "training tracks per genre; beside each point: their artists per genre, in the mean"
+    label = "training tracks per genre, at most; beside each point: their artists per genre, in the mean"
     axes.set(title=title, xlabel=label, ylabel="accuracy of tracks", ylim=(0, 1.03))
     axes.margins(x=0.12)
     axes.grid(axis="y", alpha=0.3)

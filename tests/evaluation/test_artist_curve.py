@@ -1,4 +1,6 @@
 import dataclasses
+import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -6,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genre_utils.errors import GenreUtilsWarning
 from genre_utils.evaluation import artist_curve, protocol_study, uncertainty
 from genre_utils.evaluation.artist_curve import FEW, MANY
 from genre_utils.figures import splits
+from genre_utils.models import classifiers
 
 GENRES = ["bass", "treble"]
+CLASSES = ["bass", "noise", "treble"]
 
 
 def tracks_of(sizes):
@@ -63,17 +68,27 @@ def test_where_voices_hide_the_genre_other_artists_are_worth_more(heard):
     )
     assert gain[1] == pytest.approx(uncertainty.is_right(many).mean() - uncertainty.is_right(few).mean())
     best = int(np.argmax(gain))
-    assert artist_curve.outlook(table).startswith(
-        f"{(4, 6)[best]} training tracks per genre of {(4, 6)[best]:.1f} artists instead of 1.0: "
+    assert artist_curve.outlook(table).startswith(f"Largest difference, {100 * gain[best]:+.1f} points [")
+    assert f": {(4, 6)[best]} training tracks per genre of {(4, 6)[best]:.1f} artists classify" in artist_curve.outlook(
+        table
     )
-    assert f"{100 * gain[best]:+.1f} points [" in artist_curve.outlook(table)
 
 
-def test_it_takes_log_mels_of_trials_and_says_where_there_is_no_curve(built, params, monkeypatch):
-    monkeypatch.setattr(artist_curve, "FEWEST", 2)  # of each genre four are trained on
-    planned, _ = protocol_study.trials(built.tracks, dataclasses.replace(params, folds=4), 2, None, ["artist"])
-    genres = sorted(built.tracks["genre"].unique())
-    tested = artist_curve.of_trials(planned, built, genres, 2)
+@pytest.fixture
+def store(built):
+    """Two tracks of each artist."""
+    number = built.tracks.groupby("genre").cumcount() // 2
+    return dataclasses.replace(built, tracks=built.tracks.assign(artist=built.tracks["genre"] + number.astype(str)))
+
+
+@pytest.fixture
+def planned(store, params, monkeypatch):
+    monkeypatch.setattr(artist_curve, "FEWEST", 2)  # of each genre four tracks are trained on
+    return protocol_study.trials(store.tracks, dataclasses.replace(params, folds=4), 2, None, ["artist"])[0]
+
+
+def test_it_takes_log_mels_of_trials(store, planned):
+    tested = artist_curve.of_trials(planned, store, CLASSES, 2)
     assert tested["draw"].nunique() == 4 and set(tested["per_genre"]) == {2}
     tests = [set(trial.assignment.query("split == 'test'")["track_id"]) for trial in planned]
     assert (
@@ -81,9 +96,47 @@ def test_it_takes_log_mels_of_trials_and_says_where_there_is_no_curve(built, par
     )
     assert not tested.duplicated(["which", "per_genre", "draw", "track_id"]).any()
 
-    none = artist_curve.table(artist_curve.of_trials([], built, genres, 2))
-    assert none.empty and "difference" in none
-    assert artist_curve.outlook(none).startswith("No curve: it needs a split that keeps artists apart")
+
+def test_a_training_with_one_track_of_a_genre_is_left_out_and_said(store, planned):
+    train = planned[0].assignment.merge(store.tracks[["track_id", "genre"]]).query("split == 'train'")
+    gone = train.loc[train["genre"] == "noise", "track_id"].unique()[1:]
+    rest = planned[0].assignment[~planned[0].assignment["track_id"].isin(gone)]
+    poor = dataclasses.replace(planned[0], assignment=rest)
+    with pytest.warns(GenreUtilsWarning, match="leaves out a training with only one track of noise"):
+        left = artist_curve.of_trials([poor, planned[1]], store, CLASSES, 2)
+    pd.testing.assert_frame_equal(left, artist_curve.of_trials(planned[1:], store, CLASSES, 2))
+
+
+def test_where_there_is_no_curve_it_says_why(store, planned, monkeypatch):
+    nobody = dataclasses.replace(store, tracks=store.tracks.assign(artist="", title=""))
+    short = dataclasses.replace(store, features=store.features[..., :21])
+    for some, trials, fewest, reason in (
+        (nobody, planned, 2, "a training in which no known artist has two tracks"),
+        (store, [], 2, "No artist curve: it needs a split that keeps artists apart"),
+        (store, planned, 4, "No artist curve: .* more than 4 training tracks"),
+        (short, planned, 2, "22 frames"),
+    ):
+        monkeypatch.setattr(artist_curve, "FEWEST", fewest)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            none = artist_curve.table(artist_curve.of_trials(trials, some, CLASSES, 2))
+        assert re.search(reason, " ".join(str(one.message) for one in caught))
+        assert none.empty and "difference" in none and artist_curve.outlook(none) == "There is no curve."
+
+
+def test_a_track_of_several_genres_trains_for_the_one_that_it_was_drawn_for(heard, monkeypatch):
+    x, segments, groups = heard
+    both = segments["artist"].str[-1].isin(["1", "3", "5"]) & (segments["genre"] == "treble")
+    segments = segments.assign(genre=segments["genre"].where(~both, "bass|treble"))
+    trained, fit = [], classifiers.fit_predict
+
+    def watched(x, segments, *rest):
+        trained.append(segments[segments["split"] == "train"].drop_duplicates("track_id")["genre"].value_counts())
+        return fit(x, segments, *rest)
+
+    monkeypatch.setattr(classifiers, "fit_predict", watched)
+    artist_curve.predict(x, segments, groups, [8], GENRES, draws=3)
+    assert all(counts.to_dict() == {"bass": 8, "treble": 8} for counts in trained)
 
 
 def test_the_figure_names_the_artists_of_each_point(heard, tmp_path):
