@@ -74,8 +74,11 @@ def test_the_results_page_says_what_other_artists_are_worth():
         cells = f"| {row['genre']} | {row['artist']} | {row['clips']} | {row['right']} | {row['predicted']} |"
         assert (cells in text) == (row["genre"] in three)
     for row in result["by_genre"]:
-        recalls = [f"{100 * row[name]:.0f} %" for name in ("few artists, 8", "many artists, 8", "many artists, 32")]
-        assert (f"- **{row['genre'].title()}**: {', '.join(recalls)}. " in text) == (row["genre"] in three)
+        few, many = (
+            ", ".join(f"{100 * row[f'{which} artists, {size}']:.0f} %" for size in (4, 8, 16, 32))
+            for which in ("few", "many")
+        )
+        assert (f"| {row['genre']} | {row['artists']} | {few} | {many} |" in text) == (row["genre"] in three)
 
 
 def test_the_readme_and_the_results_page_say_the_same_of_make_run():
