@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from benchmarks.accuracy import tries
@@ -79,6 +80,30 @@ def test_the_results_page_says_what_other_artists_are_worth():
             for which in ("few", "many")
         )
         assert (f"| {row['genre']} | {row['artists']} | {few} | {many} |" in text) == (row["genre"] in three)
+
+
+def test_the_results_page_says_what_138_real_clips_gave():
+    folder = PROJECT / "benchmarks" / "results" / "accuracy" / "real"
+    text = (
+        (PROJECT / "docs" / "results.md").read_text(encoding="utf-8").partition("### The same question on 138 real")[2]
+    )
+
+    def cell(value, low, high):
+        return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+    for row in pd.read_csv(folder / "protocols.csv").itertuples():
+        segments = cell(row.segment, row.segment_low, row.segment_high)
+        tracks = cell(row.track, row.track_low, row.track_high)
+        line = f" | {segments} | {row.test_segments} segments | {tracks} | {row.test_tracks} tracks |"
+        assert re.search(rf"\| `{row.protocol}`[^|]*{re.escape(line)}", text)
+    track = json.loads((folder / "metrics.json").read_text())["track"]
+    said = f"{100 * track['accuracy']:.1f} % of {track['n']} tracks correctly [{100 * track['low']:.1f}, "
+    assert said in text
+    scratch, probe = pd.read_csv(folder / "transfer.csv").query("protocol == 'artist'").itertuples()
+    assert f"`compact_cnn` with the augmented recipe has {cell(scratch.accuracy, scratch.low, scratch.high)}" in text
+    assert f"a probe of a pretrained network {cell(probe.accuracy, probe.low, probe.high)}" in text
+    gain = [f"{100 * value:+.1f}" for value in (probe.difference, probe.difference_low, probe.difference_high)]
+    assert f"{gain[0]} points [{gain[1]}, {gain[2]}]" in text
 
 
 def test_the_readme_and_the_results_page_say_the_same_of_make_run():
