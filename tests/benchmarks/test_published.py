@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.accuracy import tries
 from benchmarks.reliability import page
+from genre_utils.evaluation import scoring
 from genre_utils.inference import litert_model
 from genre_utils.paths import PROJECT
 
@@ -82,6 +83,38 @@ def test_the_results_page_says_what_other_artists_are_worth():
         assert (f"| {row['genre']} | {row['artists']} | {few} | {many} |" in text) == (row["genre"] in three)
 
 
+def test_readme_and_results_page_say_what_the_paper_s_own_size_gave():
+    folder = PROJECT / "benchmarks" / "results" / "accuracy"
+    rows = json.loads((folder / "paper_cnn_256_paper.json").read_text())["rows"]
+    pooled = json.loads((folder / "paper_cnn_256_paper.json").read_text())["pooled"]
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8").partition("### The paper at its own size")[2]
+    for row in [*rows, *json.loads((folder / "paper_cnn_paper.json").read_text())["rows"]]:
+        cells = [
+            f"{100 * row[level]['accuracy']:.1f} % [{100 * row[level]['low']:.1f}, {100 * row[level]['high']:.1f}]"
+            for level in ("segment", "track")
+        ]
+        image = "×".join(map(str, row["image"]))
+        front = f"| {image} | {row['parameters']:,} | {row['seed']} | {row['epochs']}, {row['best_epoch']} | "
+        assert f"{front}{' | '.join(cells)} |" in text
+    segment, over = pooled["segment"], pooled["over_seeds"]
+    low, high = 100 * segment["low"], 100 * segment["high"]
+    assert f"**At 256×256, {100 * segment['accuracy']:.1f} % of segments are correct [{low:.1f}, {high:.1f}];" in text
+    spread = [f"{100 * over[level]['mean']:.1f} ± {100 * over[level]['sd']:.1f} %" for level in ("segment", "track")]
+    assert f"{spread[0]} of segments, {spread[1]} of tracks." in text
+    for row in pooled["table"]:
+        here = " | ".join(f"{row[name]:.2f}" for name in ("precision", "recall", "f1"))
+        there = " | ".join(
+            f"{scoring.PAPER_TABLE.loc[row['genre'], name]:.2f}" for name in ("precision", "recall", "f1")
+        )
+        assert f"| {row['genre']} | {here} | {there} |" in text
+    most = ", ".join(f"{pair['pair']} {pair['confused']}" for pair in pooled["confused"][:3])
+    assert f"Confused most: {most}." in text
+    named = "two seeds | GTZAN, 709 log-mels | `paper` | segment"
+    figures = f"{100 * segment['accuracy']:.1f} % | {low:.1f} to {high:.1f} %"
+    tested = f"{segment['n']:,} segments of {pooled['track']['n']} clips"
+    assert f"{named} | {figures} | {tested} |" in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_results_page_says_what_138_real_clips_gave():
     folder = PROJECT / "benchmarks" / "results" / "accuracy" / "real"
     text = (
@@ -109,7 +142,9 @@ def test_the_results_page_says_what_138_real_clips_gave():
 def test_the_readme_and_the_results_page_say_the_same_of_make_run():
     readme, results = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
     rows = [
-        line.split("|", 4)[4] for line in readme.splitlines() if line.startswith("| paper's") and "| segment |" in line
+        line.split("|", 4)[4]
+        for line in readme.splitlines()
+        if line.startswith("| paper's") and "| segment |" in line and "log-mels" not in line
     ]
     assert len(rows) == 2 and all(row in results for row in rows)
 
