@@ -139,6 +139,16 @@ def test_the_results_page_says_what_138_real_clips_gave():
     assert f"{gain[0]} points [{gain[1]}, {gain[2]}]" in text
 
 
+def test_the_page_on_transfer_says_what_the_demo_gave():
+    found = pd.read_csv(PROJECT / "benchmarks" / "results" / "accuracy" / "demo" / "transfer.csv")
+    page = (PROJECT / "docs" / "transfer.md").read_text(encoding="utf-8").replace("−", "-")
+    for protocol, rows in found.groupby("protocol"):
+        scratch, probe = rows.itertuples()
+        cells = [f"{100 * row.accuracy:.1f} % [{100 * row.low:.1f}, {100 * row.high:.1f}]" for row in (probe, scratch)]
+        gain = [f"{100 * value:+.1f}" for value in (probe.difference, probe.difference_low, probe.difference_high)]
+        assert f"| `{protocol}` | {' | '.join(cells)} | {gain[0]} [{gain[1]}, {gain[2]}] | {probe.n} |" in page
+
+
 def test_the_readme_and_the_results_page_say_the_same_of_make_run():
     readme, results = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
     rows = [
