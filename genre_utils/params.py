@@ -6,6 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from genre_utils.errors import ParamsError
@@ -162,6 +163,11 @@ class Params:
         for what, values in sizes.items():
             if values > MOST_VALUES:
                 raise ParamsError(f"{what} must not exceed {MOST_VALUES:,} values. Received: {values:,}.")
+
+    @property
+    def dataset_name(self) -> str:
+        """The data set, without the folders above it: for titles."""
+        return Path(self.dataset).name or self.dataset
 
     @property
     def samples_per_segment(self) -> int:

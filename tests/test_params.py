@@ -89,3 +89,9 @@ def test_params_are_frozen():
 
 def test_feature_names_are_fields():
     assert set(FEATURE_NAMES) <= {field.name for field in dataclasses.fields(Params)}
+
+
+def test_a_title_names_the_data_set_without_its_folders():
+    assert [Params(dataset=name).dataset_name for name in ("demo", "/home/me/music", "tables/real.csv", "/")] == [
+        "demo", "music", "real.csv", "/",
+    ]  # fmt: skip

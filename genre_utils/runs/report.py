@@ -75,7 +75,7 @@ def sentence(metrics: dict[str, Any], level: str) -> str:
     several = f", {count} with several genres, the likeliest of which counts as true" if count else ""
     return (
         f"{100 * value['accuracy']:.1f} % of {value['n']} test {level}s correct, {uncertainty.words(value)} "
-        f"(data set {metrics['dataset']}, protocol {protocol}: {protocols.DESCRIPTIONS[protocol]}, "
+        f"(data set {Path(metrics['dataset']).name}, protocol {protocol}: {protocols.DESCRIPTIONS[protocol]}, "
         f"{metrics['track']['n']} test tracks{untested}{several})"
     )
 
@@ -132,7 +132,7 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
         policy=NO_SCRIPTS,
         profile=made["profile"],
         stopped=stopped,
-        dataset=dataset,
+        dataset=Path(dataset).name,
         metrics=metrics,
         sentences=[sentence(metrics, "segment"), sentence(metrics, "track")] if metrics else [],
         notices=[
