@@ -46,7 +46,7 @@ import keras  # isort: skip  (after genre_utils.models.factory, which keeps it q
 
 SEGMENTS, COLUMNS = 6, 64  # of 77.5 ms: 4.96 s, the paper's 5 s
 SECONDS_PER_COLUMN = 0.0775
-MOST_PAIRS = 8  # of confused genres, shown
+MOST_PAIRS = 8  # of confused genres, shown beside those of the paper
 BY_HAND = ("svm", "boosting")  # classifiers.KINDS
 ARRAYS = {"hop_length": 1_709, "fmin_hz": 0.0, "fmax_hz": 11_025.0}  # at 22,050 Hz; a column every 1,709 samples
 
@@ -410,7 +410,7 @@ def summary(predictions: pd.DataFrame, rows: list[dict], missing: dict[str, int]
             for level in ("segment", "track")
         },
         "table": scoring.table_one(predictions).reset_index().to_dict("records"),
-        "confused": scoring.confused_pairs(predictions).head(MOST_PAIRS).to_dict("records"),
+        "confused": scoring.confused_pairs(predictions).to_dict("records"),
     }  # fmt: skip
 
 
@@ -434,10 +434,10 @@ def report(pooled: dict[str, Any], predictions: pd.DataFrame, device_name: str) 
     print("\nTable I, segments:")
     print(scoring.table_one(predictions.query("split == 'test'")).round(2).to_string())
     print("\nconfused most, segments:")
-    for pair in pooled["confused"]:
-        print(
-            f"{pair['pair']}: {pair['confused']} of {pair['of']}{', a pair of the paper' if pair['in_paper'] else ''}"
-        )
+    for place, pair in enumerate(pooled["confused"], start=1):
+        if place <= MOST_PAIRS or pair["in_paper"]:
+            also = ", a pair of the paper" if pair["in_paper"] else ""
+            print(f"{place:2}. {pair['pair']}: {pair['confused']} of {pair['of']}{also}")
 
 
 def compare(other: Path, predictions: pd.DataFrame) -> dict[str, Any]:

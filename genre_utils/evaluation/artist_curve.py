@@ -17,8 +17,8 @@ from genre_utils.splits import leaks
 from genre_utils.system.progress import progress
 
 FEW, MANY = "few artists", "many artists"
-KEYS = ["which", "per_genre", "draw", "artists"]  # that say which training has predicted a track
-COLUMNS = ["per_genre", "which", "artists", "accuracy", "low", "high", "no_interval", "n"]
+GAIN = ["difference", "difference_low", "difference_high", "difference_no_interval"]
+COLUMNS = ["per_genre", "which", "artists", "accuracy", "low", "high", "no_interval", "n", *GAIN]
 FEWEST = 4  # training tracks per genre: with fewer, few artists would be one
 
 
@@ -71,7 +71,7 @@ def of_trials(
             f"No artist curve: it needs a split that keeps artists apart, more than {FEWEST} training tracks of half "
             f"of the genres, and {handcrafted.LOG_MEL_FRAMES} frames in a segment."
         )
-        return pd.DataFrame(columns=["track_id", *KEYS])
+        return pd.DataFrame(columns=["track_id", "which", "per_genre", "draw", "artists"])
     found = []
     for number, (trial, rows, _) in enumerate(tables):
         x = handcrafted.of_log_mel(read_rows(store.features, rows["row"].to_numpy()), trial.params)
@@ -206,8 +206,7 @@ def table(tested: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
             row = {"per_genre": size, "which": which, "artists": part["artists"].mean(), "accuracy": right["accuracy"]}
             rows.append(row | uncertainty.columns(right) | {"n": part["track_id"].nunique()})
         rows[-1] |= {"difference": gain["difference"]} | uncertainty.columns(gain, "difference_")
-    gained = ["difference", "difference_low", "difference_high", "difference_no_interval"]
-    return pd.DataFrame(rows, columns=[*COLUMNS, *gained])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def outlook(table: pd.DataFrame) -> str:

@@ -196,10 +196,11 @@ def write_of_runs(
 
 def check_room(folder: Path) -> None:
     """Refuse a folder that holds anything else than an older explorer: before figures are computed."""
-    things = list(folder.iterdir()) if folder.is_dir() else []
-    left = [path for path in things if not path.name.startswith(UNFINISHED)]
     page = folder / "index.html"
-    ours = page.is_file() and MARK in page.read_text(encoding="utf-8", errors="replace")
+    with disk.writing(folder):
+        things = list(folder.iterdir()) if folder.is_dir() else []
+        ours = page.is_file() and MARK in page.read_text(encoding="utf-8", errors="replace")
+    left = [path for path in things if not path.name.startswith(UNFINISHED)]
     if folder.exists() and not (folder.is_dir() and (ours or not left)):
         raise RunError(f"{folder} exists, but is neither empty nor an explorer. Choose another folder with --out.")
 

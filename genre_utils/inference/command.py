@@ -75,13 +75,14 @@ def predict(
             "--continue, which adds the files that are not in it."
         )
     piped = standard_input.SIGN in named
-    others = [name for name in named if name != standard_input.SIGN]
-    found = prediction.sources(others) if others else None  # what is wrong is told before a pipe is read
+    if not piped or set(named) != {standard_input.SIGN}:
+        found = prediction.sources([name for name in named if name != standard_input.SIGN])
     network = open_network(model or litert_model.SHIPPED, 1 if workers else None)
     targets = playlist.targets(playlists, network.genres) if playlists is not None else {}
     with contextlib.ExitStack() as stack:
-        spooled = stack.enter_context(standard_input.spooled()) if piped else None  # it may take hours to come
-        if piped or found is None:
+        # The pipe comes last: it may take hours, and what is wrong is told before.
+        spooled = stack.enter_context(standard_input.spooled()) if piped else None
+        if piped:
             found = prediction.sources([str(spooled) if name == standard_input.SIGN else name for name in named])
         if hasattr(sys.stdout, "reconfigure"):  # a file name may have characters that the terminal's encoding lacks
             sys.stdout.reconfigure(encoding="utf-8" if out == STDOUT else None, errors="backslashreplace")

@@ -139,7 +139,6 @@ def write(run: RunFolder, made: dict[str, Any], stopped: str = "") -> Path:
             *([DEMO_NOTICE] if dataset in catalog.DEMOS else []),
             *([LEAKY_NOTICE] if protocol == "leaky" else []),
         ],
-        of_paper=of_paper,
         departures=departures(params) if params and of_paper else None,
         explorer=(run.folder / "explorer" / "index.html").exists(),
         figures={name: alt for name, alt in MAIN_FIGURES.items() if (run.figures / name).exists()},

@@ -108,7 +108,9 @@ def test_readme_and_results_page_say_what_the_paper_s_own_size_gave():
         )
         assert f"| {row['genre']} | {here} | {there} |" in text
     most = ", ".join(f"{pair['pair']} {pair['confused']}" for pair in pooled["confused"][:3])
-    assert f"Confused most: {most}." in text
+    ranked = [(place, pair) for place, pair in enumerate(pooled["confused"], start=1) if pair["in_paper"]]
+    paper = ", ".join(f"{pair['pair']} {pair['confused']} of {pair['of']} (place {place})" for place, pair in ranked)
+    assert f"Confused most: {most}. The three pairs that the paper names: {paper}." in text
     named = "two seeds | GTZAN, 709 log-mels | `paper` | segment"
     figures = f"{100 * segment['accuracy']:.1f} % | {low:.1f} to {high:.1f} %"
     tested = f"{segment['n']:,} segments of {pooled['track']['n']} clips"
